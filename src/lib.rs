@@ -1,0 +1,29 @@
+//! Hikikae (引換): an e-prescription exchange server.
+//!
+//! A clinic registers a signed prescription, the patient carries its exchange number, a pharmacy proves the
+//! patient's identity, retrieves, dispenses, and writes the signed result back. The rooms, top to bottom; an
+//! arrow never points up:
+//!
+//! | room | owns |
+//! |---|---|
+//! | [`sandbox`] | the demonstration: its keys, its personas, its story |
+//! | [`http`] | warp filters, tokens, `OperationOutcome`, the accept loop |
+//! | [`exchange`] | the acts: register, cancel, accept, return, dispense; each one transaction |
+//! | [`store`] | PostgreSQL: pool, migrations, sealing, one file per table family |
+//! | [`check`] | the medication checker, pure |
+//! | [`formulary`] | products, ingredients, usage codes |
+//! | [`codec`] | SJ1, CJ1 and the EPS XML envelopes |
+//! | [`trust`] | certificates, paths, revocation, canonicalisation, signatures, timestamps |
+//! | [`prescription`] | the domain: no I/O, no wire format |
+#![forbid(unsafe_code)]
+
+pub mod check;
+pub mod clock;
+pub mod codec;
+pub mod exchange;
+pub mod formulary;
+pub mod http;
+pub mod prescription;
+pub mod sandbox;
+pub mod store;
+pub mod trust;

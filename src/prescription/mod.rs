@@ -1,0 +1,4 @@
+//! The domain: what a prescription and a dispensing are, and how a prescription lives. Knows no wire format,
+//! no SQL, no HTTP.
+
+pub mod identifier;
