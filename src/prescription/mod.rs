@@ -2,3 +2,4 @@
 //! no SQL, no HTTP.
 
 pub mod identifier;
+pub mod state;
