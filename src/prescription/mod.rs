@@ -2,4 +2,6 @@
 //! no SQL, no HTTP.
 
 pub mod identifier;
+pub mod mitigation;
+pub mod registered;
 pub mod state;

@@ -1,0 +1,21 @@
+//! FHIR R4 renderings of the exchange's answers. Writes only; nothing here is ever signed.
+
+pub mod detected_issue;
+pub mod outcome;
+pub mod parameters;
+pub mod patient;
+pub mod task;
+
+/// Base of the code systems and extensions the contract defines.
+pub const HIKIKAE: &str = "https://hikikae.dev/fhir";
+
+/// A `collection` Bundle of resources.
+pub fn collection(resources: impl IntoIterator<Item = serde_json::Value>) -> serde_json::Value {
+    let entry: Vec<_> = resources.into_iter().map(|r| serde_json::json!({ "resource": r })).collect();
+    let mut bundle = serde_json::json!({ "resourceType": "Bundle", "type": "collection" });
+    // FHIR JSON has no empty arrays.
+    if !entry.is_empty() {
+        bundle["entry"] = entry.into();
+    }
+    bundle
+}

@@ -1,0 +1,66 @@
+//! Why an act did not happen. Free of transport: `http` turns each variant into status, code and words.
+
+use std::time::Duration;
+
+use crate::check::Finding;
+use crate::codec::fault::Fault;
+use crate::prescription::state::Refusal;
+use crate::store::StoreError;
+use crate::trust::Failure;
+use uuid::Uuid;
+
+/// The outcome of an act that was refused or could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// The document breaks rules of its format. All of them.
+    #[error("the document is not valid")]
+    Document(Vec<Fault>),
+    /// The document's signature, certificate or signer is refused.
+    #[error("the signature is refused")]
+    Signature(Failure),
+    /// The dispensing answers another prescription, patient or pharmacy.
+    #[error("the dispensing document does not belong to this act")]
+    DocumentMismatch(Vec<Fault>),
+    /// The same document is already registered.
+    #[error("this document is already registered")]
+    DuplicateDocument,
+    /// The identity data match nobody, or not one person only. Never says which.
+    #[error("identity not verified")]
+    IdentityNotVerified,
+    /// No `Identity-Token`, or not one this facility may use now.
+    #[error("no valid identity token")]
+    IdentityTokenInvalid,
+    /// The verified patient has no prescription of that number.
+    #[error("no such exchange number for this patient")]
+    ExchangeNumberUnknown,
+    /// The act is not for this kind of caller.
+    #[error("not permitted: {0}")]
+    NotPermitted(&'static str),
+    /// Needs a consent that was not given.
+    #[error("consent required")]
+    ConsentRequired,
+    /// No such thing, or not for this caller to see.
+    #[error("not found")]
+    NotFound,
+    /// The state does not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// `If-Match` names another version.
+    #[error("the version has changed")]
+    VersionMismatch,
+    /// The key was used with another request.
+    #[error("idempotency key reused")]
+    IdempotencyKeyReused,
+    /// Findings wait for a reason.
+    #[error("findings are unresolved")]
+    CheckUnresolved(Vec<(Uuid, Finding)>),
+    /// Too many failed attempts by this facility.
+    #[error("too many attempts")]
+    TooManyAttempts(Duration),
+    /// The database did not do its part.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The server's own fault, already logged where it arose.
+    #[error("internal: {0}")]
+    Internal(&'static str),
+}

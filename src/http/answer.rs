@@ -1,0 +1,31 @@
+//! Building answers.
+
+use http::{HeaderValue, StatusCode, header};
+use serde_json::Value;
+use warp::reply::Response;
+
+/// Media type of every FHIR answer.
+pub const FHIR_JSON: &str = "application/fhir+json; charset=utf-8";
+
+/// An answer with a body that must not be cached: everything here is somebody's data.
+pub fn bytes(status: StatusCode, media_type: &str, body: Vec<u8>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(media_type) {
+        headers.insert(header::CONTENT_TYPE, value);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A FHIR resource.
+pub fn fhir(status: StatusCode, resource: &Value) -> Response {
+    bytes(status, FHIR_JSON, resource.to_string().into_bytes())
+}
+
+/// Plain JSON.
+pub fn json(status: StatusCode, value: &Value) -> Response {
+    bytes(status, "application/json", value.to_string().into_bytes())
+}

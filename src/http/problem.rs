@@ -1,0 +1,218 @@
+//! From a refusal to status, code and words: the one table of the contract's errors.
+
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode, header};
+use serde_json::Value;
+use warp::reply::Response;
+
+use super::answer;
+use crate::codec::fault::Fault;
+use crate::codec::fhir::detected_issue::detected_issue;
+use crate::codec::fhir::outcome::{Issue, outcome};
+use crate::codec::fhir::parameters;
+use crate::exchange::error::ExchangeError;
+use crate::prescription::state::Refusal;
+use crate::store::StoreError;
+
+/// An error on its way out.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    issues: Vec<Issue>,
+    contained: Vec<Value>,
+    retry_after: Option<Duration>,
+}
+
+impl Problem {
+    /// One issue without a place.
+    pub fn new(status: StatusCode, code: &'static str, diagnostics: impl Into<String>) -> Self {
+        Self::at_places(status, code, [(None, diagnostics.into())])
+    }
+
+    fn at_places(
+        status: StatusCode,
+        code: &'static str,
+        places: impl IntoIterator<Item = (Option<String>, String)>,
+    ) -> Self {
+        let issues = places
+            .into_iter()
+            .map(|(expression, diagnostics)| Issue {
+                severity: "error",
+                kind: kind(code),
+                code,
+                expression,
+                diagnostics,
+            })
+            .collect();
+        Self { status, issues, contained: Vec::new(), retry_after: None }
+    }
+
+    fn faults(code: &'static str, faults: Vec<Fault>) -> Self {
+        Self::at_places(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            code,
+            faults.into_iter().map(|fault| (Some(fault.place), fault.message)),
+        )
+    }
+
+    /// The caller may come again after this long.
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// The answer.
+    pub fn response(self) -> Response {
+        let mut response = answer::fhir(self.status, &outcome(&self.issues, self.contained));
+        if let Some(wait) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// FHIR's coarse code for each of the contract's codes.
+fn kind(code: &str) -> &'static str {
+    match code {
+        "malformed" => "structure",
+        "token-missing" | "token-invalid" => "login",
+        "not-permitted" | "consent-required" | "role-mismatch" | "signer-role" => "forbidden",
+        "not-found" | "exchange-number-unknown" => "not-found",
+        "duplicate-document" => "duplicate",
+        "too-large" => "too-long",
+        "method-not-allowed" | "not-acceptable" | "unsupported-media-type" => "not-supported",
+        "too-many-requests" | "too-many-attempts" => "throttled",
+        "overloaded" | "database-unavailable" | "revocation-unavailable" => "transient",
+        "signature-invalid" | "signature-mismatch" | "certificate-untrusted" | "certificate-expired"
+        | "certificate-revoked" => "security",
+        "version-mismatch" => "conflict",
+        "document-invalid" => "invalid",
+        _ => "business-rule",
+    }
+}
+
+impl From<parameters::Faults> for Problem {
+    fn from(faults: parameters::Faults) -> Self {
+        Self::at_places(
+            StatusCode::BAD_REQUEST,
+            "malformed",
+            faults.into_iter().map(|(place, message)| (Some(place), message)),
+        )
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        ExchangeError::from(error).into()
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let (code, advice) = match refusal {
+            Refusal::HeldByPharmacy => ("held-by-pharmacy", "ask the pharmacy to return it first"),
+            Refusal::AlreadyDispensed => ("already-dispensed", "nothing more can be done with it"),
+            Refusal::Cancelled => ("cancelled", "ask the clinic for a new one"),
+            Refusal::Expired => ("expired", "the patient needs a new one"),
+            Refusal::NotYetDue => ("not-yet-due", "come back within 7 days of the due date"),
+            Refusal::NotHeld => ("state-conflict", "read the Task to see where it stands"),
+        };
+        Self::new(StatusCode::CONFLICT, code, format!("{refusal}; {advice}"))
+    }
+}
+
+impl From<ExchangeError> for Problem {
+    fn from(error: ExchangeError) -> Self {
+        use StatusCode as S;
+        match error {
+            ExchangeError::Document(faults) => Self::faults("document-invalid", faults),
+            ExchangeError::DocumentMismatch(faults) => Self::faults("document-mismatch", faults),
+            ExchangeError::Signature(failure) => {
+                let problem = Self::at_places(
+                    if failure.code == "revocation-unavailable" {
+                        S::SERVICE_UNAVAILABLE
+                    } else {
+                        S::UNPROCESSABLE_ENTITY
+                    },
+                    failure.code,
+                    [(Some(failure.place), failure.reason)],
+                );
+                if failure.code == "revocation-unavailable" {
+                    problem.retry_after(Duration::from_secs(60))
+                } else {
+                    problem
+                }
+            }
+            ExchangeError::DuplicateDocument => Self::new(
+                S::CONFLICT,
+                "duplicate-document",
+                "this document is already registered; look for its Task, or sign a new document",
+            ),
+            ExchangeError::IdentityNotVerified => Self::new(
+                S::UNPROCESSABLE_ENTITY,
+                "identity-not-verified",
+                "the identity could not be verified; check insurer number, symbol, number, branch number and birth date",
+            ),
+            ExchangeError::IdentityTokenInvalid => Self::new(
+                S::UNPROCESSABLE_ENTITY,
+                "identity-not-verified",
+                "send the Identity-Token of a verification your facility made within the last 30 minutes",
+            ),
+            ExchangeError::ExchangeNumberUnknown => Self::new(
+                S::UNPROCESSABLE_ENTITY,
+                "exchange-number-unknown",
+                "the verified patient has no prescription with this exchange number",
+            ),
+            ExchangeError::NotPermitted(reason) => Self::new(S::FORBIDDEN, "not-permitted", reason),
+            ExchangeError::ConsentRequired => Self::new(
+                S::FORBIDDEN,
+                "consent-required",
+                "the patient has not consented by card; ask for the exchange number instead",
+            ),
+            ExchangeError::NotFound => Self::new(S::NOT_FOUND, "not-found", "there is nothing here for you"),
+            ExchangeError::Refused(refusal) => refusal.into(),
+            ExchangeError::VersionMismatch => Self::new(
+                S::PRECONDITION_FAILED,
+                "version-mismatch",
+                "the Task has changed since you read it; read it again and decide anew",
+            ),
+            ExchangeError::IdempotencyKeyReused => Self::new(
+                S::UNPROCESSABLE_ENTITY,
+                "idempotency-key-reused",
+                "this Idempotency-Key came with another request before; use a new key for a new request",
+            ),
+            ExchangeError::CheckUnresolved(findings) => Self {
+                contained: findings.iter().map(|(id, finding)| detected_issue(*id, finding, None)).collect(),
+                ..Self::new(
+                    S::CONFLICT,
+                    "medication-check-unresolved",
+                    "the medication check found something; change the document, or give a reason with \
+                     DetectedIssue/{id}/$mitigate and send it again",
+                )
+            },
+            ExchangeError::TooManyAttempts(wait) => Self::new(
+                S::TOO_MANY_REQUESTS,
+                "too-many-attempts",
+                "too many attempts of your facility failed; wait as Retry-After says",
+            )
+            .retry_after(wait),
+            ExchangeError::Store(StoreError::Overloaded) => {
+                Self::new(S::SERVICE_UNAVAILABLE, "overloaded", "try again with the same Idempotency-Key")
+                    .retry_after(Duration::from_secs(1))
+            }
+            ExchangeError::Store(error) => {
+                tracing::error!(%error, "the database refused an act");
+                Self::new(S::SERVICE_UNAVAILABLE, "database-unavailable", "try again with the same Idempotency-Key")
+                    .retry_after(Duration::from_secs(2))
+            }
+            ExchangeError::Internal(what) => {
+                tracing::error!(what, "an act failed inside the server");
+                Self::new(S::INTERNAL_SERVER_ERROR, "internal", "the operator has been told")
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The accept loop: TLS when configured, bounded connections, requests, bodies and waiting, graceful drain.
+//! Knows nothing of routes.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tower_service::Service;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use super::problem::Problem;
+
+/// The certificate a client showed in the TLS handshake, DER.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate(pub Arc<[u8]>);
+
+/// What bounds a server's work.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Open connections.
+    pub connections: usize,
+    /// Requests in work at once; beyond it the answer is `overloaded`.
+    pub requests: usize,
+    /// Bytes of a request body.
+    pub body: usize,
+    /// For a handshake, for a request's headers, and for its body, each.
+    pub patience: Duration,
+    /// For requests in work when the server is told to stop.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            requests: 256,
+            body: 2 << 20,
+            patience: Duration::from_secs(10),
+            drain: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Serves `routes` until `stop` resolves, then lets requests in work finish.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    routes: BoxedFilter<(Response,)>,
+    limits: Limits,
+    stop: impl Future<Output = ()>,
+) {
+    let connections = Arc::new(Semaphore::new(limits.connections));
+    let requests = Arc::new(Semaphore::new(limits.requests));
+    let graceful = Arc::new(GracefulShutdown::new());
+    tokio::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, most likely: wait for some to come back.
+                tracing::error!(%error, "accepting a connection failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+            continue; // Closing at once tells the client; waiting would hold it.
+        };
+        let _ = stream.set_nodelay(true);
+        let (routes, requests, tls, watcher) =
+            (routes.clone(), Arc::clone(&requests), tls.clone(), graceful.watcher());
+        tokio::spawn(async move {
+            let _permit = permit;
+            match tls {
+                None => connection(stream, None, false, routes, requests, limits, watcher).await,
+                Some(tls) => {
+                    let Ok(Ok(stream)) = tokio::time::timeout(limits.patience, tls.accept(stream)).await
+                    else {
+                        return;
+                    };
+                    let session = stream.get_ref().1;
+                    let certificate = session
+                        .peer_certificates()
+                        .and_then(<[_]>::first)
+                        .map(|der| ClientCertificate(der.as_ref().into()));
+                    let http2 = session.alpn_protocol() == Some(b"h2");
+                    connection(stream, certificate, http2, routes, requests, limits, watcher).await;
+                }
+            }
+        });
+    }
+    drop(listener);
+    let Some(graceful) = Arc::into_inner(graceful) else { return };
+    if tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests still in work after the drain time were dropped");
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    certificate: Option<ClientCertificate>,
+    http2: bool,
+    routes: BoxedFilter<(Response,)>,
+    requests: Arc<Semaphore>,
+    limits: Limits,
+    watcher: hyper_util::server::graceful::Watcher,
+) {
+    let service = service_fn(move |request| {
+        let (routes, requests, certificate) = (routes.clone(), Arc::clone(&requests), certificate.clone());
+        async move { Ok::<_, Infallible>(answer(request, certificate, routes, requests, limits).await) }
+    });
+    let io = TokioIo::new(stream);
+    // A connection that breaks is the client's affair.
+    if http2 {
+        let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(64)
+            .keep_alive_interval(Some(limits.patience))
+            .serve_connection(io, service);
+        let _ = watcher.watch(connection).await;
+    } else {
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.patience)
+            .serve_connection(io, service);
+        let _ = watcher.watch(connection).await;
+    }
+}
+
+/// One request: a place in the queue, then its whole body in time and in size, then the routes.
+async fn answer(
+    request: Request<Incoming>,
+    certificate: Option<ClientCertificate>,
+    routes: BoxedFilter<(Response,)>,
+    requests: Arc<Semaphore>,
+    limits: Limits,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let body = match tokio::time::timeout(limits.patience, Limited::new(body, limits.body).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            return close(Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too-large",
+                format!("a request body has at most {} bytes", limits.body),
+            ));
+        }
+        Ok(Err(_)) => {
+            return close(Problem::new(StatusCode::BAD_REQUEST, "malformed", "the request body broke off"));
+        }
+        Err(_) => {
+            return close(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "malformed",
+                "the request body did not arrive in time",
+            ));
+        }
+    };
+    let Ok(_permit) = requests.try_acquire() else {
+        return Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "overloaded",
+            "the server has all the work it can do; try again with the same Idempotency-Key",
+        )
+        .retry_after(Duration::from_secs(1))
+        .response();
+    };
+    if let Some(certificate) = certificate {
+        parts.extensions.insert(certificate);
+    }
+    let request = Request::from_parts(parts, Full::<Bytes>::new(body));
+    match warp::service(routes).call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// The rest of an unread body makes the connection useless.
+fn close(problem: Problem) -> Response {
+    let mut response = problem.response();
+    response
+        .headers_mut()
+        .insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+    response
+}

@@ -1,0 +1,92 @@
+//! First answers by `Idempotency-Key`, written in the statement of the act they answer (invariant 3).
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+
+use super::bucket::Bucket;
+use super::pool::{Store, StoreError};
+use crate::prescription::identifier::InstitutionCode;
+
+/// How long an answer is kept for retries.
+pub const KEPT: TimeDelta = TimeDelta::hours(48);
+
+/// A key as the caller sent it, with the request it came with.
+#[derive(Clone, Debug)]
+pub struct IdempotencyKey {
+    /// Whose key.
+    pub caller: InstitutionCode,
+    /// The key, at most 128 characters.
+    pub key: String,
+    /// SHA-256 over method, path, media type and body.
+    pub request: [u8; 32],
+}
+
+/// An answer to keep.
+#[derive(Clone, Debug)]
+pub struct StoredAnswer {
+    /// Its key.
+    pub key: IdempotencyKey,
+    /// From here on the key is free again.
+    pub expires_at: DateTime<Utc>,
+    /// The outcome of the act.
+    pub outcome: Value,
+}
+
+/// What is known of a key.
+#[derive(Debug)]
+pub enum Replay {
+    /// Nothing: the request is new.
+    New,
+    /// The same request was answered with this outcome.
+    Same(Value),
+    /// The key came with another request.
+    Reused,
+}
+
+pub(super) struct SealedAnswer {
+    pub(super) bucket: Bucket,
+    pub(super) key_hash: [u8; 32],
+    pub(super) request_hash: [u8; 32],
+    pub(super) sealed: Vec<u8>,
+    pub(super) expires_at: DateTime<Utc>,
+}
+
+const TABLE: &str = "idempotency";
+
+impl Store {
+    fn key_hash(&self, key: &IdempotencyKey) -> [u8; 32] {
+        self.lookup().hash("idempotency-key", &[key.caller.as_str(), &key.key])
+    }
+
+    pub(super) fn seal_answer(&self, answer: &StoredAnswer) -> Result<SealedAnswer, StoreError> {
+        let key_hash = self.key_hash(&answer.key);
+        Ok(SealedAnswer {
+            bucket: Bucket::of_hash(&key_hash),
+            key_hash,
+            request_hash: answer.key.request,
+            sealed: self.seal_json(TABLE, &key_hash, "sealed", &answer.outcome)?,
+            expires_at: answer.expires_at,
+        })
+    }
+
+    /// What is known of a key.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn idempotency_find(&self, key: &IdempotencyKey) -> Result<Replay, StoreError> {
+        const SQL: &str = "-- idempotency-find
+            SELECT request_hash, sealed FROM idempotency WHERE bucket = $1 AND key_hash = $2";
+        let key_hash = self.key_hash(key);
+        let bucket = Bucket::of_hash(&key_hash);
+        let Some(row) =
+            self.query_opt("idempotency-find", SQL, &[&bucket, &key_hash.as_slice()]).await?
+        else {
+            return Ok(Replay::New);
+        };
+        if row.get::<_, &[u8]>("request_hash") != key.request {
+            return Ok(Replay::Reused);
+        }
+        Ok(Replay::Same(self.open_json(TABLE, &key_hash, "sealed", row.get("sealed"))?))
+    }
+}
