@@ -1,1 +1,15 @@
-//! (room)
+//! PostgreSQL: the only room that knows SQL. One file per table family, each with its SQL beside its decoder.
+//!
+//! Knows the domain and how it is kept, sealed and found again; never who asks or how the answer travels.
+
+pub mod bucket;
+
+pub mod keys;
+pub mod migration;
+pub mod pool;
+pub mod seal;
+
+pub use bucket::{Bucket, Buckets, IdentityToken, PatientId, PrescriptionId};
+pub use keys::Keys;
+pub use pool::{Store, StoreError, StoreOptions, Tx, Work};
+pub use seal::{Lookup, SealContext, SealError, Sealer};

@@ -1,0 +1,529 @@
+//! The one door to the database. Every statement passes [`Store::run`] or [`Store::one`] under the name of
+//! its act, which is the metric label.
+//!
+//! Owns connections, transactions, retries and what a database error means. Knows no table.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
+};
+use futures_util::TryStreamExt;
+use postgres_types::{FromSqlOwned, ToSql};
+use ring::rand::SecureRandom;
+use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::{NoTls, Row};
+
+use super::bucket::Buckets;
+use super::keys::Keys;
+use super::seal::{Lookup, Rng, SealError, Sealer};
+
+/// How often an act is done again after losing to another one (40001, 40P01).
+const RETRIES: u32 = 5;
+
+/// Parameters of a statement.
+pub type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// What the closure of [`Store::run`] returns: `Box::pin(async move { … })`.
+pub type Work<'t, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 't>>;
+
+/// What went wrong between an act and the database. No variant carries a value of a row.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached, or the connection broke. Whether a commit that was under way took
+    /// place is unknown; the same request with the same key may be sent again.
+    #[error("the database cannot be reached")]
+    Unavailable(#[source] Option<tokio_postgres::Error>),
+    /// No connection became free in time.
+    #[error("no database connection became free in time")]
+    Overloaded,
+    /// The act lost against others more often than it is repeated. It left no trace.
+    #[error("the act lost against concurrent acts repeatedly")]
+    Contended,
+    /// A named constraint refused the rows. The act that knows the constraint says what it means.
+    #[error("constraint {0} refused the rows")]
+    Constraint(String),
+    /// A guarded statement was to change one row and changed another number.
+    #[error("{rows} rows changed where one was meant")]
+    RowCount {
+        /// Rows changed.
+        rows: u64,
+    },
+    /// A row cannot be what the program writes.
+    #[error("{table}.{column} of row {key} cannot be read")]
+    Corrupt {
+        /// Table.
+        table: &'static str,
+        /// Column.
+        column: &'static str,
+        /// The row's id (never a personal value).
+        key: String,
+    },
+    /// A value could not be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The random generator failed.
+    #[error("the random generator failed")]
+    Random,
+    /// The key list is not the one this database was written with.
+    #[error("the key list does not belong to this database")]
+    WrongKeys,
+    /// The database refused a statement; a fault of this program or of the database's state.
+    #[error("the database refused a statement of act {act}: SQLSTATE {sqlstate}")]
+    Statement {
+        /// The act.
+        act: &'static str,
+        /// The five characters of PostgreSQL's error code.
+        sqlstate: String,
+    },
+    /// A statement does not fit its parameters or its decoder; a fault of this program.
+    #[error("a statement of act {act} does not fit its parameters")]
+    Mismatch {
+        /// The act.
+        act: &'static str,
+    },
+}
+
+impl StoreError {
+    /// A row that cannot be what the program writes. `key` is the row's id, never a personal value.
+    pub fn corrupt(table: &'static str, column: &'static str, key: impl std::fmt::Display) -> Self {
+        Self::Corrupt { table, column, key: key.to_string() }
+    }
+
+    /// Whether the named constraint refused the rows.
+    pub fn is_constraint(&self, name: &str) -> bool {
+        matches!(self, Self::Constraint(refused) if refused == name)
+    }
+
+    fn from_postgres(act: &'static str, error: tokio_postgres::Error) -> Self {
+        // The server's message and detail may quote values; only the code and the constraint's name go on.
+        match error.as_db_error() {
+            Some(refusal) if unreachable_state(refusal) => Self::Unavailable(None),
+            Some(refusal) => match refusal.constraint() {
+                Some(name) => Self::Constraint(name.to_owned()),
+                None => Self::Statement { act, sqlstate: refusal.code().code().to_owned() },
+            },
+            None if error.is_closed() || error_is_io(&error) => Self::Unavailable(Some(error)),
+            None => Self::Mismatch { act },
+        }
+    }
+
+    fn from_pool(error: PoolError) -> Self {
+        match error {
+            PoolError::Timeout(TimeoutType::Wait) => Self::Overloaded,
+            PoolError::Backend(error) if error.as_db_error().is_none() => Self::Unavailable(Some(error)),
+            _ => Self::Unavailable(None),
+        }
+    }
+}
+
+impl From<ring::error::Unspecified> for StoreError {
+    fn from(_: ring::error::Unspecified) -> Self {
+        Self::Random
+    }
+}
+
+/// PostgreSQL Appendix A: class 57P (shutting down, starting up), 08 (connection), 53300 (too many), 25006
+/// (a standby that cannot write).
+fn unreachable_state(refusal: &DbError) -> bool {
+    let code = refusal.code().code();
+    code.starts_with("57P") || code.starts_with("08") || code == "53300" || code == "25006"
+}
+
+fn error_is_io(error: &tokio_postgres::Error) -> bool {
+    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
+}
+
+fn lost_race(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| {
+        *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED
+    })
+}
+
+/// How the store uses its database.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Connections at most.
+    pub connections: usize,
+    /// How long an act waits for a free connection before it is [`StoreError::Overloaded`].
+    pub wait: Duration,
+    /// How long one statement may take before the database ends it.
+    pub statement: Duration,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { connections: 32, wait: Duration::from_secs(5), statement: Duration::from_secs(15) }
+    }
+}
+
+/// The database with its keys. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool,
+    sealer: Sealer,
+    lookup: Lookup,
+    buckets: Buckets,
+    rng: Rng,
+}
+
+impl Store {
+    /// Opens the database at `config` (of a private cluster, or a `database_url` parsed),
+    /// migrates it, and proves that the key list belongs to it.
+    ///
+    /// # Errors
+    /// [`super::migration::MigrationError`], which also carries a [`StoreError`].
+    pub async fn open(
+        config: tokio_postgres::Config,
+        options: &StoreOptions,
+        keys: Arc<Keys>,
+        rng: Rng,
+    ) -> Result<Self, super::migration::MigrationError> {
+        super::migration::migrate(&config).await?;
+        let store = Self::connect(config, options, keys, rng)?;
+
+        Ok(store)
+    }
+
+    /// The store over a database that is migrated already. Connects when first used.
+    fn connect(
+        mut config: tokio_postgres::Config,
+        options: &StoreOptions,
+        keys: Arc<Keys>,
+        rng: Rng,
+    ) -> Result<Self, StoreError> {
+        let settings = format!(
+            "-c statement_timeout={} -c idle_in_transaction_session_timeout=30000 -c synchronous_commit=on \
+             -c TimeZone=UTC",
+            options.statement.as_millis()
+        );
+        let options_text = match config.get_options() {
+            Some(given) => format!("{settings} {given}"),
+            None => settings,
+        };
+        config.options(options_text).application_name("hikikae").connect_timeout(Duration::from_secs(5));
+        let manager =
+            Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let pool = Pool::builder(manager)
+            .max_size(options.connections)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(options.wait))
+            .create_timeout(Some(options.wait))
+            .recycle_timeout(Some(options.wait))
+            .build()
+            .map_err(|_| StoreError::Unavailable(None))?;
+        Ok(Self {
+            pool,
+            sealer: Sealer::new(Arc::clone(&keys), Arc::clone(&rng)),
+            lookup: Lookup::new(Arc::clone(&keys)),
+            buckets: Buckets::new(keys),
+            rng,
+        })
+    }
+
+    /// Seals and opens personal values.
+    pub fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
+    /// Hashes values to look up by.
+    pub fn lookup(&self) -> &Lookup {
+        &self.lookup
+    }
+
+    /// Finds buckets and mints identifiers.
+    pub fn buckets(&self) -> &Buckets {
+        &self.buckets
+    }
+
+    /// The random generator.
+    pub fn rng(&self) -> &dyn SecureRandom {
+        &*self.rng
+    }
+
+    /// Does an act in one transaction: what the closure did is durable when this answers `Ok`, and left no
+    /// trace when it answers `Err` (but see [`StoreError::Unavailable`]). When the act loses a race
+    /// (serialisation failure, deadlock) the closure runs again on a new transaction, so it must only change
+    /// what it is given.
+    ///
+    /// ```ignore
+    /// store.run("register", |tx| Box::pin(async move { tx.execute(SQL, &[&bucket]).await })).await
+    /// ```
+    ///
+    /// # Errors
+    /// The closure's own, and [`StoreError`].
+    pub async fn run<'s, T, E, F>(&self, act: &'static str, work: F) -> Result<T, E>
+    where
+        E: From<StoreError>,
+        F: for<'t> Fn(&'t Tx<'s>) -> Work<'t, T, E>,
+    {
+        let watch = Watch::start(act);
+        for attempt in 0..=RETRIES {
+            pause_before(act, attempt).await;
+            let mut tx = Tx::begin(self, act).await?;
+            let outcome = work(&tx).await;
+            let outcome = match outcome {
+                Ok(value) => tx.commit().await.map(|()| value).map_err(E::from),
+                Err(error) => {
+                    tx.rollback().await;
+                    Err(error)
+                }
+            };
+            if outcome.is_ok() || !tx.lost.load(Ordering::Relaxed) {
+                watch.end(outcome.is_ok());
+                return outcome;
+            }
+        }
+        watch.end(false);
+        Err(StoreError::Contended.into())
+    }
+
+    /// Does an act that is one statement, and answers its rows.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn one(
+        &self,
+        act: &'static str,
+        sql: &'static str,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        Ok(self.single(act, sql, params).await?.0)
+    }
+
+    /// Does an act that is one statement of at most one row.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn one_opt(
+        &self,
+        act: &'static str,
+        sql: &'static str,
+        params: Params<'_>,
+    ) -> Result<Option<Row>, StoreError> {
+        at_most_one(self.one(act, sql, params).await?)
+    }
+
+    /// Does an act that is one statement, and answers how many rows it changed.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn one_execute(
+        &self,
+        act: &'static str,
+        sql: &'static str,
+        params: Params<'_>,
+    ) -> Result<u64, StoreError> {
+        Ok(self.single(act, sql, params).await?.1)
+    }
+
+    async fn single(
+        &self,
+        act: &'static str,
+        sql: &'static str,
+        params: Params<'_>,
+    ) -> Result<(Vec<Row>, u64), StoreError> {
+        let watch = Watch::start(act);
+        for attempt in 0..=RETRIES {
+            pause_before(act, attempt).await;
+            let client = self.pool.get().await.map_err(StoreError::from_pool)?;
+            match statement_run(&client, sql, params).await {
+                Err(error) if lost_race(&error) => {}
+                outcome => {
+                    watch.end(outcome.is_ok());
+                    return outcome.map_err(|error| StoreError::from_postgres(act, error));
+                }
+            }
+        }
+        watch.end(false);
+        Err(StoreError::Contended)
+    }
+}
+
+/// The rows of a statement and how many it changed.
+async fn statement_run(
+    client: &Object,
+    sql: &'static str,
+    params: Params<'_>,
+) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
+    let statement = client.prepare_cached(sql).await?;
+    let mut stream = std::pin::pin!(client.query_raw(&statement, params.iter().copied()).await?);
+    let mut rows = Vec::new();
+    while let Some(row) = stream.try_next().await? {
+        rows.push(row);
+    }
+    Ok((rows, stream.rows_affected().unwrap_or(0)))
+}
+
+async fn pause_before(act: &'static str, attempt: u32) {
+    if attempt > 0 {
+        metrics::counter!("hikikae_store_retries_total", "act" => act).increment(1);
+        tokio::time::sleep(Duration::from_millis(1 << attempt)).await;
+    }
+}
+
+/// One transaction of an act. Ends by [`Store::run`]; when its future is dropped half-way, the connection is
+/// closed and the database rolls back.
+pub struct Tx<'s> {
+    client: Option<Object>,
+    act: &'static str,
+    lost: AtomicBool,
+    /// What the closure borrows outlives the transaction: `&'t Tx<'s>` implies `'s: 't`.
+    scope: PhantomData<&'s ()>,
+}
+
+impl Tx<'_> {
+    async fn begin(store: &Store, act: &'static str) -> Result<Self, StoreError> {
+        let client = store.pool.get().await.map_err(StoreError::from_pool)?;
+        let tx = Self { client: Some(client), act, lost: AtomicBool::new(false), scope: PhantomData };
+        tx.batch("BEGIN").await?;
+        Ok(tx)
+    }
+
+    /// The act's name.
+    pub fn act(&self) -> &'static str {
+        self.act
+    }
+
+    /// Rows of a statement.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn query(&self, sql: &'static str, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
+        Ok(self.single(sql, params).await?.0)
+    }
+
+    /// The row of a statement, if there is one; more than one is refused.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn query_opt(&self, sql: &'static str, params: Params<'_>) -> Result<Option<Row>, StoreError> {
+        at_most_one(self.query(sql, params).await?)
+    }
+
+    /// The one row of a statement.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn query_one(&self, sql: &'static str, params: Params<'_>) -> Result<Row, StoreError> {
+        self.query_opt(sql, params).await?.ok_or(StoreError::RowCount { rows: 0 })
+    }
+
+    /// How many rows a statement changed.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn execute(&self, sql: &'static str, params: Params<'_>) -> Result<u64, StoreError> {
+        Ok(self.single(sql, params).await?.1)
+    }
+
+    async fn single(&self, sql: &'static str, params: Params<'_>) -> Result<(Vec<Row>, u64), StoreError> {
+        statement_run(self.client()?, sql, params).await.map_err(|error| self.refused(error))
+    }
+
+    /// A guarded change: `true` when it changed its row, `false` when the guard refused (invariant 4).
+    ///
+    /// # Errors
+    /// [`StoreError`], also when more than one row changed.
+    pub async fn execute_guarded(&self, sql: &'static str, params: Params<'_>) -> Result<bool, StoreError> {
+        match self.execute(sql, params).await? {
+            0 => Ok(false),
+            1 => Ok(true),
+            rows => Err(StoreError::RowCount { rows }),
+        }
+    }
+
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        self.batch("COMMIT").await?;
+        self.client = None;
+        Ok(())
+    }
+
+    /// A connection that cannot even roll back is closed by the drop.
+    async fn rollback(&mut self) {
+        if self.batch("ROLLBACK").await.is_ok() {
+            self.client = None;
+        }
+    }
+
+    async fn batch(&self, sql: &'static str) -> Result<(), StoreError> {
+        self.client()?.batch_execute(sql).await.map_err(|error| self.refused(error))
+    }
+
+    fn client(&self) -> Result<&Object, StoreError> {
+        self.client.as_ref().ok_or(StoreError::Unavailable(None))
+    }
+
+    fn refused(&self, error: tokio_postgres::Error) -> StoreError {
+        if lost_race(&error) {
+            self.lost.store(true, Ordering::Relaxed);
+        }
+        StoreError::from_postgres(self.act, error)
+    }
+}
+
+impl Drop for Tx<'_> {
+    fn drop(&mut self) {
+        // Not ended: nobody may use this connection again, so it leaves the pool and closes.
+        if let Some(client) = self.client.take() {
+            drop(Object::take(client));
+        }
+    }
+}
+
+/// Reads a column by name.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when the column is missing or not of that type.
+pub fn column<T: FromSqlOwned>(row: &Row, table: &'static str, name: &'static str) -> Result<T, StoreError> {
+    row.try_get(name).map_err(|_| StoreError::corrupt(table, name, "?"))
+}
+
+fn at_most_one(mut rows: Vec<Row>) -> Result<Option<Row>, StoreError> {
+    match rows.len() {
+        0 | 1 => Ok(rows.pop()),
+        more => Err(StoreError::RowCount { rows: more as u64 }),
+    }
+}
+
+/// Times an act for the metrics.
+struct Watch {
+    act: &'static str,
+    since: Instant,
+}
+
+impl Watch {
+    fn start(act: &'static str) -> Self {
+        Self { act, since: Instant::now() }
+    }
+
+    fn end(&self, done: bool) {
+        let outcome = if done { "done" } else { "refused" };
+        metrics::histogram!("hikikae_store_act_seconds", "act" => self.act, "outcome" => outcome)
+            .record(self.since.elapsed());
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn borrowing_act(store: Store) -> Result<u64, StoreError> {
+        let owned = String::from("value");
+        let borrowed = &owned;
+        store.run("test", |tx| Box::pin(async move { tx.execute("-- never run", &[borrowed]).await })).await
+    }
+
+    fn is_send<T: Send>(_: &T) {}
+
+    /// Handlers need `Send` futures from acts that borrow from their caller. This compiles or it does not.
+    #[expect(dead_code, reason = "compiling it is the test")]
+    fn acts_are_send(store: &Store) {
+        is_send(&borrowing_act(store.clone()));
+        is_send(&store.one("test", "-- never run", &[]));
+    }
+}

@@ -1,0 +1,245 @@
+//! Sealing (封緘): encryption of every personal value before it reaches the database, and keyed hashes to
+//! look values up by. Invariant 8: nothing readable at rest.
+//!
+//! Owns the sealed form. Knows no table: the caller names the place a value belongs to.
+//!
+//! Sealed form: version (1 byte, `1`), key id (4 bytes, big endian), nonce (12), AES-256-GCM ciphertext and tag.
+//! The key is HKDF-SHA-256 of the master key with the row's id as info; the additional data is the place
+//! (table, row, column), so that a value moved to another row or column does not open.
+
+use std::sync::Arc;
+
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, MAX_TAG_LEN, NONCE_LEN, Nonce, UnboundKey};
+use ring::rand::SecureRandom;
+use ring::{hkdf, hmac};
+
+use super::keys::{Key, Keys};
+
+const VERSION: u8 = 1;
+const HEADER: usize = 1 + 4 + NONCE_LEN;
+const SALT: &[u8] = b"hikikae seal 1";
+
+/// The random generator the store draws nonces and identifiers from.
+pub type Rng = Arc<dyn SecureRandom + Send + Sync>;
+
+/// Why a value could not be sealed or opened. Carries nothing of the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// The bytes are not a sealed value of a known form.
+    #[error("not a sealed value")]
+    Malformed,
+    /// Sealed with a key that is not in the key list.
+    #[error("sealed with key {0}, which is not in the key list")]
+    UnknownKey(u32),
+    /// The bytes were changed, or belong to another table, row or column.
+    #[error("the sealed value is not authentic at this place")]
+    NotAuthentic,
+    /// The random generator or the cipher failed.
+    #[error("sealing failed")]
+    Failed,
+}
+
+/// The place a sealed value belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct SealContext<'a> {
+    /// Table name.
+    pub table: &'a str,
+    /// The row's own id as bytes (for a prescription its 16 bytes).
+    pub row: &'a [u8],
+    /// Column name.
+    pub column: &'a str,
+}
+
+impl SealContext<'_> {
+    /// Length-prefixed, so that no two places have the same bytes.
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(24 + self.table.len() + self.row.len() + self.column.len());
+        for part in [self.table.as_bytes(), self.row, self.column.as_bytes()] {
+            bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(part);
+        }
+        bytes
+    }
+}
+
+/// Seals and opens. Cheap to clone.
+#[derive(Clone)]
+pub struct Sealer {
+    keys: Arc<Keys>,
+    rng: Rng,
+}
+
+impl Sealer {
+    /// A sealer with the keys of the list and a source of nonces.
+    pub fn new(keys: Arc<Keys>, rng: Rng) -> Self {
+        Self { keys, rng }
+    }
+
+    /// Seals `plaintext` for the place, with the newest key.
+    ///
+    /// # Errors
+    /// [`SealError::Failed`].
+    pub fn seal(&self, context: &SealContext<'_>, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
+        let (id, master) = self.keys.newest_seal().ok_or(SealError::Failed)?;
+        let mut nonce = [0_u8; NONCE_LEN];
+        self.rng.fill(&mut nonce).map_err(|_| SealError::Failed)?;
+        let mut sealed = Vec::with_capacity(HEADER + plaintext.len() + MAX_TAG_LEN);
+        sealed.push(VERSION);
+        sealed.extend_from_slice(&id.to_be_bytes());
+        sealed.extend_from_slice(&nonce);
+        sealed.extend_from_slice(plaintext);
+        let tag = row_key(master, context.row)?
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(context.bytes()),
+                &mut sealed[HEADER..],
+            )
+            .map_err(|_| SealError::Failed)?;
+        sealed.extend_from_slice(tag.as_ref());
+        Ok(sealed)
+    }
+
+    /// Opens a value sealed for the place. Anything that is not exactly what [`Sealer::seal`] made for this
+    /// place is refused.
+    ///
+    /// # Errors
+    /// [`SealError`]
+    pub fn open(&self, context: &SealContext<'_>, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        let (header, body) = sealed.split_at_checked(HEADER).ok_or(SealError::Malformed)?;
+        let [VERSION, id @ ..] = header else { return Err(SealError::Malformed) };
+        let (id, nonce) = id.split_at(4);
+        let id = u32::from_be_bytes(id.try_into().map_err(|_| SealError::Malformed)?);
+        let nonce: [u8; NONCE_LEN] = nonce.try_into().map_err(|_| SealError::Malformed)?;
+        let master = self.keys.seal(id).ok_or(SealError::UnknownKey(id))?;
+        let mut plaintext = body.to_vec();
+        let length = row_key(master, context.row)?
+            .open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(context.bytes()), &mut plaintext)
+            .map_err(|_| SealError::NotAuthentic)?
+            .len();
+        plaintext.truncate(length);
+        Ok(plaintext)
+    }
+}
+
+fn row_key(master: &Key, row: &[u8]) -> Result<LessSafeKey, SealError> {
+    let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(master.as_slice());
+    let key = prk.expand(&[row], &AES_256_GCM).map(UnboundKey::from).map_err(|_| SealError::Failed)?;
+    Ok(LessSafeKey::new(key))
+}
+
+/// Keyed hashes of personal values, to find a row by a value the row does not show. Cheap to clone.
+#[derive(Clone)]
+pub struct Lookup {
+    keys: Arc<Keys>,
+}
+
+impl Lookup {
+    /// Look-ups with the key of the list.
+    pub fn new(keys: Arc<Keys>) -> Self {
+        Self { keys }
+    }
+
+    /// HMAC-SHA-256 over the domain and the parts, each with its length before it. The domain keeps equal
+    /// values of different meaning apart.
+    pub fn hash(&self, domain: &str, parts: &[&str]) -> [u8; 32] {
+        let mut context =
+            hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.keys.lookup().as_slice()));
+        for part in std::iter::once(&domain).chain(parts) {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        let mut hash = [0_u8; 32];
+        hash.copy_from_slice(context.sign().as_ref());
+        hash
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use ring::rand::SystemRandom;
+
+    use super::*;
+
+    const PLACE: SealContext<'_> = SealContext { table: "patient", row: b"row 1", column: "particulars" };
+
+    fn sealer() -> Sealer {
+        let rng = SystemRandom::new();
+        Sealer::new(Arc::new(Keys::generate(&rng).unwrap()), Arc::new(rng))
+    }
+
+    #[test]
+    fn every_flipped_byte_and_every_cut_is_refused() {
+        let sealer = sealer();
+        let value = sealer.seal(&PLACE, "山田 花子".as_bytes()).unwrap();
+        assert_eq!(sealer.open(&PLACE, &value).unwrap(), "山田 花子".as_bytes());
+        for at in 0..value.len() {
+            for bit in 0..8 {
+                let mut tampered = value.clone();
+                tampered[at] ^= 1 << bit;
+                assert!(sealer.open(&PLACE, &tampered).is_err(), "byte {at} bit {bit}");
+            }
+            assert!(sealer.open(&PLACE, &value[..at]).is_err(), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn a_value_opens_only_at_its_own_place() {
+        let sealer = sealer();
+        let value = sealer.seal(&PLACE, b"value").unwrap();
+        for other in [
+            SealContext { table: "card", ..PLACE },
+            SealContext { row: b"row 2", ..PLACE },
+            SealContext { column: "name", ..PLACE },
+            SealContext { table: "patien", row: b"trow 1", ..PLACE },
+        ] {
+            assert_eq!(sealer.open(&other, &value), Err(SealError::NotAuthentic));
+        }
+    }
+
+    #[test]
+    fn after_a_rotation_the_newest_key_seals_and_the_older_still_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys.json");
+        let rng = SystemRandom::new();
+        let before = Sealer::new(Arc::new(Keys::load_or_create(&path, &rng).unwrap()), Arc::new(rng.clone()));
+        let old = before.seal(&PLACE, b"old").unwrap();
+        super::super::keys::rotate(&path, &rng).unwrap();
+        let after = Sealer::new(Arc::new(Keys::load(&path).unwrap()), Arc::new(rng));
+        let new = after.seal(&PLACE, b"new").unwrap();
+        assert_eq!(after.open(&PLACE, &old).unwrap(), b"old");
+        assert_eq!(new[1..5], 2_u32.to_be_bytes());
+        assert_eq!(before.open(&PLACE, &new), Err(SealError::UnknownKey(2)));
+    }
+
+    #[test]
+    fn equal_values_do_not_look_equal() {
+        let sealer = sealer();
+        assert_ne!(sealer.seal(&PLACE, b"same").unwrap(), sealer.seal(&PLACE, b"same").unwrap());
+    }
+
+    #[test]
+    fn a_hash_tells_domains_and_boundaries_apart() {
+        let lookup = Lookup::new(Arc::new(Keys::generate(&SystemRandom::new()).unwrap()));
+        assert_eq!(lookup.hash("a", &["bc", "d"]), lookup.hash("a", &["bc", "d"]));
+        assert_ne!(lookup.hash("a", &["bc", "d"]), lookup.hash("a", &["b", "cd"]));
+        assert_ne!(lookup.hash("a", &["bc", "d"]), lookup.hash("ab", &["c", "d"]));
+        assert_ne!(lookup.hash("a", &["bc"]), lookup.hash("a", &["bc", ""]));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn sealing_round_trips(plaintext in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let sealer = sealer();
+            let value = sealer.seal(&PLACE, &plaintext).unwrap();
+            prop_assert_eq!(sealer.open(&PLACE, &value).unwrap(), plaintext);
+        }
+
+        #[test]
+        fn opening_noise_never_panics(noise in proptest::collection::vec(any::<u8>(), 0..80)) {
+            prop_assert!(sealer().open(&PLACE, &noise).is_err());
+        }
+    }
+}
