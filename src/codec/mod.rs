@@ -1,1 +1,4 @@
-//! (room)
+//! The wire forms of the documents: strict reading into the domain, exact writing out of it. Knows no
+//! signatures, no storage and no HTTP.
+
+pub mod fault;

@@ -1,7 +1,12 @@
 //! The domain: what a prescription and a dispensing are, and how a prescription lives. Knows no wire format,
 //! no SQL, no HTTP.
 
+pub mod amount;
+pub mod dispensing;
+pub mod document;
 pub mod identifier;
 pub mod mitigation;
 pub mod registered;
 pub mod state;
+pub mod line;
+pub mod usage;
