@@ -187,5 +187,8 @@ pub(super) fn finding_id(rule: &str, mut sides: [String; 2], overlap: Interval) 
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part.as_bytes());
     }
-    context.finish().as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    let digest = context.finish();
+    let mut first = [0; 16];
+    first.copy_from_slice(&digest.as_ref()[..16]);
+    format!("{:032x}", u128::from_be_bytes(first))
 }

@@ -130,9 +130,7 @@ fn version(label: &str, files: &[File<'_>]) -> String {
         files.iter().map(|file| digest::digest(&digest::SHA256, file.bytes).as_ref().to_vec()).collect();
     digests.sort();
     let whole = digest::digest(&digest::SHA256, &digests.concat());
-    let mut version = format!("{label}-");
-    for byte in whole.as_ref().iter().take(6) {
-        version.push_str(&format!("{byte:02x}"));
-    }
-    version
+    let mut first = [0; 8];
+    first[2..].copy_from_slice(&whole.as_ref()[..6]);
+    format!("{label}-{:012x}", u64::from_be_bytes(first))
 }

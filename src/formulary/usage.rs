@@ -18,6 +18,7 @@ pub enum SiteSupplement {
 }
 
 /// One usage code in one span of validity.
+#[expect(clippy::struct_excessive_bools, reason = "the master's flags, each independent of the others")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageEntry {
     /// 用法コード, 16 characters.
