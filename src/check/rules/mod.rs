@@ -1,0 +1,136 @@
+//! The rules, one file each. A rule looks at one pair of products with overlapping days; this module makes the
+//! pairs and turns hits into findings. A new kind of finding is a new file here and a variant of
+//! [`FindingKind`](super::FindingKind).
+
+mod duplicate;
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use super::finding::{Finding, FindingKind, LineSide, OtherSide, Severity, finding_id};
+use super::period::Interval;
+use super::policy::{Policy, SameInstitution};
+use super::subject::{Candidate, Period, Resolved};
+use crate::formulary::{Formulary, IngredientId, Product};
+use crate::prescription::identifier::InstitutionCode;
+
+/// A hit of one rule on one pair, before policy.
+struct Hit {
+    kind: FindingKind,
+    rule: String,
+    severity: Severity,
+    ingredients: Vec<IngredientId>,
+    days: Interval,
+}
+
+/// A product with its days.
+#[derive(Clone, Copy)]
+struct Taken<'a> {
+    product: &'a Product,
+    interval: Interval,
+}
+
+/// Every pair through every rule; findings sorted, equal ones joined.
+pub(super) fn apply(
+    institution: &InstitutionCode,
+    lines: &[Resolved<'_, Candidate>],
+    periods: &[Resolved<'_, Period>],
+    formulary: &Formulary,
+    policy: &Policy,
+) -> Vec<Finding> {
+    // In the order of the document, whatever order the lines came in: the first of joined lines gives its name.
+    let mut lines: Vec<_> = lines.iter().collect();
+    lines.sort_by_key(|line| (line.subject.rp, line.subject.line, &line.subject.place));
+    let mut periods: Vec<_> = periods.iter().collect();
+    periods.sort_by_key(|period| {
+        let subject = period.subject;
+        (&subject.document, subject.interval, &subject.code, &subject.name, subject.source)
+    });
+    let mut findings = BTreeMap::new();
+    for line in lines {
+        let candidate =
+            Taken { product: line.product, interval: line.subject.supply.interval_from(line.subject.start) };
+        for period in &periods {
+            let other = Taken { product: period.product, interval: period.subject.interval };
+            let same_institution = *institution == period.subject.institution;
+            let hits = duplicate::apply(candidate, other, policy).into_iter();
+            for hit in hits.filter_map(|hit| govern(hit, same_institution, policy)) {
+                let finding = describe(hit, line, candidate, period, same_institution, formulary);
+                findings
+                    .entry(finding.id.clone())
+                    .and_modify(|known: &mut Finding| join(known, &line.subject.place))
+                    .or_insert(finding);
+            }
+        }
+    }
+    let mut findings: Vec<Finding> = findings.into_values().collect();
+    findings.sort_by_cached_key(|finding| {
+        (Reverse(finding.severity), finding.candidate.rp, finding.candidate.line, finding.id.clone())
+    });
+    findings
+}
+
+/// One's own earlier prescription is what policy says it is, for duplicates.
+fn govern(mut hit: Hit, same_institution: bool, policy: &Policy) -> Option<Hit> {
+    match hit.kind {
+        FindingKind::DuplicateIngredient if same_institution => match policy.same_institution {
+            SameInstitution::Report => Some(hit),
+            SameInstitution::Information => {
+                hit.severity = Severity::Low;
+                Some(hit)
+            }
+            SameInstitution::Silent => None,
+        },
+        FindingKind::DuplicateIngredient => Some(hit),
+    }
+}
+
+fn join(known: &mut Finding, place: &str) {
+    if !known.candidate.places.iter().any(|there| there == place) {
+        known.candidate.places.push(place.to_owned());
+    }
+}
+
+fn describe(
+    hit: Hit,
+    line: &Resolved<'_, Candidate>,
+    candidate: Taken<'_>,
+    period: &Resolved<'_, Period>,
+    same_institution: bool,
+    formulary: &Formulary,
+) -> Finding {
+    let (own, past) = (line.subject, period.subject);
+    // The candidate has no document id yet; its product and days are what it is before and after registering.
+    let sides =
+        [line.product.identity().to_owned(), format!("{}@{}", period.product.identity(), past.document)];
+    let mut ingredients: Vec<String> =
+        hit.ingredients.iter().map(|id| formulary.ingredient_name(*id).to_owned()).collect();
+    ingredients.sort();
+    Finding {
+        id: finding_id(&hit.rule, sides, hit.days),
+        kind: hit.kind,
+        severity: hit.severity,
+        rule: hit.rule,
+        candidate: LineSide {
+            places: vec![own.place.clone()],
+            rp: own.rp,
+            line: own.line,
+            code: own.code.clone(),
+            name: own.name.clone(),
+            interval: candidate.interval,
+        },
+        other: OtherSide {
+            source: past.source,
+            document: past.document.clone(),
+            code: past.code.clone(),
+            name: past.name.clone(),
+            interval: past.interval,
+            institution: past.institution.clone(),
+            institution_name: past.institution_name.clone(),
+        },
+        same_institution,
+        ingredients,
+        overlap: hit.days,
+        formulary_version: formulary.version().to_owned(),
+    }
+}

@@ -1,0 +1,259 @@
+//! The project's own CSV layouts (UTF-8, header first) and their reading into products and usages. A cell is
+//! taken as it stands: nothing is trimmed or guessed.
+
+use chrono::NaiveDate;
+
+use super::load::{Fault, File};
+use super::product::{Product, Products, RouteClass};
+use super::usage::{SiteSupplement, UsageEntry, Usages};
+
+/// The kinds of file that are known, told apart by header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    Products,
+    Usages,
+}
+
+const PRODUCTS: [&str; 11] = [
+    "receipt_code",
+    "yj_code",
+    "price_code",
+    "generic_code",
+    "generic_name",
+    "name",
+    "unit",
+    "route",
+    "systemic",
+    "ingredients",
+    "class",
+];
+
+const USAGES: [&str; 10] = [
+    "usage_code",
+    "name",
+    "valid_from",
+    "valid_to",
+    "guide",
+    "condition",
+    "timing",
+    "time",
+    "interval",
+    "site",
+];
+
+/// A file cut into rows, each with the number of cells its layout has.
+pub(super) struct Table {
+    pub(super) layout: Layout,
+    rows: Vec<(u64, csv::StringRecord)>,
+}
+
+impl Table {
+    /// Cuts a file into rows; pushes a fault per bad row, or one for the file when its header is unknown.
+    pub(super) fn read(file: File<'_>, faults: &mut Vec<Fault>) -> Option<Self> {
+        let mut fault = |line: Option<u64>, problem: &str| {
+            faults.push(Fault { file: file.name.to_owned(), line, problem: problem.to_owned() });
+        };
+        let bytes = file.bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(file.bytes);
+        let mut reader = csv::ReaderBuilder::new().flexible(true).has_headers(true).from_reader(bytes);
+        let layout = match reader.headers() {
+            Ok(header) if header.iter().eq(PRODUCTS) => Layout::Products,
+            Ok(header) if header.iter().eq(USAGES) => Layout::Usages,
+            Ok(_) => {
+                fault(Some(1), "unknown header");
+                return None;
+            }
+            Err(_) => {
+                fault(Some(1), "not UTF-8");
+                return None;
+            }
+        };
+        let width = match layout {
+            Layout::Products => PRODUCTS.len(),
+            Layout::Usages => USAGES.len(),
+        };
+        let mut rows = Vec::new();
+        for row in reader.records() {
+            match row {
+                Ok(record) => {
+                    let line = record.position().map_or(0, csv::Position::line);
+                    if record.len() == width {
+                        rows.push((line, record));
+                    } else {
+                        fault(Some(line), &format!("{} cells where the header has {width}", record.len()));
+                    }
+                }
+                Err(error) => fault(error.position().map(csv::Position::line), "not UTF-8"),
+            }
+        }
+        Some(Self { layout, rows })
+    }
+}
+
+/// Reads product rows. Faults name the line and the column, several per line where there are several.
+pub(super) fn products_fill(file: &str, table: &Table, products: &mut Products, faults: &mut Vec<Fault>) {
+    let mut generics = Vec::new();
+    for (line, row) in &table.rows {
+        let mut problems = Vec::new();
+        let read = product_read(row, products, &mut problems);
+        if problems.is_empty() {
+            if let Some(code) = &read.generic_code {
+                generics.push((*line, code.clone(), generic_of(&read, &row[4])));
+            }
+            problems.extend(products.brand_insert(read).err().map(str::to_owned));
+        }
+        push_all(file, *line, problems, faults);
+    }
+    for (line, code, generic) in generics {
+        push_all(file, line, products.generic_insert(&code, generic).err().map(str::to_owned), faults);
+    }
+}
+
+fn push_all(file: &str, line: u64, problems: impl IntoIterator<Item = String>, faults: &mut Vec<Fault>) {
+    faults.extend(problems.into_iter().map(|problem| Fault {
+        file: file.to_owned(),
+        line: Some(line),
+        problem,
+    }));
+}
+
+/// The entry of a generic name, made from one of its brands.
+fn generic_of(brand: &Product, name: &str) -> Product {
+    Product { name: name.to_owned(), receipt_code: None, yj_code: None, price_code: None, ..brand.clone() }
+}
+
+fn product_read(row: &csv::StringRecord, products: &mut Products, problems: &mut Vec<String>) -> Product {
+    let mut check = |holds: bool, problem: &str| {
+        if !holds {
+            problems.push(problem.to_owned());
+        }
+    };
+    check(is_receipt(&row[0]), "receipt_code: expected 9 digits beginning with 6");
+    check(is_price(&row[1]), "yj_code: expected 12 characters with a right check digit");
+    check(is_price(&row[2]), "price_code: expected 12 characters with a right check digit");
+    check(row[3].is_empty() || is_generic(&row[3]), "generic_code: expected 12 characters ending in ZZZ");
+    check(
+        row[3].is_empty() == row[4].is_empty(),
+        "generic_name: expected beside generic_code and only there",
+    );
+    check(!row[5].is_empty(), "name: expected a name");
+    check(!row[6].is_empty(), "unit: expected a unit");
+    let route = RouteClass::from_name(&row[7]);
+    check(route.is_some(), "route: unknown route class");
+    check(matches!(&row[8], "0" | "1"), "systemic: expected 0 or 1");
+    let names: Vec<&str> = row[9].split(" + ").collect();
+    check(
+        names.iter().all(|name| !name.is_empty() && name.trim() == *name),
+        "ingredients: expected names joined by ' + '",
+    );
+    check(row[10].len() == 4 && row[10].bytes().all(|b| b.is_ascii_digit()), "class: expected four digits");
+    let mut components: Vec<_> = names.iter().map(|name| products.ingredient(name)).collect();
+    components.sort_unstable();
+    let count = components.len();
+    components.dedup();
+    check(components.len() == count, "ingredients: one ingredient appears twice");
+    Product {
+        name: row[5].to_owned(),
+        receipt_code: Some(row[0].to_owned()),
+        yj_code: Some(row[1].to_owned()),
+        price_code: Some(row[2].to_owned()),
+        generic_code: (!row[3].is_empty()).then(|| row[3].to_owned()),
+        unit: row[6].to_owned(),
+        route: route.unwrap_or(RouteClass::Internal),
+        components: components.into_boxed_slice(),
+        systemic: &row[8] == "1",
+        therapeutic_class: row[10].to_owned(),
+    }
+}
+
+/// Reads usage rows.
+pub(super) fn usages_fill(file: &str, table: &Table, usages: &mut Usages, faults: &mut Vec<Fault>) {
+    for (line, row) in &table.rows {
+        let mut problems = Vec::new();
+        let read = usage_read(row, &mut problems);
+        if problems.is_empty() {
+            problems.extend(read.and_then(|entry| usages.insert(entry).err()).map(str::to_owned));
+        }
+        push_all(file, *line, problems, faults);
+    }
+}
+
+fn usage_read(row: &csv::StringRecord, problems: &mut Vec<String>) -> Option<UsageEntry> {
+    let mut check = |holds: bool, problem: &str| {
+        if !holds {
+            problems.push(problem.to_owned());
+        }
+    };
+    let code = &row[0];
+    check(
+        code.len() == 16 && code.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()),
+        "usage_code: expected 16 digits or capital letters",
+    );
+    check(!row[1].is_empty(), "name: expected a name");
+    let from = date(&row[2]);
+    check(from.is_some(), "valid_from: expected a date YYYYMMDD that exists");
+    let to = date(&row[3]);
+    check(row[3].is_empty() || to.is_some(), "valid_to: expected a date YYYYMMDD that exists, or nothing");
+    check(to.is_none() || from <= to, "valid_to: before valid_from");
+    for (column, index) in [("guide", 4), ("condition", 5), ("timing", 6), ("time", 7), ("interval", 8)] {
+        check(matches!(&row[index], "0" | "1"), &format!("{column}: expected 0 or 1"));
+    }
+    let site = match &row[9] {
+        "0" => Some(SiteSupplement::NotNeeded),
+        "1" => Some(SiteSupplement::Optional),
+        "2" => Some(SiteSupplement::Side),
+        "3" => Some(SiteSupplement::Required),
+        _ => None,
+    };
+    check(site.is_some(), "site: expected 0, 1, 2 or 3");
+    Some(UsageEntry {
+        code: code.to_owned(),
+        name: row[1].to_owned(),
+        valid_from: from?,
+        valid_to: to,
+        guide: &row[4] == "1",
+        condition_needed: &row[5] == "1",
+        timing_needed: &row[6] == "1",
+        time_needed: &row[7] == "1",
+        interval_needed: &row[8] == "1",
+        site: site?,
+    })
+}
+
+fn date(text: &str) -> Option<NaiveDate> {
+    if text.len() != 8 || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    NaiveDate::parse_from_str(text, "%Y%m%d").ok()
+}
+
+fn is_receipt(code: &str) -> bool {
+    code.len() == 9 && code.starts_with('6') && code.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn is_generic(code: &str) -> bool {
+    code.len() == 12
+        && code.ends_with("ZZZ")
+        && code.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
+}
+
+/// Shape and check digit of price and YJ codes: modulus 11, weights 6 5 4 3 2 7 6 5 4 3 2; letters count
+/// A–I and J–R 1–9, S–Z 2–9; a remainder digit of 10 or 11 is written 0.
+fn is_price(code: &str) -> bool {
+    const WEIGHTS: [u32; 11] = [6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2];
+    let bytes = code.as_bytes();
+    if bytes.len() != 12 || !bytes[11].is_ascii_digit() || !bytes[..7].iter().all(u8::is_ascii_digit) {
+        return false;
+    }
+    let mut sum = 0;
+    for (byte, weight) in bytes.iter().zip(WEIGHTS) {
+        let value = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'A'..=b'I' => byte - b'A' + 1,
+            b'J'..=b'R' => byte - b'J' + 1,
+            b'S'..=b'Z' => byte - b'S' + 2,
+            _ => return false,
+        };
+        sum += u32::from(value) * weight;
+    }
+    (11 - sum % 11) % 11 % 10 == u32::from(bytes[11] - b'0')
+}
