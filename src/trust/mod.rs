@@ -1,1 +1,23 @@
-//! (room)
+//! Certificates, their paths and revocation, and what their keys have signed. Knows no HTTP, no SQL and no
+//! prescription: it answers whose key made a signature and whether that key was to be trusted at an instant.
+//!
+//! Path validation is our own, because HPKI marks `certificatePolicies` critical, which validators made for the
+//! web refuse. The subset of RFC 5280 section 6 that is done is stated in [`path`].
+
+pub mod anchors;
+pub mod certificate;
+pub mod key;
+pub mod name;
+pub mod path;
+mod pem;
+pub mod public_key;
+pub mod revocation;
+pub mod role;
+
+pub use anchors::{AnchorKind, TrustPolicy, TrustStore, TrustStoreError};
+pub use certificate::{Certificate, CertificateError};
+pub use key::{SigningKey, SigningKeyError};
+pub use path::{PathError, Purpose, ValidPath};
+pub use public_key::{PublicKey, SignatureScheme};
+pub use revocation::{Crl, CrlError, RevocationReason};
+pub use role::HcRole;
