@@ -73,9 +73,11 @@ impl DrugCode {
     /// The code itself, without its kind.
     pub fn as_str(&self) -> &str {
         match self {
-            Self::Receipt(code) | Self::Price(code) | Self::Yj(code) | Self::Hot(code) | Self::Generic(code) => {
-                code
-            }
+            Self::Receipt(code)
+            | Self::Price(code)
+            | Self::Yj(code)
+            | Self::Hot(code)
+            | Self::Generic(code) => code,
         }
     }
 }
