@@ -260,7 +260,7 @@ mod tests {
             let declare: String = prefix;
             let declare = if declare.is_empty() { "xmlns".to_owned() } else { format!("xmlns:{declare}") };
             let uri: String = uri;
-            let mut tag = format!("{}e {declare}='{uri}'", colon(&name));
+            let mut tag = format!("{}e {declare}='urn:{uri}'", colon(&name));
             if let Some((prefix, name, value)) = attribute {
                 let _ = write!(tag, " {}{name}='{value}'", colon(&prefix));
             }
@@ -286,23 +286,23 @@ mod tests {
             let inner = trees.new_tree(&mut runner).unwrap().current();
             let bare = if undeclare.new_tree(&mut runner).unwrap().current() { "<n xmlns=''/>" } else { "" };
             let text = format!(
-                "<r xmlns:p='P' xmlns:q='Q' xmlns='D' xmlns:unused='N'>{bare}<z id='i' xml:lang='ja'>{inner}</z></r>"
+                "<r xmlns:p='urn:P' xmlns:q='urn:Q' xmlns='urn:D' xmlns:unused='urn:N'>{bare}<z id='i' xml:lang='ja'>{inner}</z></r>"
             );
             let xml = Xml::parse(text.as_bytes()).unwrap();
             let apex = xml.element_by_id("i").unwrap();
-            let listed = Method::Exclusive(vec!["q".into(), String::new()]);
+            let listed = Method::Exclusive(vec!["q".into()]);
             ours.push(canonicalise(&xml, xml.root(), &Method::Inclusive));
             ours.push(canonicalise(&xml, xml.root(), &listed));
             ours.push(canonicalise(&xml, apex, &Method::Exclusive(vec![])));
             let _ = writeln!(input, "{}", BASE64_STANDARD.encode(text));
         }
-        let script = "import sys,base64\nfrom lxml import etree\nfor l in sys.stdin:\n r=etree.fromstring(base64.b64decode(l))\n for e,x,n in ((r,False,None),(r,True,['q','#default']),(r.find('.//*[@id=\"i\"]'),True,None)):\n  print(base64.b64encode(etree.tostring(e,method='c14n',exclusive=x,with_comments=False,inclusive_ns_prefixes=n)).decode())\n";
+        let script = "import sys,base64\nfrom lxml import etree\nfor l in sys.stdin:\n r=etree.fromstring(base64.b64decode(l))\n for e,x,n in ((r,False,None),(r,True,['q']),(r.find('.//*[@id=\"i\"]'),True,None)):\n  print(base64.b64encode(etree.tostring(e,method='c14n',exclusive=x,with_comments=False,inclusive_ns_prefixes=n)).decode())\n";
         let run = |python: &str| {
             let mut child = Command::new(python)
                 .args(["-c", script])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
-                .stderr(Stdio::null())
+                .stderr(Stdio::inherit())
                 .spawn()
                 .ok()?;
             let mut stdin = child.stdin.take()?;
