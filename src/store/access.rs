@@ -57,7 +57,7 @@ impl Store {
             VALUES ($1, $2, $3, $4, $5, $6, $7, $5)
             ON CONFLICT ON CONSTRAINT access_record_pkey DO NOTHING";
         let sealed = self.seal_trace(trace)?;
-        self.execute(
+        self.one_execute(
             "access-record-insert",
             SQL,
             &[&bucket, &patient, &trace.request, &at, &act, &prescription, &sealed],

@@ -80,7 +80,7 @@ impl Store {
         let key_hash = self.key_hash(key);
         let bucket = Bucket::of_hash(&key_hash);
         let Some(row) =
-            self.query_opt("idempotency-find", SQL, &[&bucket, &key_hash.as_slice()]).await?
+            self.one_opt("idempotency-find", SQL, &[&bucket, &key_hash.as_slice()]).await?
         else {
             return Ok(Replay::New);
         };

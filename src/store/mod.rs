@@ -2,12 +2,15 @@
 //!
 //! Knows the domain and how it is kept, sealed and found again; never who asks or how the answer travels.
 
+pub mod access;
 pub mod bucket;
-
+pub mod idempotency;
 pub mod keys;
 pub mod migration;
 pub mod pool;
+pub mod prescription;
 pub mod seal;
+mod sealed_json;
 
 pub use bucket::{Bucket, Buckets, IdentityToken, PatientId, PrescriptionId};
 pub use keys::Keys;

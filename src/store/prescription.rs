@@ -50,12 +50,17 @@ pub enum Written {
     Lost,
 }
 
-pub(super) const COLUMNS: &str = "p.bucket, p.id, p.patient_id, p.version, p.clinic, p.state, p.pharmacy, \
-     p.lease_end, p.due_on, p.partly, p.uses_allowed, p.uses_done, p.dispensings, p.issued_on, p.valid_until, \
-     p.registered_at, p.changed_at, p.sealed AS prescription_sealed";
+/// The columns [`Store::prescription_read`] decodes, of the table as `p`.
+macro_rules! columns {
+    () => {
+        "p.bucket, p.id, p.patient_id, p.version, p.clinic, p.state, p.pharmacy, p.lease_end, p.due_on, \
+         p.partly, p.uses_allowed, p.uses_done, p.dispensings, p.issued_on, p.valid_until, p.registered_at, \
+         p.changed_at, p.sealed"
+    };
+}
 
 fn corrupt(id: PrescriptionId, column: &'static str) -> StoreError {
-    StoreError::Corrupt { table: TABLE, column, key: id.to_string() }
+    StoreError::corrupt(TABLE, column, id)
 }
 
 fn code(id: PrescriptionId, column: &'static str, text: &str) -> Result<InstitutionCode, StoreError> {
@@ -105,7 +110,7 @@ impl Store {
     fn prescription_read(&self, row: &Row) -> Result<PrescriptionRow, StoreError> {
         let id: PrescriptionId = row.get("id");
         let details: Details =
-            self.open_json(TABLE, id.as_bytes(), "sealed", row.get("prescription_sealed"))?;
+            self.open_json(TABLE, id.as_bytes(), "sealed", row.get("sealed"))?;
         let patient: PatientId = row.get("patient_id");
         Ok(PrescriptionRow {
             bucket: row.get("bucket"),
@@ -136,10 +141,13 @@ impl Store {
         &self,
         id: PrescriptionId,
     ) -> Result<Option<PrescriptionRow>, StoreError> {
-        let sql =
-            format!("-- prescription-find\nSELECT {COLUMNS} FROM prescription p WHERE bucket = $1 AND id = $2");
+        const SQL: &str = concat!(
+            "-- prescription-find\nSELECT ",
+            columns!(),
+            " FROM prescription p WHERE bucket = $1 AND id = $2"
+        );
         let bucket = self.buckets().of_prescription(id);
-        self.query_opt("prescription-find", &sql, &[&bucket, &id])
+        self.one_opt("prescription-find", SQL, &[&bucket, &id])
             .await?
             .map(|row| self.prescription_read(&row))
             .transpose()
@@ -155,13 +163,14 @@ impl Store {
         patient: PatientId,
         number: &ExchangeNumber,
     ) -> Result<Option<PrescriptionRow>, StoreError> {
-        let sql = format!(
-            "-- prescription-find-by-number\nSELECT {COLUMNS} FROM prescription p \
-             WHERE bucket = $1 AND patient_id = $2 AND number_hash = $3"
+        const SQL: &str = concat!(
+            "-- prescription-find-by-number\nSELECT ",
+            columns!(),
+            " FROM prescription p WHERE bucket = $1 AND patient_id = $2 AND number_hash = $3"
         );
         let bucket = self.buckets().of_patient(patient);
         let hash = self.number_hash(patient, number);
-        self.query_opt("prescription-find-by-number", &sql, &[&bucket, &patient, &hash.as_slice()])
+        self.one_opt("prescription-find-by-number", SQL, &[&bucket, &patient, &hash.as_slice()])
             .await?
             .map(|row| self.prescription_read(&row))
             .transpose()
@@ -206,7 +215,7 @@ impl Store {
         let answer = answer.map(|answer| self.seal_answer(answer)).transpose()?;
         let answer = answer.as_ref();
         let changed = self
-            .query_opt(
+            .one_opt(
                 act,
                 SQL,
                 &[

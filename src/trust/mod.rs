@@ -5,6 +5,7 @@
 //! web refuse. The subset of RFC 5280 section 6 that is done is stated in [`path`].
 
 pub mod anchors;
+pub mod c14n;
 pub mod certificate;
 pub mod key;
 pub mod name;
@@ -13,6 +14,7 @@ mod pem;
 pub mod public_key;
 pub mod revocation;
 pub mod role;
+pub mod xml;
 
 pub use anchors::{AnchorKind, TrustPolicy, TrustStore, TrustStoreError};
 pub use certificate::{Certificate, CertificateError};
