@@ -75,7 +75,7 @@ CREATE TABLE prescription (
     partly         boolean     NOT NULL DEFAULT false,
     uses_allowed   smallint    NOT NULL,
     uses_done      smallint    NOT NULL DEFAULT 0,
-    dispensings    smallint    NOT NULL DEFAULT 0,
+    dispensers     text[]      NOT NULL DEFAULT '{}',
     issued_on      date        NOT NULL,
     valid_until    date        NOT NULL,
     registered_at  timestamptz NOT NULL,
@@ -109,7 +109,7 @@ COMMENT ON COLUMN prescription.due_on IS '次回調剤予定日 of a refill pres
 COMMENT ON COLUMN prescription.partly IS 'Whether part of the present use has been dispensed.';
 COMMENT ON COLUMN prescription.uses_allowed IS '総使用回数: 1, or up to 3 for a refill prescription.';
 COMMENT ON COLUMN prescription.uses_done IS 'Completed uses.';
-COMMENT ON COLUMN prescription.dispensings IS 'Number of dispensing documents written back.';
+COMMENT ON COLUMN prescription.dispensers IS 'Institution code of the pharmacy of each dispensing document, in order.';
 COMMENT ON COLUMN prescription.issued_on IS '交付年月日.';
 COMMENT ON COLUMN prescription.valid_until IS 'Last day of the use period (使用期間).';
 COMMENT ON COLUMN prescription.registered_at IS 'When the exchange registered it, by the exchange''s clock.';

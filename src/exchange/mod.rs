@@ -1,1 +1,199 @@
-//! (room)
+//! The acts of the exchange. Each is one transaction: read, decide by a pure function, write guarded by what was
+//! read; whoever loses the race reads and decides anew. Knows no HTTP.
+
+pub mod accept;
+pub mod caller;
+pub mod change;
+pub mod dispense;
+pub mod error;
+pub mod identity;
+pub mod intake;
+pub mod mitigate;
+pub mod read;
+pub mod register;
+pub mod session;
+
+use std::sync::{Arc, RwLock};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::check::Policy;
+use crate::clock::Clock;
+use crate::formulary::Formulary;
+use crate::prescription::registered::Registered;
+use crate::store::Store;
+use crate::store::access::{Trace, TraceContent};
+use crate::store::idempotency::{IdempotencyKey, KEPT, Replay, StoredAnswer};
+use crate::trust::TrustStore;
+use caller::Caller;
+use error::ExchangeError;
+
+/// How often an act that loses a race reads and decides anew before it says `overloaded`.
+const ATTEMPTS: usize = 50;
+
+/// What an operator may choose.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long a pharmacy holds what it accepted.
+    pub lease: TimeDelta,
+    /// Validity of an access token.
+    pub access_token: TimeDelta,
+    /// Validity of an identity token.
+    pub identity_token: TimeDelta,
+    /// Failed attempts a facility has before it must wait.
+    pub attempts: crate::store::directory::AttemptLimit,
+    /// Rules of the medication check.
+    pub check: Policy,
+    /// How far back the check looks for periods that have ended (for the tolerance of the policy).
+    pub look_back_days: u64,
+    /// What an assertion's `aud` may name.
+    pub audiences: Vec<String>,
+}
+
+/// The exchange: its store, its trust, its formulary and its clock. Cheap to clone.
+#[derive(Clone)]
+pub struct Exchange {
+    store: Store,
+    trust: Arc<RwLock<Arc<TrustStore>>>,
+    formulary: Arc<RwLock<Arc<Formulary>>>,
+    clock: Clock,
+    settings: Arc<Settings>,
+}
+
+/// What every act is told of the request it answers.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Names the request in the access record and in the log.
+    pub id: Uuid,
+    /// `Idempotency-Key`, with the SHA-256 of method, path, media type and body.
+    pub idempotency: Option<(String, [u8; 32])>,
+    /// The version `If-Match` names.
+    pub if_match: Option<i64>,
+}
+
+/// An outcome, and whether it is the kept one of an earlier request.
+#[derive(Clone, Debug)]
+pub struct Answered<T> {
+    /// What was done.
+    pub outcome: T,
+    /// Whether it was done by an earlier request with the same key.
+    pub replayed: bool,
+}
+
+/// A prescription as an act left it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskOutcome {
+    /// The prescription.
+    pub task: Registered,
+    /// When; what is shown depends on it.
+    pub at: DateTime<Utc>,
+}
+
+impl Exchange {
+    /// An exchange over its parts.
+    pub fn new(
+        store: Store,
+        trust: TrustStore,
+        formulary: Formulary,
+        clock: Clock,
+        settings: Settings,
+    ) -> Self {
+        Self {
+            store,
+            trust: Arc::new(RwLock::new(Arc::new(trust))),
+            formulary: Arc::new(RwLock::new(Arc::new(formulary))),
+            clock,
+            settings: Arc::new(settings),
+        }
+    }
+
+    /// The store, for the operator's endpoints and jobs.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The trust in force.
+    pub fn trust(&self) -> Arc<TrustStore> {
+        Arc::clone(&self.trust.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Puts newly read anchors and revocation lists in force.
+    pub fn trust_replace(&self, trust: TrustStore) {
+        *self.trust.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(trust);
+    }
+
+    /// The formulary in force.
+    pub fn formulary(&self) -> Arc<Formulary> {
+        Arc::clone(&self.formulary.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// The kept answer of an earlier request with the same key, when there is one.
+    async fn replayed<T: DeserializeOwned>(
+        &self,
+        caller: &Caller,
+        request: &Request,
+    ) -> Result<Option<Answered<T>>, ExchangeError> {
+        let Some(key) = idempotency_key(caller, request)? else { return Ok(None) };
+        match self.store.idempotency_find(&key).await? {
+            Replay::New => Ok(None),
+            Replay::Reused => Err(ExchangeError::IdempotencyKeyReused),
+            Replay::Same(outcome) => serde_json::from_value(outcome)
+                .map(|outcome| Some(Answered { outcome, replayed: true }))
+                .map_err(|_| ExchangeError::Internal("a kept answer cannot be read")),
+        }
+    }
+
+    /// The answer to keep for retries of this request.
+    fn answer(
+        caller: &Caller,
+        request: &Request,
+        outcome: &impl Serialize,
+        now: DateTime<Utc>,
+    ) -> Result<Option<StoredAnswer>, ExchangeError> {
+        idempotency_key(caller, request)?
+            .map(|key| {
+                serde_json::to_value(outcome)
+                    .map(|outcome| StoredAnswer { key, expires_at: now + KEPT, outcome })
+                    .map_err(|_| ExchangeError::Internal("an answer cannot be kept"))
+            })
+            .transpose()
+    }
+}
+
+fn idempotency_key(caller: &Caller, request: &Request) -> Result<Option<IdempotencyKey>, ExchangeError> {
+    request
+        .idempotency
+        .as_ref()
+        .map(|(key, hash)| {
+            Ok(IdempotencyKey {
+                caller: caller.facility()?.code.clone(),
+                key: key.clone(),
+                request: *hash,
+            })
+        })
+        .transpose()
+}
+
+/// What the patient will read of an act.
+fn trace(caller: &Caller, request: &Request, outcome: &str) -> Trace {
+    let facility = caller.facility().ok();
+    Trace {
+        request: request.id,
+        content: TraceContent {
+            facility: facility.map(|facility| facility.code.clone()),
+            facility_name: facility.map(|facility| facility.name.clone()),
+            person: caller.person_name().map(str::to_owned),
+            signer: None,
+            reason: None,
+            outcome: outcome.to_owned(),
+        },
+    }
+}

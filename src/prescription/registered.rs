@@ -1,20 +1,19 @@
 //! A prescription as the exchange knows it: identity, parties and life, without its contents.
 
 use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::identifier::InstitutionCode;
 use super::state::Life;
 
 /// A registered prescription.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registered {
     /// 処方箋ID.
     pub id: Uuid,
     /// Raised by every change; starts at 1.
     pub version: i64,
-    /// The patient, by the exchange's own id.
-    pub patient: Uuid,
     /// The issuing clinic or hospital.
     pub clinic: InstitutionCode,
     /// Its name as written in the prescription.
@@ -29,12 +28,12 @@ pub struct Registered {
     pub changed_at: DateTime<Utc>,
     /// Its life.
     pub life: Life,
-    /// How many dispensing documents answer it.
-    pub dispensings: u16,
+    /// The pharmacy of each dispensing document that answers it, in order.
+    pub dispensers: Vec<InstitutionCode>,
 }
 
 /// 引換番号: six digits, unique among one patient's prescriptions, never used again for that patient.
-#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ExchangeNumber(String);
 

@@ -2,6 +2,7 @@
 //! (invariant 2). Pure: the time is an argument, and nothing here knows how a state is stored or shown.
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::identifier::InstitutionCode;
 use crate::clock::japanese_date;
@@ -10,7 +11,7 @@ use crate::clock::japanese_date;
 pub const REFILL_WINDOW: Days = Days::new(7);
 
 /// Everything that decides what may happen to a prescription next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Life {
     /// 使用期間, first day to last day, both inclusive. Governs the first use only.
     pub valid_until: NaiveDate,
@@ -21,7 +22,7 @@ pub struct Life {
 }
 
 /// Uses of a prescription. An ordinary one allows a single use, a refill prescription up to three.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Uses {
     /// How often the prescription may be dispensed in full.
     pub allowed: u8,
@@ -30,7 +31,7 @@ pub struct Uses {
 }
 
 /// A state with its facts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     /// 未受付: waiting for a pharmacy. `due` is 次回調剤予定日 once a refill has been dispensed before.
     Issued {

@@ -7,6 +7,9 @@ use super::bucket::Bucket;
 use super::pool::{Store, StoreError};
 use crate::prescription::identifier::InstitutionCode;
 
+/// The constraint that refuses a key that has just been used.
+pub const IDEMPOTENCY_KEY_CONSTRAINT: &str = "idempotency_pkey";
+
 /// How long an answer is kept for retries.
 pub const KEPT: TimeDelta = TimeDelta::hours(48);
 

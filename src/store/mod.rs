@@ -4,13 +4,19 @@
 
 pub mod access;
 pub mod bucket;
+pub mod dispensing;
+pub mod document;
+pub mod finding;
 pub mod idempotency;
 pub mod keys;
+pub mod medication;
 pub mod migration;
 pub mod pool;
 pub mod prescription;
+pub mod registration;
 pub mod seal;
 mod sealed_json;
+pub mod session;
 
 pub use bucket::{Bucket, Buckets, IdentityToken, PatientId, PrescriptionId};
 pub use keys::Keys;

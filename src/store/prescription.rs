@@ -54,7 +54,7 @@ pub enum Written {
 macro_rules! columns {
     () => {
         "p.bucket, p.id, p.patient_id, p.version, p.clinic, p.state, p.pharmacy, p.lease_end, p.due_on, \
-         p.partly, p.uses_allowed, p.uses_done, p.dispensings, p.issued_on, p.valid_until, p.registered_at, \
+         p.partly, p.uses_allowed, p.uses_done, p.dispensers, p.issued_on, p.valid_until, p.registered_at, \
          p.changed_at, p.sealed"
     };
 }
@@ -95,7 +95,7 @@ pub(super) fn life(row: &Row, id: PrescriptionId) -> Result<Life, StoreError> {
 /// The life as flat columns: state, pharmacy, lease_end, due_on, partly.
 type Flat<'a> = (&'static str, Option<&'a str>, Option<DateTime<Utc>>, Option<NaiveDate>, bool);
 
-fn flat(state: &State) -> Flat<'_> {
+pub(super) fn flat(state: &State) -> Flat<'_> {
     match state {
         State::Issued { due } => ("issued", None, None, *due, false),
         State::Accepted { holder, lease_end, due, partly } => {
@@ -125,8 +125,11 @@ impl Store {
                 registered_at: row.get("registered_at"),
                 changed_at: row.get("changed_at"),
                 life: life(row, id)?,
-                dispensings: u16::try_from(row.get::<_, i16>("dispensings"))
-                    .map_err(|_| corrupt(id, "dispensings"))?,
+                dispensers: row
+                    .get::<_, Vec<&str>>("dispensers")
+                    .into_iter()
+                    .map(|text| code(id, "dispensers", text))
+                    .collect::<Result<_, _>>()?,
             },
             details,
         })

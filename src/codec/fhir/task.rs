@@ -55,7 +55,6 @@ pub fn task(prescription: &Registered, show_number: bool, now: DateTime<Utc>) ->
         },
         "intent": "order",
         "code": { "coding": [{ "system": "http://hl7.org/fhir/CodeSystem/task-code", "code": "fulfill" }] },
-        "for": { "identifier": { "system": format!("{HIKIKAE}/patient-id"), "value": prescription.patient } },
         "authoredOn": instant(prescription.registered_at),
         "lastModified": instant(prescription.changed_at),
         "requester": requester,

@@ -1,0 +1,144 @@
+//! Who calls, and what is theirs to see.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::error::ExchangeError;
+use crate::prescription::identifier::InstitutionCode;
+use crate::prescription::state::State;
+use crate::store::directory::{Facility, FacilityKind};
+use crate::store::prescription::PrescriptionRow;
+use crate::store::PatientId;
+
+/// A logged-in caller.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Caller {
+    /// Whose certificate got the token.
+    pub actor: Actor,
+    /// The person at a facility's terminal, when one proved to be there.
+    pub practitioner: Option<Person>,
+    /// SHA-256 of the client certificate the token is bound to (RFC 8705 3).
+    pub bound_to: Option<[u8; 32]>,
+}
+
+/// The three kinds of actor.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Actor {
+    /// A clinic, hospital or pharmacy system.
+    Facility(Facility),
+    /// A physician, dentist or pharmacist.
+    Practitioner(Person),
+    /// A patient.
+    Patient {
+        /// Our own id.
+        id: Uuid,
+        /// The name in the directory.
+        name: String,
+    },
+}
+
+/// A practitioner by HPKI certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// Registration number (subject serialNumber).
+    pub id: String,
+    /// Name, in kanji when the certificate has it.
+    pub name: String,
+    /// `hcRole` texts.
+    pub roles: Vec<String>,
+}
+
+impl Caller {
+    /// The facility.
+    ///
+    /// # Errors
+    ///
+    /// `not-permitted` for practitioners and patients on their own.
+    pub fn facility(&self) -> Result<&Facility, ExchangeError> {
+        match &self.actor {
+            Actor::Facility(facility) => Ok(facility),
+            Actor::Practitioner(_) | Actor::Patient { .. } => {
+                Err(ExchangeError::NotPermitted("this act is for facilities; use a facility's token"))
+            }
+        }
+    }
+
+    /// The facility, when it may issue prescriptions.
+    ///
+    /// # Errors
+    ///
+    /// `not-permitted`.
+    pub fn clinic(&self) -> Result<&Facility, ExchangeError> {
+        let facility = self.facility()?;
+        match facility.kind {
+            FacilityKind::Clinic | FacilityKind::Hospital => Ok(facility),
+            FacilityKind::Pharmacy => {
+                Err(ExchangeError::NotPermitted("this act is for clinics and hospitals"))
+            }
+        }
+    }
+
+    /// The facility, when it may dispense.
+    ///
+    /// # Errors
+    ///
+    /// `not-permitted`.
+    pub fn pharmacy(&self) -> Result<&Facility, ExchangeError> {
+        let facility = self.facility()?;
+        match facility.kind {
+            FacilityKind::Pharmacy => Ok(facility),
+            FacilityKind::Clinic | FacilityKind::Hospital => {
+                Err(ExchangeError::NotPermitted("this act is for pharmacies"))
+            }
+        }
+    }
+
+    /// The patient, when it is one.
+    pub fn patient(&self) -> Option<PatientId> {
+        match &self.actor {
+            Actor::Patient { id, .. } => Some(PatientId::from_uuid(*id)),
+            Actor::Facility(_) | Actor::Practitioner(_) => None,
+        }
+    }
+
+    /// The person the access record names.
+    pub fn person_name(&self) -> Option<&str> {
+        match &self.actor {
+            Actor::Facility(_) => self.practitioner.as_ref().map(|person| person.name.as_str()),
+            Actor::Practitioner(person) => Some(&person.name),
+            Actor::Patient { name, .. } => Some(name),
+        }
+    }
+
+    /// Whether the caller may know of this prescription: its clinic, its patient, and the pharmacy that holds it,
+    /// held it last or dispensed any of it.
+    pub fn may_see(&self, row: &PrescriptionRow) -> bool {
+        match &self.actor {
+            Actor::Facility(facility) => {
+                row.registered.clinic == facility.code
+                    || row.registered.dispensers.contains(&facility.code)
+                    || last_holder(row) == Some(&facility.code)
+            }
+            Actor::Practitioner(_) => false,
+            Actor::Patient { id, .. } => row.patient.as_uuid() == id,
+        }
+    }
+
+    /// Whether the exchange number is shown: to the issuing clinic and the patient only.
+    pub fn sees_number(&self, clinic: &InstitutionCode) -> bool {
+        match &self.actor {
+            Actor::Facility(facility) => facility.code == *clinic,
+            Actor::Practitioner(_) => false,
+            Actor::Patient { .. } => true,
+        }
+    }
+}
+
+fn last_holder(row: &PrescriptionRow) -> Option<&InstitutionCode> {
+    match &row.registered.life.state {
+        State::Accepted { holder, .. } => Some(holder),
+        State::Dispensed { by } => Some(by),
+        State::Issued { .. } | State::Cancelled => None,
+    }
+}

@@ -1,0 +1,150 @@
+//! Taking in signed documents: envelope, signature, payload, in this order, so that nothing is read that was not
+//! signed. Work for the blocking threads.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::error::ExchangeError;
+use crate::check::proposal;
+use crate::codec::eps_xml::{Conversion, EpsDispensing, EpsPrescription};
+use crate::codec::fault::Fault;
+use crate::codec::{cj1, sj1};
+use crate::formulary::Formulary;
+use crate::prescription::dispensing::Dispensing;
+use crate::prescription::document::Prescription;
+use crate::trust::{TrustStore, Verified};
+
+/// A prescription that was signed by somebody who may.
+#[derive(Debug)]
+pub(super) struct SignedPrescription {
+    pub(super) prescription: Prescription,
+    pub(super) signer: Verified,
+    /// The receipt and YJ form of each drug line, for the delivered form.
+    pub(super) conversions: Vec<Conversion>,
+    /// Where each drug line stands in the payload, for findings: `SJ1[line 12]`.
+    pub(super) places: Vec<String>,
+}
+
+/// A dispensing result that was signed by somebody who may, over the prescription it embeds.
+#[derive(Debug)]
+pub(super) struct SignedDispensing {
+    pub(super) dispensing: Dispensing,
+    pub(super) signer: Verified,
+    pub(super) places: Vec<String>,
+}
+
+fn refused(place: &str, verdict: &crate::trust::Verdict) -> Result<Verified, ExchangeError> {
+    verdict
+        .outcome()
+        .map_err(|failure| ExchangeError::Signature { place: place.to_owned(), failure })
+}
+
+/// `SJ1[line 12]` for every drug line (record 201), in order.
+fn drug_lines<'a>(form: &'a str, payload: &'a str) -> impl Iterator<Item = (String, &'a str)> {
+    payload
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| line.starts_with("201,"))
+        .map(move |(index, line)| (format!("{form}[line {}]", index + 1), line))
+}
+
+/// Reads and verifies a clinic's original.
+pub(super) fn prescription_read(
+    original: &[u8],
+    trust: &Arc<TrustStore>,
+    formulary: &Formulary,
+    now: DateTime<Utc>,
+) -> Result<SignedPrescription, ExchangeError> {
+    let envelope = EpsPrescription::read_original(original).map_err(ExchangeError::Document)?;
+    let signer = refused("/Document/Prescription/PrescriptionSign", &envelope.verify(trust, now))?;
+    let payload = envelope.payload();
+    let prescription = sj1::read(payload).map_err(ExchangeError::Document)?.value;
+    let faults = usage_faults(&prescription, formulary);
+    if !faults.is_empty() {
+        return Err(ExchangeError::Document(faults));
+    }
+    let text = std::str::from_utf8(payload).map_err(|_| ExchangeError::Internal("a payload read is UTF-8"))?;
+    let lines = prescription.groups.iter().flat_map(|group| &group.lines);
+    let (places, conversions) = drug_lines("SJ1", text)
+        .zip(lines)
+        .map(|((place, text), line)| {
+            let product = line.code.as_ref().and_then(|code| formulary.product(code));
+            let conversion = Conversion::of_line(
+                text,
+                product.and_then(|p| Some((p.receipt_code.as_deref()?, p.name.as_str()))),
+                product.and_then(|p| Some((p.yj_code.as_deref()?, p.name.as_str()))),
+            );
+            (place, conversion.unwrap_or_default())
+        })
+        .unzip();
+    Ok(SignedPrescription { prescription, signer, conversions, places })
+}
+
+/// Usage codes of the master that need a supplement (用法補足レコード) must have one.
+fn usage_faults(prescription: &Prescription, formulary: &Formulary) -> Vec<Fault> {
+    prescription
+        .groups
+        .iter()
+        .filter(|group| group.supplements.is_empty())
+        .filter(|group| {
+            group
+                .usage
+                .code
+                .code()
+                .and_then(|code| formulary.usage(code.as_str(), prescription.issued_on))
+                .is_some_and(crate::formulary::UsageEntry::supplement_needed)
+        })
+        .map(|group| Fault {
+            place: format!("SJ1[RP {}].181", group.number),
+            message: "this usage code needs a usage supplement (record 181)".to_owned(),
+        })
+        .collect()
+}
+
+/// Reads and verifies a pharmacy's dispensing result over the prescription that was delivered.
+pub(super) fn dispensing_read(
+    original: &[u8],
+    delivered: &[u8],
+    trust: &Arc<TrustStore>,
+    now: DateTime<Utc>,
+) -> Result<SignedDispensing, ExchangeError> {
+    let envelope = EpsDispensing::read(original).map_err(ExchangeError::Document)?;
+    let signer = refused("/Document/DispensingSign", &envelope.verify(trust, now))?;
+    let given = EpsPrescription::read(delivered)
+        .map_err(|_| ExchangeError::Internal("a delivered prescription reads back"))?;
+    if !envelope.embeds(&given) {
+        return Err(ExchangeError::DocumentMismatch(vec![Fault {
+            place: "/Document/Dispensing/ReferencePrescription".to_owned(),
+            message: "embed the prescription exactly as it was delivered to you".to_owned(),
+        }]));
+    }
+    refused(
+        "/Document/Dispensing/ReferencePrescription/PrescriptionSign",
+        &envelope.verify_prescription(trust, now),
+    )?;
+    let payload = envelope.payload();
+    let dispensing = cj1::read(payload).map_err(ExchangeError::Document)?.value;
+    let text = std::str::from_utf8(payload).map_err(|_| ExchangeError::Internal("a payload read is UTF-8"))?;
+    let places = drug_lines("CJ1", text).map(|(place, _)| place).collect();
+    Ok(SignedDispensing { dispensing, signer, places })
+}
+
+/// Does CPU work off the async threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ExchangeError> + Send + 'static,
+) -> Result<T, ExchangeError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| ExchangeError::Internal("a worker broke off"))?
+}
+
+impl SignedPrescription {
+    pub(super) fn proposal(&self) -> crate::check::Proposal {
+        proposal::of_prescription(&self.prescription, &self.places)
+    }
+}
+
+impl SignedDispensing {
+    pub(super) fn proposal(&self, prescribed_by: &crate::prescription::identifier::InstitutionCode) -> crate::check::Proposal {
+        proposal::of_dispensing(&self.dispensing, prescribed_by, &self.places)
+    }
+}

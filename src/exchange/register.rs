@@ -1,0 +1,200 @@
+//! 処方箋登録: check and register are one act (invariant 6).
+
+use std::sync::Arc;
+
+use chrono::Days;
+
+use super::caller::Caller;
+use super::error::ExchangeError;
+use super::intake::{SignedPrescription, blocking, prescription_read};
+use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
+use crate::check::{self, Finding, Period, Proposal, Source, proposal};
+use crate::clock::japanese_date;
+use crate::codec::fault::Fault;
+use crate::prescription::registered::{ExchangeNumber, Registered};
+use crate::prescription::state::{Life, Refusal};
+use crate::store::access::Trace;
+use crate::store::idempotency::IDEMPOTENCY_KEY_CONSTRAINT;
+use crate::store::medication::History;
+use crate::store::prescription::{Details, Written};
+use crate::store::registration::Registration;
+use crate::store::{PatientId, StoreError};
+use uuid::Uuid;
+
+/// The media type of the EPS envelope.
+pub const EPS_XML: &str = "application/xml";
+
+impl Exchange {
+    /// Registers a signed prescription and draws its exchange number.
+    ///
+    /// # Errors
+    ///
+    /// Everything the contract names for `$register`; nothing is stored then but findings and the trace.
+    pub async fn register(
+        &self,
+        caller: &Caller,
+        original: bytes::Bytes,
+        request: &Request,
+    ) -> Result<Answered<TaskOutcome>, ExchangeError> {
+        let clinic = caller.clinic()?;
+        if let Some(answered) = self.replayed(caller, request).await? {
+            return Ok(answered);
+        }
+        let now = self.clock.now();
+        let (trust, formulary, bytes) = (self.trust(), self.formulary(), original.clone());
+        let signed = blocking(move || prescription_read(&bytes, &trust, &formulary, now)).await?;
+        let prescription = &signed.prescription;
+        if prescription.institution.code != clinic.code {
+            return Err(ExchangeError::NotPermitted(
+                "the prescription names another institution than the one that sends it",
+            ));
+        }
+        let today = japanese_date(now);
+        if prescription.issued_on > today {
+            return Err(ExchangeError::Document(vec![Fault {
+                place: "SJ1.51.1".to_owned(),
+                message: "the issue date is in the future".to_owned(),
+            }]));
+        }
+        if prescription.valid_until() < today {
+            return Err(Refusal::Expired.into());
+        }
+        let identity = &prescription.insurance.identity;
+        let (patient, _, _) = self
+            .person_find(clinic, identity, prescription.patient.birth_date, today)
+            .await?;
+        self.register_checked(caller, request, &signed, patient, &original).await
+    }
+
+    async fn register_checked(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        signed: &SignedPrescription,
+        patient: PatientId,
+        original: &[u8],
+    ) -> Result<Answered<TaskOutcome>, ExchangeError> {
+        let prescription = &signed.prescription;
+        let clinic = caller.clinic()?;
+        let bucket = self.store.buckets().of_patient(patient);
+        let mut trace = trace(caller, request, "done");
+        trace.content.signer = Some(signer_name(&signed.signer));
+        for _ in 0..ATTEMPTS {
+            if let Some(answered) = self.replayed(caller, request).await? {
+                return Ok(answered);
+            }
+            let now = self.clock.now();
+            let history = self.history(patient).await?;
+            let findings = self
+                .findings_answered("register", clinic, patient, &signed.proposal(), &history, &trace)
+                .await?;
+            let id = self.store.buckets().prescription_mint(self.store.rng(), bucket).map_err(StoreError::from)?;
+            let registered = Registered {
+                id: *id.as_uuid(),
+                version: 1,
+                clinic: clinic.code.clone(),
+                clinic_name: prescription.institution.name.clone(),
+                exchange_number: ExchangeNumber::draw(self.store.rng()).map_err(StoreError::from)?,
+                issued_on: prescription.issued_on,
+                registered_at: now,
+                changed_at: now,
+                life: Life::issued(prescription.valid_until(), prescription.uses_allowed()),
+                dispensers: Vec::new(),
+            };
+            let details = Details {
+                exchange_number: registered.exchange_number.clone(),
+                clinic_name: registered.clinic_name.clone(),
+                conversions: signed.conversions.clone(),
+            };
+            let outcome = TaskOutcome { task: registered, at: now };
+            let answer = Self::answer(caller, request, &outcome, now)?;
+            let periods = proposal::periods(&signed.proposal(), Source::Prescribed, &id.to_string(), &clinic.name);
+            let written = self
+                .store
+                .registration_insert(&Registration {
+                    patient,
+                    history_version: history.version,
+                    registered: &outcome.task,
+                    details: &details,
+                    media_type: EPS_XML,
+                    original,
+                    periods: &periods,
+                    findings: &findings,
+                    trace: &trace,
+                    answer: answer.as_ref(),
+                })
+                .await;
+            match written {
+                Ok(Written::Yes) => return Ok(Answered { outcome, replayed: false }),
+                // Another history, a number already taken, or a twin of this request: read and decide anew.
+                Ok(Written::Lost) => {}
+                Err(error) if error.is_constraint("prescription_exchange_number") => {}
+                Err(error) if error.is_constraint(IDEMPOTENCY_KEY_CONSTRAINT) => {}
+                Err(error) if error.is_constraint("prescription_document") => {
+                    // A twin with the same key has both: its answer is the one to give.
+                    if let Some(answered) = self.replayed(caller, request).await? {
+                        return Ok(answered);
+                    }
+                    return Err(ExchangeError::DuplicateDocument);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Overloaded.into())
+    }
+
+    /// The history a check needs.
+    pub(super) async fn history(&self, patient: PatientId) -> Result<History, ExchangeError> {
+        let now = self.clock.now();
+        let since = japanese_date(now) - Days::new(self.settings.look_back_days);
+        Ok(self.store.history_read(patient, since, now).await?)
+    }
+
+    /// Checks, and answers the ids of all findings when each that needs a reason has one by this facility.
+    ///
+    /// # Errors
+    ///
+    /// `medication-check-unresolved`; the findings are then kept, so that reasons can be given.
+    pub(super) async fn findings_answered(
+        &self,
+        act: &'static str,
+        facility: &crate::store::directory::Facility,
+        patient: PatientId,
+        proposal: &Proposal,
+        history: &History,
+        trace: &Trace,
+    ) -> Result<Vec<Uuid>, ExchangeError> {
+        let formulary = self.formulary();
+        let outcome = check::check(proposal, &history.periods, &formulary, &self.settings.check);
+        if outcome.findings.is_empty() {
+            return Ok(Vec::new());
+        }
+        let findings: Vec<(Uuid, Finding)> = outcome
+            .findings
+            .into_iter()
+            .map(|finding| (self.store.finding_id(patient, &finding), finding))
+            .collect();
+        let ids: Vec<Uuid> = findings.iter().map(|(id, _)| *id).collect();
+        let mitigated = self.store.finding_mitigated(patient, &facility.code, &ids).await?;
+        let unresolved = findings.iter().any(|(id, finding)| {
+            self.settings.check.needs_mitigation(finding.severity) && !mitigated.contains(id)
+        });
+        let mut trace = trace.clone();
+        if unresolved {
+            "medication-check-unresolved".clone_into(&mut trace.content.outcome);
+        }
+        if unresolved || mitigated.len() < ids.len() {
+            // Kept before the act, so that what was shown for information is counted too.
+            self.store
+                .finding_insert(act, patient, &facility.code, &findings, self.clock.now(), unresolved.then_some(&trace))
+                .await?;
+        }
+        if unresolved { Err(ExchangeError::CheckUnresolved(findings)) } else { Ok(ids) }
+    }
+}
+
+/// The name the access record shows for a signer.
+pub(super) fn signer_name(signer: &crate::trust::Verified) -> String {
+    let certificate = &signer.certificate;
+    certificate.kanji_name().or(certificate.subject().common_name()).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,100 @@
+//! Signed originals, byte for byte (invariant 1).
+
+use chrono::{DateTime, Utc};
+
+use super::access::Trace;
+use super::bucket::{PatientId, PrescriptionId};
+use super::pool::{Store, StoreError};
+use super::seal::SealContext;
+
+const TABLE: &str = "document";
+
+/// Which document of a prescription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The prescription as registered.
+    Prescription,
+    /// A dispensing result, counted from 1.
+    Dispensing(i16),
+}
+
+/// An original.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The media type it came with.
+    pub media_type: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Part {
+    pub(super) fn columns(self) -> (&'static str, i16) {
+        match self {
+            Self::Prescription => ("prescription", 1),
+            Self::Dispensing(sequence) => ("dispensing", sequence),
+        }
+    }
+
+    fn place(self, prescription: PrescriptionId) -> [u8; 19] {
+        let mut place = [0; 19];
+        place[..16].copy_from_slice(prescription.as_bytes());
+        let (part, sequence) = self.columns();
+        place[16] = u8::from(part == "dispensing");
+        place[17..].copy_from_slice(&sequence.to_be_bytes());
+        place
+    }
+}
+
+impl Store {
+    pub(super) fn seal_document(
+        &self,
+        prescription: PrescriptionId,
+        part: Part,
+        bytes: &[u8],
+    ) -> Result<Vec<u8>, StoreError> {
+        let row = part.place(prescription);
+        Ok(self.sealer().seal(&SealContext { table: TABLE, row: &row, column: "sealed" }, bytes)?)
+    }
+
+    /// An original, with the trace of the look at it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn document_read(
+        &self,
+        act: &'static str,
+        patient: PatientId,
+        prescription: PrescriptionId,
+        part: Part,
+        at: DateTime<Utc>,
+        trace: &Trace,
+    ) -> Result<Option<Document>, StoreError> {
+        const SQL: &str = "-- document-read
+            WITH found AS (
+                SELECT media_type, sealed FROM document
+                WHERE bucket = $1 AND prescription_id = $2 AND part = $3 AND sequence = $4
+            ), trace AS (
+                INSERT INTO access_record (bucket, patient_id, id, at, act, prescription_id, sealed, updated_by)
+                SELECT $1, $5, $6, $7, $8, $2, $9, $8 FROM found
+                ON CONFLICT ON CONSTRAINT access_record_pkey DO NOTHING
+            )
+            SELECT media_type, sealed FROM found";
+        let bucket = self.buckets().of_prescription(prescription);
+        let (name, sequence) = part.columns();
+        let sealed = self.seal_trace(trace)?;
+        let row = self
+            .one_opt(
+                act,
+                SQL,
+                &[&bucket, &prescription, &name, &sequence, &patient, &trace.request, &at, &act, &sealed],
+            )
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let context = SealContext { table: TABLE, row: &part.place(prescription), column: "sealed" };
+        Ok(Some(Document {
+            media_type: row.get("media_type"),
+            bytes: self.sealer().open(&context, row.get("sealed"))?,
+        }))
+    }
+}

@@ -1,0 +1,191 @@
+//! Findings of the checker as shown to a facility, and the reasons given for going on.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::access::Trace;
+use super::bucket::{PatientId, PrescriptionId};
+use super::pool::{Store, StoreError};
+use crate::check::Finding;
+use crate::prescription::identifier::InstitutionCode;
+use crate::prescription::mitigation::Mitigation;
+
+const TABLE: &str = "finding";
+
+/// A finding as a facility met it.
+#[derive(Clone, Debug)]
+pub struct FindingRow {
+    /// Id of the `DetectedIssue`.
+    pub id: Uuid,
+    /// The patient.
+    pub patient: PatientId,
+    /// The finding.
+    pub finding: Finding,
+    /// The reason for going on, when one was given.
+    pub mitigation: Option<Mitigation>,
+}
+
+impl Store {
+    /// The id a finding has on the wire: the same finding of the same patient has the same id.
+    pub fn finding_id(&self, patient: PatientId, finding: &Finding) -> Uuid {
+        let hash = self.lookup().hash("finding", &[&patient.to_string(), &finding.id]);
+        self.buckets().finding_place(self.buckets().of_patient(patient), &hash)
+    }
+
+    /// Keeps findings shown to a facility, with the trace of the refused act that met them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn finding_insert(
+        &self,
+        act: &'static str,
+        patient: PatientId,
+        facility: &InstitutionCode,
+        findings: &[(Uuid, Finding)],
+        at: DateTime<Utc>,
+        trace: &Trace,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "-- finding-insert
+            WITH trace AS (
+                INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
+                VALUES ($1, $2, $3, $4, $5, $6, $5)
+                ON CONFLICT ON CONSTRAINT access_record_pkey DO NOTHING
+            )
+            INSERT INTO finding (bucket, id, facility, patient_id, found_at, sealed, updated_by)
+            SELECT $1, f.id, $7, $2, $4, f.sealed, $5 FROM unnest($8::uuid[], $9::bytea[]) AS f (id, sealed)
+            ON CONFLICT ON CONSTRAINT finding_pkey DO NOTHING";
+        let bucket = self.buckets().of_patient(patient);
+        let ids: Vec<Uuid> = findings.iter().map(|(id, _)| *id).collect();
+        let sealed = findings
+            .iter()
+            .map(|(id, finding)| self.seal_json(TABLE, id.as_bytes(), "sealed", finding))
+            .collect::<Result<Vec<_>, _>>()?;
+        let trace_sealed = self.seal_trace(trace)?;
+        self.one_execute(
+            act,
+            SQL,
+            &[
+                &bucket,
+                &patient,
+                &trace.request,
+                &at,
+                &act,
+                &trace_sealed,
+                &facility.as_str(),
+                &ids,
+                &sealed,
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Which of these findings the facility has given a reason for.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn finding_mitigated(
+        &self,
+        patient: PatientId,
+        facility: &InstitutionCode,
+        ids: &[Uuid],
+    ) -> Result<Vec<Uuid>, StoreError> {
+        const SQL: &str = "-- finding-mitigated
+            SELECT id FROM finding
+            WHERE bucket = $1 AND id = ANY ($2) AND facility = $3 AND mitigated_at IS NOT NULL";
+        let bucket = self.buckets().of_patient(patient);
+        let rows = self.one("finding-mitigated", SQL, &[&bucket, &ids, &facility.as_str()]).await?;
+        Ok(rows.iter().map(|row| row.get("id")).collect())
+    }
+
+    /// The finding shown to a facility.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn finding_find(
+        &self,
+        id: Uuid,
+        facility: &InstitutionCode,
+    ) -> Result<Option<FindingRow>, StoreError> {
+        const SQL: &str = "-- finding-find
+            SELECT id, patient_id, sealed, mitigation FROM finding
+            WHERE bucket = $1 AND id = $2 AND facility = $3";
+        let bucket = self.buckets().of_finding(id);
+        let row = self.one_opt("finding-find", SQL, &[&bucket, &id, &facility.as_str()]).await?;
+        row.map(|row| self.finding_read(&row)).transpose()
+    }
+
+    /// The findings a prescription was registered or dispensed in spite of, for the next reader.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn finding_list(&self, prescription: PrescriptionId) -> Result<Vec<FindingRow>, StoreError> {
+        const SQL: &str = "-- finding-list
+            SELECT id, patient_id, sealed, mitigation FROM finding
+            WHERE bucket = $1 AND prescription_id = $2 ORDER BY id, facility";
+        let bucket = self.buckets().of_prescription(prescription);
+        let rows = self.one("finding-list", SQL, &[&bucket, &prescription]).await?;
+        rows.iter().map(|row| self.finding_read(row)).collect()
+    }
+
+    fn finding_read(&self, row: &tokio_postgres::Row) -> Result<FindingRow, StoreError> {
+        let id: Uuid = row.get("id");
+        Ok(FindingRow {
+            id,
+            patient: row.get("patient_id"),
+            finding: self.open_json(TABLE, id.as_bytes(), "sealed", row.get("sealed"))?,
+            mitigation: row
+                .get::<_, Option<&[u8]>>("mitigation")
+                .map(|sealed| self.open_json(TABLE, id.as_bytes(), "mitigation", sealed))
+                .transpose()?,
+        })
+    }
+
+    /// Keeps a facility's reason, with its trace. A second reason replaces the first until the document is
+    /// registered; after that the reason stands.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn finding_mitigate(
+        &self,
+        row: &FindingRow,
+        mitigation: &Mitigation,
+        trace: &Trace,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str = "-- finding-mitigate
+            WITH changed AS (
+                UPDATE finding
+                SET mitigation = $4, mitigated_at = $5, updated_at = now(), updated_by = 'mitigate'
+                WHERE bucket = $1 AND id = $2 AND facility = $3 AND prescription_id IS NULL
+                RETURNING patient_id
+            ), trace AS (
+                INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
+                SELECT $1, patient_id, $6, $5, 'mitigate', $7, 'mitigate' FROM changed
+            )
+            SELECT FROM changed";
+        let bucket = self.buckets().of_finding(row.id);
+        let sealed = self.seal_json(TABLE, row.id.as_bytes(), "mitigation", mitigation)?;
+        let trace_sealed = self.seal_trace(trace)?;
+        let changed = self
+            .one_opt(
+                "mitigate",
+                SQL,
+                &[
+                    &bucket,
+                    &row.id,
+                    &mitigation.facility.as_str(),
+                    &sealed,
+                    &mitigation.at,
+                    &trace.request,
+                    &trace_sealed,
+                ],
+            )
+            .await?;
+        Ok(changed.is_some())
+    }
+}

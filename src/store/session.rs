@@ -1,0 +1,151 @@
+//! Who is logged in, and which patients' identities a facility has verified. Tokens are kept as hashes only.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::bucket::{IdentityToken, PatientId};
+use super::pool::{Store, StoreError};
+use crate::prescription::identifier::InstitutionCode;
+
+impl Store {
+    fn token_hash(&self, token: &str) -> [u8; 32] {
+        self.lookup().hash("access-token", &[token])
+    }
+
+    /// Issues an access token unless one of the assertions has been used before (RFC 7523 3, `jti`): then `false`
+    /// and nothing is issued. Each assertion is its issuer, its `jti` and the end of its own validity.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn access_token_insert(
+        &self,
+        assertions: &[(String, String, DateTime<Utc>)],
+        token: &str,
+        session: &(impl Serialize + Sync),
+        expires_at: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str = "-- access-token-insert
+            WITH used AS (
+                INSERT INTO client_assertion (jti_hash, expires_at, updated_by)
+                SELECT hash, until, 'token' FROM unnest($1::bytea[], $2::timestamptz[]) AS a (hash, until)
+            )
+            INSERT INTO access_token (token_hash, sealed, expires_at, updated_by) VALUES ($3, $4, $5, 'token')";
+        let hashes: Vec<Vec<u8>> = assertions
+            .iter()
+            .map(|(issuer, jti, _)| self.lookup().hash("client-assertion", &[issuer, jti]).to_vec())
+            .collect();
+        let ends: Vec<DateTime<Utc>> = assertions.iter().map(|(_, _, until)| *until).collect();
+        let hash = self.token_hash(token);
+        let sealed = self.seal_json("access_token", &hash, "sealed", session)?;
+        match self.one_execute("token", SQL, &[&hashes, &ends, &hash.as_slice(), &sealed, &expires_at]).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_constraint("client_assertion_pkey") => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The session of an access token, and its end.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn access_token_find<T: DeserializeOwned>(
+        &self,
+        token: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(T, DateTime<Utc>)>, StoreError> {
+        const SQL: &str = "-- access-token-find
+            SELECT sealed, expires_at FROM access_token WHERE token_hash = $1 AND expires_at > $2";
+        let hash = self.token_hash(token);
+        let row = self.one_opt("access-token-find", SQL, &[&hash.as_slice(), &now]).await?;
+        row.map(|row| {
+            let session = self.open_json("access_token", &hash, "sealed", row.get("sealed"))?;
+            Ok((session, row.get("expires_at")))
+        })
+        .transpose()
+    }
+
+    /// Keeps the proof that a facility has verified a patient's identity by insurance data, with its trace.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn identity_token_insert(
+        &self,
+        token: &IdentityToken,
+        patient: PatientId,
+        facility: &InstitutionCode,
+        at: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+        trace: &super::access::Trace,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "-- identity-token-insert
+            WITH trace AS (
+                INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
+                VALUES ($1, $3, $6, $7, 'verify-identity', $8, 'verify-identity')
+            )
+            INSERT INTO identity_token (bucket, token_hash, patient_id, facility, method, expires_at, updated_by)
+            VALUES ($1, $2, $3, $4, 'insurance', $5, 'verify-identity')";
+        let bucket = self.buckets().of_patient(patient);
+        let hash = self.lookup().hash("identity-token", &[&token.encode()]);
+        let sealed = self.seal_trace(trace)?;
+        self.one_execute(
+            "verify-identity",
+            SQL,
+            &[
+                &bucket,
+                &hash.as_slice(),
+                &patient,
+                &facility.as_str(),
+                &expires_at,
+                &trace.request,
+                &at,
+                &sealed,
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// The patient whose identity this facility proved with this token.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn identity_token_find(
+        &self,
+        token: &IdentityToken,
+        facility: &InstitutionCode,
+        now: DateTime<Utc>,
+    ) -> Result<Option<PatientId>, StoreError> {
+        const SQL: &str = "-- identity-token-find
+            SELECT patient_id FROM identity_token
+            WHERE bucket = $1 AND token_hash = $2 AND facility = $3 AND expires_at > $4";
+        let Some(bucket) = self.buckets().of_token(token) else { return Ok(None) };
+        let hash = self.lookup().hash("identity-token", &[&token.encode()]);
+        let row = self
+            .one_opt("identity-token-find", SQL, &[&bucket, &hash.as_slice(), &facility.as_str(), &now])
+            .await?;
+        Ok(row.map(|row| row.get("patient_id")))
+    }
+
+    /// Removes what has ended: assertions, tokens and kept answers.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn session_sweep(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        const SQL: &str = "-- session-sweep
+            WITH a AS (DELETE FROM client_assertion WHERE expires_at < $1 RETURNING 1),
+                 t AS (DELETE FROM access_token WHERE expires_at < $1 RETURNING 1),
+                 i AS (DELETE FROM identity_token WHERE expires_at < $1 RETURNING 1),
+                 k AS (DELETE FROM idempotency WHERE expires_at < $1 RETURNING 1)
+            SELECT (SELECT count(*) FROM a) + (SELECT count(*) FROM t) + (SELECT count(*) FROM i)
+                 + (SELECT count(*) FROM k) AS removed";
+        let row = self.one_opt("session-sweep", SQL, &[&now]).await?;
+        let removed: i64 = row.map_or(0, |row| row.get("removed"));
+        Ok(removed.unsigned_abs())
+    }
+}
