@@ -90,3 +90,20 @@ impl Formulary {
         self.usages.get(code, on)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fixture_loads() {
+        match Formulary::fixture() {
+            Ok(formulary) => assert!(formulary.products().count() >= 300),
+            Err(LoadError::Faulty(faults)) => {
+                let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                panic!("{}", lines.join("\n"));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
