@@ -390,7 +390,7 @@ mod tests {
         #[test]
         fn every_line_is_checked_or_accounted_for(lines in any_lines(), history in any_history()) {
             let outcome = run(lines.clone(), &history);
-            let unknown = |code: &Option<DrugCode>| !code.as_ref().is_some_and(|c| FORMULARY.product(c).is_some());
+            let unknown = |code: &Option<DrugCode>| code.as_ref().is_none_or(|c| FORMULARY.product(c).is_none());
             prop_assert_eq!(outcome.coverage.lines.len(), lines.iter().filter(|l| unknown(&l.code)).count());
             prop_assert_eq!(outcome.coverage.history.len(), history.iter().filter(|p| unknown(&p.code)).count());
         }
