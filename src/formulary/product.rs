@@ -82,7 +82,8 @@ pub struct Product {
     pub name: String,
     /// レセプト電算コード. `None` for a generic name.
     pub receipt_code: Option<String>,
-    /// YJ コード. `None` for a generic name.
+    /// YJ コード. `None` for a generic name, and for a product listed under a common name (統一名収載) whose own
+    /// code the source does not give.
     pub yj_code: Option<String>,
     /// 薬価基準収載医薬品コード. `None` for a generic name.
     pub price_code: Option<String>,

@@ -128,7 +128,7 @@ fn product_read(row: &csv::StringRecord, products: &mut Products, problems: &mut
         }
     };
     check(is_receipt(&row[0]), "receipt_code: expected 9 digits beginning with 6");
-    check(is_price(&row[1]), "yj_code: expected 12 characters with a right check digit");
+    check(row[1].is_empty() || is_price(&row[1]), "yj_code: expected 12 characters with a right check digit");
     check(is_price(&row[2]), "price_code: expected 12 characters with a right check digit");
     check(row[3].is_empty() || is_generic(&row[3]), "generic_code: expected 12 characters ending in ZZZ");
     check(
@@ -154,7 +154,7 @@ fn product_read(row: &csv::StringRecord, products: &mut Products, problems: &mut
     Product {
         name: row[5].to_owned(),
         receipt_code: Some(row[0].to_owned()),
-        yj_code: Some(row[1].to_owned()),
+        yj_code: (!row[1].is_empty()).then(|| row[1].to_owned()),
         price_code: Some(row[2].to_owned()),
         generic_code: (!row[3].is_empty()).then(|| row[3].to_owned()),
         unit: row[6].to_owned(),
