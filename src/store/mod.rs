@@ -3,6 +3,7 @@
 //! Knows the domain and how it is kept, sealed and found again; never who asks or how the answer travels.
 
 pub mod bucket;
+pub mod cluster;
 
 pub mod keys;
 pub mod migration;
@@ -10,6 +11,7 @@ pub mod pool;
 pub mod seal;
 
 pub use bucket::{Bucket, Buckets, IdentityToken, PatientId, PrescriptionId};
+pub use cluster::{Cluster, ClusterError, Durability};
 pub use keys::Keys;
 pub use pool::{Store, StoreError, StoreOptions, Tx, Work};
 pub use seal::{Lookup, SealContext, SealError, Sealer};
