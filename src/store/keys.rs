@@ -15,6 +15,7 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ring::hmac;
 use ring::rand::SecureRandom;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
@@ -161,6 +162,15 @@ impl Keys {
     /// The key of buckets and their masks.
     pub(super) fn bucket(&self) -> &Key {
         &self.bucket
+    }
+
+    /// What a database written with these look-up and bucket keys remembers of them.
+    pub(super) fn proof(&self) -> [u8; 32] {
+        let inner = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, self.bucket.as_slice()), b"key proof");
+        let outer = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, self.lookup.as_slice()), inner.as_ref());
+        let mut proof = [0_u8; 32];
+        proof.copy_from_slice(outer.as_ref());
+        proof
     }
 
     /// Writes the list beside `path`, durable and readable by its owner only; the caller puts it in place.

@@ -8,6 +8,8 @@ pub mod dispensing;
 pub mod document;
 pub mod finding;
 pub mod idempotency;
+pub mod cluster;
+
 pub mod keys;
 pub mod medication;
 pub mod migration;
@@ -19,6 +21,7 @@ mod sealed_json;
 pub mod session;
 
 pub use bucket::{Bucket, Buckets, IdentityToken, PatientId, PrescriptionId};
+pub use cluster::{Cluster, ClusterError, Durability};
 pub use keys::Keys;
 pub use pool::{Store, StoreError, StoreOptions, Tx, Work};
 pub use seal::{Lookup, SealContext, SealError, Sealer};

@@ -21,6 +21,7 @@ use tokio_postgres::{NoTls, Row};
 
 use super::bucket::Buckets;
 use super::keys::Keys;
+use super::migration::{MigrationError, migrate};
 use super::seal::{Lookup, Rng, SealError, Sealer};
 
 /// How often an act is done again after losing to another one (40001, 40P01).
@@ -173,21 +174,48 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database at `config` (of a private cluster, or a `database_url` parsed),
-    /// migrates it, and proves that the key list belongs to it.
+    /// Opens the database at `config` (of a private cluster, or a `database_url` parsed), migrates it, and
+    /// proves that the key list belongs to it.
     ///
     /// # Errors
-    /// [`super::migration::MigrationError`], which also carries a [`StoreError`].
+    /// [`MigrationError`], which also carries a [`StoreError`].
     pub async fn open(
         config: tokio_postgres::Config,
         options: &StoreOptions,
         keys: Arc<Keys>,
         rng: Rng,
-    ) -> Result<Self, super::migration::MigrationError> {
-        super::migration::migrate(&config).await?;
+    ) -> Result<Self, MigrationError> {
+        migrate(&config).await?;
+        let proof = keys.proof();
         let store = Self::connect(config, options, keys, rng)?;
-
+        store.keys_prove(proof).await?;
         Ok(store)
+    }
+
+    /// The first program to open a database leaves the proof of its keys; every later one must have the same.
+    /// With other keys everything would seem absent, and new rows would be lost to the old keys.
+    async fn keys_prove(&self, proof: [u8; 32]) -> Result<(), StoreError> {
+        const ACT: &str = "keys-prove";
+        self.one_execute(
+            ACT,
+            "-- deployment_insert
+             INSERT INTO deployment (key_proof, updated_by) VALUES ($1 /* proof */, $2 /* act */)
+             ON CONFLICT (id) DO NOTHING",
+            &[&proof.as_slice(), &ACT],
+        )
+        .await?;
+        let kept = self
+            .one(
+                ACT,
+                "-- deployment_get
+             SELECT key_proof FROM deployment",
+                &[],
+            )
+            .await?;
+        match kept.first().map(|row| column::<Vec<u8>>(row, "deployment", "key_proof")) {
+            Some(Ok(kept)) if kept == proof => Ok(()),
+            _ => Err(StoreError::WrongKeys),
+        }
     }
 
     /// The store over a database that is migrated already. Connects when first used.

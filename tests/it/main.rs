@@ -1,0 +1,4 @@
+//! The whole system, against a real PostgreSQL: one server per run, one database per test.
+
+mod harness;
+mod store;
