@@ -1,9 +1,13 @@
-//! Drug codes and usage codes as SJ1 and CJ1 both write them: a kind, and a code of that kind's shape.
+//! The codes SJ1 and CJ1 write alike: sex, and drug, usage and institution codes of a kind named beside them.
 
 use super::row::Items;
+use crate::prescription::document::Sex;
 use crate::prescription::identifier::{DrugCode, InstitutionCode};
 use crate::prescription::line::UsageCoding;
 use crate::prescription::usage::UsageCode;
+
+/// 性別.
+pub(super) const SEX: &[(u16, Sex)] = &[(1, Sex::Male), (2, Sex::Female)];
 
 /// 薬品コード種別.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The code tables of SJ1, used both ways: reading looks the value up by its code, writing the code by its value.
 
 use crate::prescription::document::{
-    Copayment, DutyReason, InsuranceKind, Relation, RemainingMedicine, RemarkKind, Sex,
+    Copayment, DutyReason, InsuranceKind, Relation, RemainingMedicine, RemarkKind,
 };
 use crate::prescription::line::{
     DosageKind, DrugSupplementKind, InformationClass, Potency, UsageSupplementKind,
@@ -13,8 +13,6 @@ pub(super) type Codes<T> = &'static [(u16, T)];
 pub(super) const FEE_TABLE: Codes<&str> = &[(1, "1"), (3, "3"), (6, "6")];
 /// JAHIS10 表3-11 item 1: whether a department has a code.
 pub(super) const DEPARTMENT_CODED: Codes<bool> = &[(1, false), (2, true)];
-/// JAHIS10 表3-14.
-pub(in crate::codec) const SEX: Codes<Sex> = &[(1, Sex::Male), (2, Sex::Female)];
 /// JAHIS10 表3-16.
 pub(super) const COPAYMENT: Codes<Copayment> = &[
     (1, Copayment::ElderlyOrdinary),

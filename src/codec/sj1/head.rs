@@ -3,7 +3,7 @@
 
 use super::code;
 use super::outline::Outline;
-use crate::codec::coding::{InstitutionItems, institution_code};
+use crate::codec::coding::{InstitutionItems, SEX, institution_code};
 use crate::codec::row::{Items, Log, Row};
 use crate::prescription::document::{
     Department, Institution, Insurance, InsuredIdentity, Narcotics, PatientParticulars, Prescriber,
@@ -145,7 +145,7 @@ fn patient(outline: &Outline<'_, '_>, log: &mut Log) -> Option<PatientParticular
         }
         (items.ascii(1, 15), items.text(2, 40), items.kana(3, 40))
     });
-    let sex = single(outline, 12, log, |items| items.required_code(1, 1, code::SEX));
+    let sex = single(outline, 12, log, |items| items.required_code(1, 1, SEX));
     let birth_date = single(outline, 13, log, |items| items.required_date(1));
     let (code, name, kana) = names?;
     Some(PatientParticulars { code, name, kana, sex: sex?, birth_date: birth_date? })

@@ -1,7 +1,7 @@
 //! The canonical rows of a prescription: every record it needs, every column of each, in the order of the standard.
 
 use super::code;
-use crate::codec::coding::{PRESCRIBED_CODE_KIND, USAGE_CODE_KIND, drug_code_kind, usage_code_kind};
+use crate::codec::coding::{PRESCRIBED_CODE_KIND, SEX, USAGE_CODE_KIND, drug_code_kind, usage_code_kind};
 use crate::codec::row::{Rows, code_of};
 use crate::prescription::document::{Institution, Insurance, PatientParticulars, Prescription};
 use crate::prescription::identifier::DrugCode;
@@ -69,7 +69,7 @@ fn institution(rows: &mut Rows, institution: &Institution) {
 fn patient(rows: &mut Rows, patient: &PatientParticulars) {
     let names = [&patient.code, &patient.name, &patient.kana].map(Option::as_ref);
     rows.push(std::iter::once("11").chain(names.map(text)));
-    rows.push(["12", &code_of(code::SEX, &patient.sex)]);
+    rows.push(["12", &code_of(SEX, &patient.sex)]);
     rows.push(["13", &patient.birth_date.format(DATE).to_string()]);
 }
 
