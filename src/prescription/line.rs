@@ -81,7 +81,7 @@ impl UsageCoding {
 /// 用法補足: more about how the whole group is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageSupplement {
-    /// 補足連番, 1 to 99.
+    /// 補足連番, 1 to 999.
     pub number: u16,
     /// 用法補足区分.
     pub kind: Option<UsageSupplementKind>,

@@ -129,9 +129,11 @@ impl FromStr for UsageCode {
             return Err(EXPECTED);
         };
         // The five slots (bedtime, evening, noon, morning, rising) of an internal usage tied to meals or to the
-        // day's rhythm say each dose; there must be as many as the times per day. The master has no exception.
+        // day's rhythm say each dose, and letters after them a dose at that hour; there must be as many as the
+        // times per day. The master has no exception.
         if basic == BasicUsage::Internal && matches!(timing, Timing::Meals | Timing::DailyRhythm) {
-            let doses = text[4..9].bytes().filter(|slot| *slot != b'0').count();
+            let doses = text[4..9].bytes().filter(|slot| *slot != b'0').count()
+                + text[9..14].bytes().filter(u8::is_ascii_uppercase).count();
             if code.times_per_day().map(usize::from) != Some(doses) {
                 return Err(EXPECTED);
             }
@@ -143,5 +145,53 @@ impl FromStr for UsageCode {
 impl fmt::Display for UsageCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BasicUsage, Timing, UsageCode};
+
+    fn code(text: &str) -> UsageCode {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_places_of_a_code_are_read() {
+        let bedtime = code("1011100000000000");
+        assert_eq!(bedtime.basic(), Some(BasicUsage::Internal));
+        assert_eq!((bedtime.detail(), bedtime.timing()), (Some('0'), Some(Timing::Meals)));
+        assert_eq!(bedtime.times_per_day(), Some(1));
+        assert!(code("1050W20000000000").as_needed());
+        assert_eq!(code("1013044400000000").times_per_day(), Some(3));
+        let dummy = code("0X0XXXXXXXXX0000");
+        assert!(dummy.is_dummy() && dummy.basic().is_none() && dummy.detail().is_none());
+    }
+
+    #[test]
+    fn codes_that_contradict_themselves_are_refused() {
+        for text in [
+            "",
+            "1011100000000",
+            "1012100000000000",
+            "5011100000000000",
+            "1091100000000000",
+            "101110000000000a",
+        ] {
+            assert!(text.parse::<UsageCode>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_code_of_the_master_is_accepted() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/ep_usage_master_20251101.csv");
+        let Ok(text) = std::fs::read_to_string(path) else {
+            eprintln!("skipped: the usage master is not beside the project");
+            return;
+        };
+        for row in text.lines().skip(1) {
+            let first = row.split(',').next().unwrap_or_default();
+            assert!(first.parse::<UsageCode>().is_ok(), "{first}");
+        }
     }
 }
