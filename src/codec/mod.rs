@@ -1,1 +1,4 @@
 //! (room)
+
+pub mod eps_xml;
+pub mod fault;
