@@ -1,0 +1,388 @@
+//! X.509 certificates as we read them: strictly decoded once, then only asked. Judges nothing: whether a
+//! certificate is to be trusted is [`super::path`]'s answer.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use const_oid::db::rfc5280 as oid;
+use der::asn1::ObjectIdentifier;
+use der::{Decode, Reader, SliceReader};
+use ring::digest::{SHA256, digest};
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
+use x509_cert::ext::pkix::{self, KeyUsage};
+use x509_cert::time::Time;
+
+use super::name::DistinguishedName;
+use super::pem::{self, PemError};
+use super::public_key::{PublicKey, SignatureInvalid, SignatureScheme};
+use super::role::{HEALTHCARE_ACTOR, HcRole, roles_decode};
+
+/// Why bytes are not a certificate we read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// Longer than [`Certificate::MAX_DER`].
+    #[error("the certificate is too large")]
+    TooLarge,
+    /// Not DER, or not of the shape RFC 5280 4.1 gives.
+    #[error("the certificate is malformed: {0}")]
+    Malformed(der::ErrorKind),
+    /// Not X.509 version 3.
+    #[error("the certificate is not of version 3")]
+    Version,
+    /// The algorithm inside the signed part differs from the one outside (RFC 5280 4.1.1.2).
+    #[error("the certificate names two different signature algorithms")]
+    AlgorithmMismatch,
+    /// An extension appears twice (RFC 5280 4.2).
+    #[error("the extension {0} appears twice")]
+    DuplicateExtension(ObjectIdentifier),
+    /// An extension we read is malformed.
+    #[error("the extension {0} is malformed")]
+    Extension(ObjectIdentifier),
+    /// Not PEM.
+    #[error(transparent)]
+    Pem(#[from] PemError),
+}
+
+impl From<der::Error> for CertificateError {
+    fn from(error: der::Error) -> Self {
+        Self::Malformed(error.kind())
+    }
+}
+
+/// `basicConstraints` (RFC 5280 4.2.1.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BasicConstraints {
+    /// May issue certificates.
+    pub authority: bool,
+    /// How many authorities may follow below.
+    pub path_length: Option<u8>,
+}
+
+/// An extension's content together with its critical mark.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marked<T> {
+    /// The critical mark.
+    pub critical: bool,
+    /// The content.
+    pub value: T,
+}
+
+#[derive(Default)]
+struct Extensions {
+    basic_constraints: Option<BasicConstraints>,
+    key_usage: Option<Marked<KeyUsage>>,
+    extended_key_usage: Option<Marked<Vec<ObjectIdentifier>>>,
+    policies: Vec<ObjectIdentifier>,
+    authority_key_id: Option<Vec<u8>>,
+    subject_key_id: Option<Vec<u8>>,
+    alternative_name: Option<DistinguishedName>,
+    distribution_points: Vec<GeneralName>,
+    roles: Vec<HcRole>,
+    name_constrained: bool,
+    unknown_critical: Vec<ObjectIdentifier>,
+}
+
+struct Inner {
+    der: Vec<u8>,
+    signed: std::ops::Range<usize>,
+    sha256: [u8; 32],
+    serial: Vec<u8>,
+    subject: DistinguishedName,
+    issuer: DistinguishedName,
+    not_before: DateTime<Utc>,
+    not_after: DateTime<Utc>,
+    public_key: PublicKey,
+    scheme: Option<SignatureScheme>,
+    signature: Vec<u8>,
+    extensions: Extensions,
+}
+
+/// A certificate, decoded. Cloning shares it. Equal when the bytes are.
+#[derive(Clone)]
+pub struct Certificate(Arc<Inner>);
+
+impl Certificate {
+    /// The longest certificate taken, in bytes of DER.
+    pub const MAX_DER: usize = 64 * 1024;
+
+    /// Decodes one certificate.
+    ///
+    /// # Errors
+    /// [`CertificateError`]; trailing bytes are an error too.
+    pub fn from_der(bytes: &[u8]) -> Result<Self, CertificateError> {
+        if bytes.len() > Self::MAX_DER {
+            return Err(CertificateError::TooLarge);
+        }
+        let parsed = x509_cert::Certificate::from_der(bytes)?;
+        let tbs = parsed.tbs_certificate;
+        if tbs.version != x509_cert::Version::V3 {
+            return Err(CertificateError::Version);
+        }
+        if tbs.signature != parsed.signature_algorithm {
+            return Err(CertificateError::AlgorithmMismatch);
+        }
+        let signature = parsed.signature.as_bytes().ok_or(der::Error::from(der::ErrorKind::Failed))?;
+        Ok(Self(Arc::new(Inner {
+            signed: signed_range(bytes)?,
+            sha256: sha256(bytes),
+            serial: tbs.serial_number.as_bytes().to_vec(),
+            subject: DistinguishedName::from_name(&tbs.subject)?,
+            issuer: DistinguishedName::from_name(&tbs.issuer)?,
+            not_before: instant(tbs.validity.not_before)?,
+            not_after: instant(tbs.validity.not_after)?,
+            public_key: PublicKey::from_spki(&tbs.subject_public_key_info)?,
+            scheme: SignatureScheme::from_algorithm(&parsed.signature_algorithm),
+            signature: signature.to_vec(),
+            extensions: Extensions::read(tbs.extensions.as_deref().unwrap_or_default())?,
+            der: bytes.to_vec(),
+        })))
+    }
+
+    /// Decodes every `CERTIFICATE` block of a PEM text; at least one.
+    ///
+    /// # Errors
+    /// [`CertificateError`] of the first block that fails.
+    pub fn from_pem_many(text: &[u8]) -> Result<Vec<Self>, CertificateError> {
+        pem::blocks(text, "CERTIFICATE")?.iter().map(|der| Self::from_der(der)).collect()
+    }
+
+    /// The certificate as one PEM block.
+    pub fn to_pem(&self) -> String {
+        pem::block("CERTIFICATE", &self.0.der)
+    }
+
+    /// The bytes it was read from.
+    pub fn der(&self) -> &[u8] {
+        &self.0.der
+    }
+
+    /// SHA-256 of the DER.
+    pub fn sha256(&self) -> [u8; 32] {
+        self.0.sha256
+    }
+
+    /// The serial number the issuer gave, big endian as encoded.
+    pub fn serial(&self) -> &[u8] {
+        &self.0.serial
+    }
+
+    /// Whose certificate it is.
+    pub fn subject(&self) -> &DistinguishedName {
+        &self.0.subject
+    }
+
+    /// Who issued it.
+    pub fn issuer(&self) -> &DistinguishedName {
+        &self.0.issuer
+    }
+
+    /// The directory name in `subjectAltName`, where HPKI repeats the subject in Japanese script.
+    pub fn alternative_name(&self) -> Option<&DistinguishedName> {
+        self.0.extensions.alternative_name.as_ref()
+    }
+
+    /// 漢字氏名, the name in Japanese script, when the certificate has one.
+    pub fn kanji_name(&self) -> Option<&str> {
+        self.alternative_name()?.common_name()
+    }
+
+    /// 医療機関コード of a facility certificate: by our own rule ten digits in the subject's `serialNumber`
+    /// attribute (2.5.4.5). `None` when there are not ten digits there.
+    pub fn institution_code(&self) -> Option<&str> {
+        let code = self.0.subject.serial_number()?;
+        (code.len() == 10 && code.bytes().all(|b| b.is_ascii_digit())).then_some(code)
+    }
+
+    /// First instant of validity.
+    pub fn not_before(&self) -> DateTime<Utc> {
+        self.0.not_before
+    }
+
+    /// Last instant of validity.
+    pub fn not_after(&self) -> DateTime<Utc> {
+        self.0.not_after
+    }
+
+    /// The holder's key.
+    pub fn public_key(&self) -> &PublicKey {
+        &self.0.public_key
+    }
+
+    /// `basicConstraints`, when present.
+    pub fn basic_constraints(&self) -> Option<BasicConstraints> {
+        self.0.extensions.basic_constraints
+    }
+
+    /// `keyUsage`, when present.
+    pub fn key_usage(&self) -> Option<&Marked<KeyUsage>> {
+        self.0.extensions.key_usage.as_ref()
+    }
+
+    /// `extKeyUsage`, when present.
+    pub fn extended_key_usage(&self) -> Option<&Marked<Vec<ObjectIdentifier>>> {
+        self.0.extensions.extended_key_usage.as_ref()
+    }
+
+    /// The policies it was issued under.
+    pub fn policies(&self) -> &[ObjectIdentifier] {
+        &self.0.extensions.policies
+    }
+
+    /// `authorityKeyIdentifier`'s key identifier.
+    pub fn authority_key_id(&self) -> Option<&[u8]> {
+        self.0.extensions.authority_key_id.as_deref()
+    }
+
+    /// `subjectKeyIdentifier`.
+    pub fn subject_key_id(&self) -> Option<&[u8]> {
+        self.0.extensions.subject_key_id.as_deref()
+    }
+
+    /// The full names of its CRL distribution points.
+    pub fn crl_distribution_points(&self) -> &[GeneralName] {
+        &self.0.extensions.distribution_points
+    }
+
+    /// The healthcare roles it attests, in its order; empty when it attests none.
+    pub fn hc_roles(&self) -> &[HcRole] {
+        &self.0.extensions.roles
+    }
+
+    /// Whether it carries `nameConstraints`, which we do not process.
+    pub fn is_name_constrained(&self) -> bool {
+        self.0.extensions.name_constrained
+    }
+
+    /// Critical extensions that this program does not understand.
+    pub fn unknown_critical_extensions(&self) -> &[ObjectIdentifier] {
+        &self.0.extensions.unknown_critical
+    }
+
+    /// Whether subject and issuer are the same name.
+    pub fn is_self_issued(&self) -> bool {
+        self.0.subject == self.0.issuer
+    }
+
+    /// The algorithm its issuer signed it with, when it is one we take.
+    pub fn signature_scheme(&self) -> Option<SignatureScheme> {
+        self.0.scheme
+    }
+
+    /// Verifies the issuer's signature on this certificate.
+    ///
+    /// # Errors
+    /// [`SignatureInvalid`] also when the algorithm is not one we take.
+    pub fn verify_signed_by(&self, issuer: &PublicKey) -> Result<(), SignatureInvalid> {
+        let scheme = self.0.scheme.ok_or(SignatureInvalid)?;
+        issuer.verify(scheme, &self.0.der[self.0.signed.clone()], &self.0.signature)
+    }
+}
+
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.der == other.0.der
+    }
+}
+
+impl Eq for Certificate {}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Certificate(sha256 {:02x?}…)", &self.0.sha256[..4])
+    }
+}
+
+impl Extensions {
+    fn read(list: &[Extension]) -> Result<Self, CertificateError> {
+        let mut read = Self::default();
+        for (index, extension) in list.iter().enumerate() {
+            if list[..index].iter().any(|e| e.extn_id == extension.extn_id) {
+                return Err(CertificateError::DuplicateExtension(extension.extn_id));
+            }
+            read.take(extension).map_err(|_| CertificateError::Extension(extension.extn_id))?;
+        }
+        Ok(read)
+    }
+
+    fn take(&mut self, extension: &Extension) -> Result<(), der::Error> {
+        let (critical, bytes) = (extension.critical, extension.extn_value.as_bytes());
+        match extension.extn_id {
+            oid::ID_CE_SUBJECT_DIRECTORY_ATTRIBUTES => {
+                for attribute in Vec::<x509_cert::attr::Attribute>::from_der(bytes)? {
+                    if attribute.oid == HEALTHCARE_ACTOR {
+                        for value in attribute.values.iter() {
+                            self.roles.extend(roles_decode(value)?);
+                        }
+                    }
+                }
+            }
+            oid::ID_CE_SUBJECT_KEY_IDENTIFIER => {
+                self.subject_key_id =
+                    Some(pkix::SubjectKeyIdentifier::from_der(bytes)?.0.as_bytes().to_vec());
+            }
+            oid::ID_CE_KEY_USAGE => {
+                self.key_usage = Some(Marked { critical, value: KeyUsage::from_der(bytes)? });
+            }
+            oid::ID_CE_SUBJECT_ALT_NAME => {
+                for name in pkix::SubjectAltName::from_der(bytes)?.0 {
+                    if let GeneralName::DirectoryName(name) = name {
+                        self.alternative_name.get_or_insert(DistinguishedName::from_name(&name)?);
+                    }
+                }
+            }
+            oid::ID_CE_BASIC_CONSTRAINTS => {
+                let constraints = pkix::BasicConstraints::from_der(bytes)?;
+                self.basic_constraints = Some(BasicConstraints {
+                    authority: constraints.ca,
+                    path_length: constraints.path_len_constraint,
+                });
+            }
+            oid::ID_CE_NAME_CONSTRAINTS => self.name_constrained = true,
+            oid::ID_CE_CRL_DISTRIBUTION_POINTS => {
+                for point in pkix::CrlDistributionPoints::from_der(bytes)?.0 {
+                    if let Some(DistributionPointName::FullName(names)) = point.distribution_point {
+                        self.distribution_points.extend(names);
+                    }
+                }
+            }
+            oid::ID_CE_CERTIFICATE_POLICIES => {
+                let policies = pkix::CertificatePolicies::from_der(bytes)?;
+                self.policies = policies.0.iter().map(|p| p.policy_identifier).collect();
+            }
+            oid::ID_CE_AUTHORITY_KEY_IDENTIFIER => {
+                let key = pkix::AuthorityKeyIdentifier::from_der(bytes)?.key_identifier;
+                self.authority_key_id = key.map(|k| k.as_bytes().to_vec());
+            }
+            oid::ID_CE_EXT_KEY_USAGE => {
+                let value = pkix::ExtendedKeyUsage::from_der(bytes)?.0;
+                self.extended_key_usage = Some(Marked { critical, value });
+            }
+            _ if critical => self.unknown_critical.push(extension.extn_id),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The place of the signed part within the outer `SEQUENCE { tbs, algorithm, signature }`.
+pub(crate) fn signed_range(bytes: &[u8]) -> Result<std::ops::Range<usize>, der::Error> {
+    let mut reader = SliceReader::new(bytes)?;
+    der::Header::decode(&mut reader)?;
+    let start = usize::try_from(reader.position())?;
+    let length = reader.tlv_bytes()?.len();
+    Ok(start..start + length)
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    out
+}
+
+pub(crate) fn instant(time: Time) -> Result<DateTime<Utc>, der::Error> {
+    i64::try_from(time.to_unix_duration().as_secs())
+        .ok()
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+        .ok_or_else(|| der::ErrorKind::DateTime.into())
+}
