@@ -6,13 +6,18 @@
 
 pub mod anchors;
 pub mod certificate;
+pub mod issuance;
 pub mod key;
 pub mod name;
 pub mod path;
 mod pem;
+pub mod profile;
 pub mod public_key;
 pub mod revocation;
 pub mod role;
+
+#[cfg(test)]
+pub(crate) mod test_pki;
 
 pub use anchors::{AnchorKind, TrustPolicy, TrustStore, TrustStoreError};
 pub use certificate::{Certificate, CertificateError};
