@@ -5,6 +5,7 @@
 //! web refuse. The subset of RFC 5280 section 6 that is done is stated in [`path`].
 
 pub mod anchors;
+pub mod assertion;
 pub mod certificate;
 pub mod issuance;
 pub mod key;
@@ -20,6 +21,7 @@ pub mod role;
 pub(crate) mod test_pki;
 
 pub use anchors::{AnchorKind, TrustPolicy, TrustStore, TrustStoreError};
+pub use assertion::{Assertion, AssertionError, VerifiedAssertion};
 pub use certificate::{Certificate, CertificateError};
 pub use key::{SigningKey, SigningKeyError};
 pub use path::{PathError, Purpose, ValidPath};

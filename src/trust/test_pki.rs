@@ -10,6 +10,8 @@ use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::CrlReason;
 use x509_cert::name::Name;
 
+use HcRole::{Dentist, MedicalDoctor, Pharmacist};
+
 use super::issuance::{Authority, CertificateRequest, CrlRequest, RevocationRequest, name};
 use super::name::{COMMON_NAME, COUNTRY, ORGANIZATION, SERIAL_NUMBER};
 use super::{AnchorKind, Certificate, Crl, HcRole, SigningKey, TrustPolicy, TrustStore, profile};
@@ -29,7 +31,6 @@ pub(crate) struct TestPki {
     pub hpki_root: Authority,
     pub hpki: Authority,
     pub facility_root: Authority,
-    pub jpki_root: Authority,
     pub tsa_root: Authority,
     pub physician: Identity,
     pub dentist: Identity,
@@ -82,7 +83,6 @@ impl TestPki {
                 request.not_after = now + TimeDelta::days(end_days);
                 Identity { certificate: hpki.issue(&request, &random).unwrap(), key: key.clone() }
             };
-        use HcRole::{Dentist, MedicalDoctor, Pharmacist};
         let physician = person("Hanako Ishi", "医師　花子", "Test100001", MedicalDoctor, &rsa[2], 365);
         let dentist = person("Taro Shika", "歯科　太郎", "Test200001", Dentist, &rsa[3], 365);
         let pharmacist = person("Jiro Yakuzai", "薬剤　次郎", "Test300001", Pharmacist, &rsa[4], 365);
@@ -127,14 +127,15 @@ impl TestPki {
         store.anchor_add(AnchorKind::Facility, facility_root.certificate.clone());
         store.anchor_add(AnchorKind::Jpki, jpki_root.certificate.clone());
         store.anchor_add(AnchorKind::Tsa, tsa_root.certificate.clone());
-        crls.iter().for_each(|list| store.crl_add(list.clone()));
+        for list in &crls {
+            store.crl_add(list.clone());
+        }
         Self {
             now,
             random,
             hpki_root,
             hpki,
             facility_root,
-            jpki_root,
             tsa_root,
             physician,
             dentist,
