@@ -7,12 +7,15 @@
 //! web refuse. The subset of RFC 5280 section 6 that is done is stated in [`path`].
 
 pub mod anchors;
+pub mod assertion;
 pub mod c14n;
 pub mod certificate;
+pub mod issuance;
 pub mod key;
 pub mod name;
 pub mod path;
 mod pem;
+pub mod profile;
 pub mod public_key;
 pub mod revocation;
 pub mod role;
@@ -21,7 +24,11 @@ pub mod verdict;
 pub mod xades;
 pub mod xml;
 
+#[cfg(test)]
+pub(crate) mod test_pki;
+
 pub use anchors::{AnchorKind, TrustPolicy, TrustStore, TrustStoreError};
+pub use assertion::{Assertion, AssertionError, VerifiedAssertion};
 pub use certificate::{Certificate, CertificateError};
 pub use key::{SigningKey, SigningKeyError};
 pub use path::{PathError, Purpose, ValidPath};

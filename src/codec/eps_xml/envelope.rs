@@ -96,6 +96,11 @@ impl<'a> EpsPrescription<'a> {
         self.parts.prescription_id
     }
 
+    /// Everything within `Prescription`, byte for byte, as a dispensing result embeds it.
+    pub(super) fn content(&self) -> &str {
+        self.xml.text().get(self.parts.content.clone()).unwrap_or_default()
+    }
+
     /// The receipt and YJ forms of the drug lines, as the service added them; unsigned.
     pub fn conversions(&self) -> &[Conversion] {
         self.parts.conversions.as_deref().unwrap_or_default()
@@ -325,9 +330,7 @@ fn signature<'n, 'a>(examiner: &mut Examiner, sign: Node<'n, 'a>, id: &str) -> O
 /// What stands between an element's tags.
 fn content(xml: &Xml<'_>, element: Node<'_, '_>) -> Range<usize> {
     let whole = element.range();
-    let end_tag = xml.qualified_name(element).len();
     let start = element.first_child().map_or(whole.end, |child| child.range().start);
-    let end = xml.text()[start..whole.end].rfind("</").map_or(whole.end, |at| start + at);
-    debug_assert!(whole.end - end >= end_tag);
-    start..end
+    let end = xml.source(element).rfind("</").map_or(whole.end, |at| whole.start + at);
+    start..end.max(start)
 }

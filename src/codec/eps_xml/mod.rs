@@ -12,4 +12,4 @@ mod verify;
 
 pub use delivered::Conversion;
 pub use envelope::{EpsDispensing, EpsPrescription};
-pub use sign::{dispensing_sign, prescription_sign};
+pub use sign::{Signatory, dispensing_sign, prescription_sign};
