@@ -6,3 +6,7 @@ mod coding;
 pub mod fault;
 mod row;
 pub mod sj1;
+//! (room)
+
+pub mod eps_xml;
+pub mod fault;

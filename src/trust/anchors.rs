@@ -146,7 +146,9 @@ impl TrustStore {
             for (path, bytes) in files(&directory.join(kind.as_str()), Some("pem"))? {
                 let anchors = Certificate::from_pem_many(&bytes)
                     .map_err(|source| TrustStoreError::Anchor { path, source })?;
-                anchors.into_iter().for_each(|anchor| store.anchor_add(kind, anchor));
+                for anchor in anchors {
+                    store.anchor_add(kind, anchor);
+                }
             }
         }
         for (path, bytes) in files(&directory.join("crl"), None)? {
@@ -156,7 +158,9 @@ impl TrustStore {
                 Crl::from_der(&bytes).map(|list| vec![list])
             };
             let lists = lists.map_err(|source| TrustStoreError::Crl { path, source })?;
-            lists.into_iter().for_each(|list| store.crl_add(list));
+            for list in lists {
+                store.crl_add(list);
+            }
         }
         Ok(store)
     }

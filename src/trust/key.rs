@@ -40,7 +40,7 @@ pub enum SigningKeyError {
 }
 
 enum Secret {
-    Rsa(RsaPrivateKey),
+    Rsa(Box<RsaPrivateKey>),
     P256,
 }
 
@@ -98,7 +98,7 @@ impl SigningKey {
         let spki = key.to_public_key().to_public_key_der().map_err(|_| SigningKeyError::Operation)?;
         let spki =
             SubjectPublicKeyInfoOwned::from_der(spki.as_bytes()).map_err(|_| SigningKeyError::Operation)?;
-        Ok(Self { secret: Arc::new(Secret::Rsa(key)), pkcs8: Arc::new(pkcs8), spki })
+        Ok(Self { secret: Arc::new(Secret::Rsa(Box::new(key))), pkcs8: Arc::new(pkcs8), spki })
     }
 
     /// Reads a PEM file.
@@ -229,11 +229,9 @@ impl rsa::rand_core::RngCore for RingRng<'_> {
         rsa::rand_core::impls::next_u64_via_fill(self)
     }
 
-    #[expect(clippy::panic, reason = "the trait has no error; without randomness nothing may be signed")]
+    /// The trait has no error here; without randomness nothing may be signed.
     fn fill_bytes(&mut self, dest: &mut [u8]) {
-        if self.try_fill_bytes(dest).is_err() {
-            panic!("the random source failed");
-        }
+        assert!(self.try_fill_bytes(dest).is_ok(), "the random source failed");
     }
 
     fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), rsa::rand_core::Error> {

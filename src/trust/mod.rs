@@ -1,22 +1,35 @@
 //! Certificates, their paths and revocation, and what their keys have signed. Knows no HTTP, no SQL and no
 //! prescription: it answers whose key made a signature and whether that key was to be trusted at an instant.
+//! XML signatures are read by [`xml`], canonicalised by [`c14n`], verified and made by [`xades`]; a [`verdict`] says
+//! what was found.
 //!
 //! Path validation is our own, because HPKI marks `certificatePolicies` critical, which validators made for the
 //! web refuse. The subset of RFC 5280 section 6 that is done is stated in [`path`].
 
 pub mod anchors;
+pub mod assertion;
 pub mod c14n;
 pub mod certificate;
+pub mod issuance;
 pub mod key;
 pub mod name;
 pub mod path;
 mod pem;
+pub mod profile;
 pub mod public_key;
 pub mod revocation;
 pub mod role;
 pub mod xml;
+mod timestamp;
+pub mod verdict;
+pub mod xades;
+pub mod xml;
+
+#[cfg(test)]
+pub(crate) mod test_pki;
 
 pub use anchors::{AnchorKind, TrustPolicy, TrustStore, TrustStoreError};
+pub use assertion::{Assertion, AssertionError, VerifiedAssertion};
 pub use certificate::{Certificate, CertificateError};
 pub use key::{SigningKey, SigningKeyError};
 pub use path::{PathError, Purpose, ValidPath};

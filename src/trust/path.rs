@@ -369,3 +369,6 @@ fn validity_check(path: &[&Certificate], at: DateTime<Utc>) -> Result<(), PathEr
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

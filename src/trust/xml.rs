@@ -101,6 +101,11 @@ impl<'a> Xml<'a> {
         self.ids.get(id).and_then(|node| self.tree.get_node(*node))
     }
 
+    /// The node that was given this identity while reading this document.
+    pub fn node(&self, id: NodeId) -> Option<Node<'_, 'a>> {
+        self.tree.get_node(id)
+    }
+
     /// The document as it was read.
     pub fn text(&self) -> &'a str {
         self.text

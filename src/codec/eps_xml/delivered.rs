@@ -1,0 +1,84 @@
+//! The delivered form: the original with the service's unsigned additions spliced in, every signed byte untouched.
+
+use uuid::Uuid;
+
+use super::envelope::EpsPrescription;
+use crate::codec::fault::Fault;
+
+/// One drug line in the two codes that every receiver can match (医薬品コード変換): whole lines of the payload's
+/// form with code kind, code and name replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Conversion {
+    /// The line with the receipt code (レセプト電算コード), kind 2.
+    pub receipt: Option<String>,
+    /// The line with the YJ code, kind 4.
+    pub yj: Option<String>,
+}
+
+impl Conversion {
+    /// The conversion of one SJ1 201 line, given the code and name of each kind as far as they are known.
+    ///
+    /// `None` when the line is not a 201 record with a name (201,RP,連番,情報区分,コード種別,コード,名称,…).
+    pub fn of_line(line: &str, receipt: Option<(&str, &str)>, yj: Option<(&str, &str)>) -> Option<Self> {
+        let fields: Vec<_> = line.trim_end_matches(['\r', '\n']).split(',').collect();
+        if fields.len() < 7 || fields[0] != "201" {
+            return None;
+        }
+        let with = |kind: &str, (code, name): (&str, &str)| {
+            [&fields[..4], &[kind, code, name], &fields[7..]].concat().join(",")
+        };
+        Some(Self { receipt: receipt.map(|r| with("2", r)), yj: yj.map(|y| with("4", y)) })
+    }
+}
+
+impl EpsPrescription<'_> {
+    /// The delivered form of this original: `PrescriptionId` after the version, and the converted drug lines after
+    /// the signed document.
+    ///
+    /// # Errors
+    /// One fault for each addition that is already there.
+    pub fn delivered(&self, prescription_id: Uuid, conversions: &[Conversion]) -> Result<Vec<u8>, Vec<Fault>> {
+        let faults = self.additions();
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let text = self.xml.text();
+        let (first, second) = (self.parts.version.end, self.parts.document.end);
+        let mut out = String::with_capacity(text.len() + 512);
+        out.push_str(&text[..first]);
+        out.push_str("<PrescriptionId Value=\"");
+        out.push_str(&prescription_id.hyphenated().to_string());
+        out.push_str("\"/>");
+        out.push_str(&text[first..second]);
+        out.push_str("<AdditionalPrescriptionInformation id=\"AdditionalPrescriptionInformation\">");
+        for conversion in conversions {
+            out.push_str("<ConversionPharmaceuticalCode>");
+            line_write("ConversionREcode", conversion.receipt.as_deref(), &mut out);
+            line_write("ConversionYJcode", conversion.yj.as_deref(), &mut out);
+            out.push_str("</ConversionPharmaceuticalCode>");
+        }
+        out.push_str("</AdditionalPrescriptionInformation>");
+        out.push_str(&text[second..]);
+        Ok(out.into_bytes())
+    }
+}
+
+fn line_write(name: &str, line: Option<&str>, out: &mut String) {
+    let Some(line) = line else { return };
+    out.push('<');
+    out.push_str(name);
+    out.push('>');
+    for c in line.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            // XML 1.0 §2.2: no other control character can be written at all.
+            c if c.is_control() => {}
+            c => out.push(c),
+        }
+    }
+    out.push_str("</");
+    out.push_str(name);
+    out.push('>');
+}

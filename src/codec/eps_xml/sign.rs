@@ -1,0 +1,78 @@
+//! Making the documents that a clinic and a pharmacy send, as the signing tool and the sandbox do.
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use chrono::{DateTime, Utc};
+use ring::rand::SecureRandom;
+
+use super::envelope::EpsPrescription;
+use crate::trust::xades::{SignatureRequest, XadesSignError, xades_sign};
+use crate::trust::{Certificate, SigningKey};
+
+/// The start of either document. The schema instance namespace is in scope of everything that is signed, so the two
+/// must declare the same namespaces: an embedded prescription then keeps its canonical form.
+const DOCUMENT: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Document xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" id=\"Document\" xsi:noNamespaceSchemaLocation=";
+
+/// Who signs, and when.
+pub struct Signatory<'s> {
+    /// The signer's HPKI certificate.
+    pub certificate: &'s Certificate,
+    /// Its key, RSA.
+    pub key: &'s SigningKey,
+    /// The time of signing.
+    pub time: DateTime<Utc>,
+    /// Randomness.
+    pub random: &'s dyn SecureRandom,
+}
+
+impl<'s> Signatory<'s> {
+    fn request(&self, content_id: &'s str, signature_id: &'s str) -> SignatureRequest<'s> {
+        SignatureRequest {
+            content_id,
+            signature_id,
+            certificate: self.certificate,
+            key: self.key,
+            signing_time: self.time,
+            random: self.random,
+        }
+    }
+}
+
+/// A clinic's original: the SJ1 bytes in their envelope, signed.
+///
+/// # Errors
+/// [`XadesSignError`], when the key does not belong to the certificate or does not sign.
+pub fn prescription_sign(sj1: &[u8], signatory: &Signatory<'_>) -> Result<Vec<u8>, XadesSignError> {
+    let payload = BASE64_STANDARD.encode(sj1);
+    let before = [
+        DOCUMENT,
+        "\"EP.xsd\"><Prescription><PrescriptionManagement id=\"PrescriptionManagement\"><Version Value=\"EPS1.0\"/>",
+        "</PrescriptionManagement><PrescriptionDocument id=\"PrescriptionDocument\">",
+        &payload,
+        "</PrescriptionDocument><PrescriptionSign>",
+    ];
+    let after = "</PrescriptionSign></Prescription></Document>";
+    xades_sign(&before.concat(), after, &signatory.request("PrescriptionDocument", "PrescriptionSign"))
+}
+
+/// A pharmacy's dispensing result: the CJ1 bytes and the delivered prescription, byte for byte, signed together.
+///
+/// # Errors
+/// As [`prescription_sign`]; also when the whole becomes too large to be read again.
+pub fn dispensing_sign(
+    delivered: &EpsPrescription<'_>,
+    cj1: &[u8],
+    signatory: &Signatory<'_>,
+) -> Result<Vec<u8>, XadesSignError> {
+    let payload = BASE64_STANDARD.encode(cj1);
+    let before = [
+        DOCUMENT,
+        "\"ED.xsd\"><DispensingManagement id=\"DispensingManagement\"><Version Value=\"EPD1.0\"/>",
+        "</DispensingManagement><Dispensing id=\"Dispensing\"><ReferencePrescription>",
+        delivered.content(),
+        "</ReferencePrescription><DispensingDocument id=\"DispensingDocument\">",
+        &payload,
+        "</DispensingDocument></Dispensing><DispensingSign>",
+    ];
+    let after = "</DispensingSign></Document>";
+    xades_sign(&before.concat(), after, &signatory.request("Dispensing", "DispensingSign"))
+}
