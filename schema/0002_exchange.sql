@@ -122,6 +122,7 @@ COMMENT ON COLUMN prescription.updated_at IS 'When the row was last changed, by 
 COMMENT ON COLUMN prescription.updated_by IS 'The act that last changed it.';
 CREATE INDEX prescription_clinic ON prescription (clinic, changed_at, id);
 CREATE INDEX prescription_pharmacy ON prescription (pharmacy, changed_at, id) WHERE pharmacy IS NOT NULL;
+CREATE INDEX prescription_dispensers ON prescription USING gin (dispensers) WHERE dispensers <> '{}';
 
 CREATE TABLE document (
     bucket           smallint    NOT NULL,

@@ -1,12 +1,8 @@
-//! The wire forms of the documents: strict reading into the domain, exact writing out of it. Knows no
-//! signatures, no storage and no HTTP.
+//! The wire forms of the documents: strict reading into the domain, exact writing out of it. Knows no storage and
+//! no HTTP.
 
 pub mod cj1;
-mod coding;
-pub mod fault;
-mod row;
-pub mod sj1;
-//! (room)
-
 pub mod eps_xml;
 pub mod fault;
+pub mod fhir;
+pub mod sj1;

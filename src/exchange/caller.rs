@@ -1,5 +1,6 @@
 //! Who calls, and what is theirs to see.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -122,6 +123,18 @@ impl Caller {
             }
             Actor::Practitioner(_) => false,
             Actor::Patient { id, .. } => row.patient.as_uuid() == id,
+        }
+    }
+
+    /// Whether the caller may read its documents: not a pharmacy whose lease has ended with nothing dispensed.
+    pub fn may_read(&self, row: &PrescriptionRow, now: DateTime<Utc>) -> bool {
+        match &self.actor {
+            Actor::Facility(facility) => {
+                row.registered.clinic == facility.code
+                    || row.registered.dispensers.contains(&facility.code)
+                    || row.registered.life.pharmacy(now).as_ref() == Some(&facility.code)
+            }
+            Actor::Practitioner(_) | Actor::Patient { .. } => self.may_see(row),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::check::Finding;
 use crate::codec::fault::Fault;
 use crate::prescription::state::Refusal;
 use crate::store::StoreError;
-use crate::trust::Failure;
+use crate::trust::verdict::VerdictFailure;
 use uuid::Uuid;
 
 /// The outcome of an act that was refused or could not be done.
@@ -17,7 +17,12 @@ pub enum ExchangeError {
     Document(Vec<Fault>),
     /// The document's signature, certificate or signer is refused.
     #[error("the signature is refused")]
-    Signature(Failure),
+    Signature {
+        /// Where the signature stands in the envelope.
+        place: String,
+        /// The first check that failed.
+        failure: VerdictFailure,
+    },
     /// The dispensing answers another prescription, patient or pharmacy.
     #[error("the dispensing document does not belong to this act")]
     DocumentMismatch(Vec<Fault>),

@@ -13,7 +13,8 @@ use crate::codec::{cj1, sj1};
 use crate::formulary::Formulary;
 use crate::prescription::dispensing::Dispensing;
 use crate::prescription::document::Prescription;
-use crate::trust::{TrustStore, Verified};
+use crate::trust::TrustStore;
+use crate::trust::verdict::{Verdict, Verified};
 
 /// A prescription that was signed by somebody who may.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub(super) struct SignedDispensing {
     pub(super) places: Vec<String>,
 }
 
-fn refused(place: &str, verdict: &crate::trust::Verdict) -> Result<Verified, ExchangeError> {
+fn refused(place: &str, verdict: &Verdict) -> Result<Verified, ExchangeError> {
     verdict
         .outcome()
         .map_err(|failure| ExchangeError::Signature { place: place.to_owned(), failure })
@@ -121,7 +122,7 @@ pub(super) fn dispensing_read(
     }
     refused(
         "/Document/Dispensing/ReferencePrescription/PrescriptionSign",
-        &envelope.verify_prescription(trust, now),
+        &envelope.prescription_verify(trust, now),
     )?;
     let payload = envelope.payload();
     let dispensing = cj1::read(payload).map_err(ExchangeError::Document)?.value;

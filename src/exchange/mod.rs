@@ -130,6 +130,17 @@ impl Exchange {
         *self.trust.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(trust);
     }
 
+    /// A name for a request in the access record and the log.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no randomness.
+    pub fn request_id(&self) -> Result<Uuid, ExchangeError> {
+        let mut bytes = [0; 16];
+        self.store.rng().fill(&mut bytes).map_err(crate::store::StoreError::from)?;
+        Ok(Uuid::new_v8(bytes))
+    }
+
     /// The formulary in force.
     pub fn formulary(&self) -> Arc<Formulary> {
         Arc::clone(&self.formulary.read().unwrap_or_else(std::sync::PoisonError::into_inner))

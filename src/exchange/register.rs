@@ -1,7 +1,5 @@
 //! 処方箋登録: check and register are one act (invariant 6).
 
-use std::sync::Arc;
-
 use chrono::Days;
 
 use super::caller::Caller;
@@ -19,6 +17,7 @@ use crate::store::medication::History;
 use crate::store::prescription::{Details, Written};
 use crate::store::registration::Registration;
 use crate::store::{PatientId, StoreError};
+use crate::trust::verdict::Verified;
 use uuid::Uuid;
 
 /// The media type of the EPS envelope.
@@ -60,9 +59,7 @@ impl Exchange {
             return Err(Refusal::Expired.into());
         }
         let identity = &prescription.insurance.identity;
-        let (patient, _, _) = self
-            .person_find(clinic, identity, prescription.patient.birth_date, today)
-            .await?;
+        let patient = self.person_find(clinic, identity, prescription.patient.birth_date, today).await?;
         self.register_checked(caller, request, &signed, patient, &original).await
     }
 
@@ -194,7 +191,7 @@ impl Exchange {
 }
 
 /// The name the access record shows for a signer.
-pub(super) fn signer_name(signer: &crate::trust::Verified) -> String {
+pub(super) fn signer_name(signer: &Verified) -> String {
     let certificate = &signer.certificate;
     certificate.kanji_name().or(certificate.subject().common_name()).unwrap_or_default().to_owned()
 }

@@ -14,6 +14,7 @@ use crate::codec::fhir::parameters;
 use crate::exchange::error::ExchangeError;
 use crate::prescription::state::Refusal;
 use crate::store::StoreError;
+use crate::trust::verdict;
 
 /// An error on its way out.
 #[derive(Debug)]
@@ -131,20 +132,14 @@ impl From<ExchangeError> for Problem {
         match error {
             ExchangeError::Document(faults) => Self::faults("document-invalid", faults),
             ExchangeError::DocumentMismatch(faults) => Self::faults("document-mismatch", faults),
-            ExchangeError::Signature(failure) => {
-                let problem = Self::at_places(
-                    if failure.code == "revocation-unavailable" {
-                        S::SERVICE_UNAVAILABLE
-                    } else {
-                        S::UNPROCESSABLE_ENTITY
-                    },
-                    failure.code,
-                    [(Some(failure.place), failure.reason)],
-                );
-                if failure.code == "revocation-unavailable" {
-                    problem.retry_after(Duration::from_secs(60))
-                } else {
-                    problem
+            ExchangeError::Signature { place, failure } => {
+                let place = [(Some(place), failure.reason)];
+                match failure.code {
+                    verdict::Refusal::RevocationUnavailable => {
+                        Self::at_places(S::SERVICE_UNAVAILABLE, failure.code.as_str(), place)
+                            .retry_after(Duration::from_secs(60))
+                    }
+                    code => Self::at_places(S::UNPROCESSABLE_ENTITY, code.as_str(), place),
                 }
             }
             ExchangeError::DuplicateDocument => Self::new(

@@ -65,4 +65,28 @@ impl Store {
         .await?;
         Ok(())
     }
+
+    /// Records one look at several patients' data.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn access_record_insert_many(
+        &self,
+        act: &'static str,
+        patients: &[(Bucket, PatientId)],
+        at: chrono::DateTime<chrono::Utc>,
+        trace: &Trace,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "-- access-record-insert-many
+            INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
+            SELECT DISTINCT p.bucket, p.id, $3::uuid, $4::timestamptz, $5, $6::bytea, $5
+            FROM unnest($1::smallint[], $2::uuid[]) AS p (bucket, id)
+            ON CONFLICT ON CONSTRAINT access_record_pkey DO NOTHING";
+        let (buckets, ids): (Vec<Bucket>, Vec<PatientId>) = patients.iter().copied().unzip();
+        let sealed = self.seal_trace(trace)?;
+        self.one_execute("access-record-insert", SQL, &[&buckets, &ids, &trace.request, &at, &act, &sealed])
+            .await?;
+        Ok(())
+    }
 }

@@ -32,7 +32,8 @@ impl Store {
         self.buckets().finding_place(self.buckets().of_patient(patient), &hash)
     }
 
-    /// Keeps findings shown to a facility, with the trace of the refused act that met them.
+    /// Keeps findings shown to a facility, with the trace of the refused act that met them; an act that goes on
+    /// leaves its own.
     ///
     /// # Errors
     ///
@@ -44,12 +45,12 @@ impl Store {
         facility: &InstitutionCode,
         findings: &[(Uuid, Finding)],
         at: DateTime<Utc>,
-        trace: &Trace,
+        trace: Option<&Trace>,
     ) -> Result<(), StoreError> {
         const SQL: &str = "-- finding-insert
             WITH trace AS (
                 INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
-                VALUES ($1, $2, $3, $4, $5, $6, $5)
+                SELECT $1, $2, $3, $4, $5, $6, $5 WHERE $3::uuid IS NOT NULL
                 ON CONFLICT ON CONSTRAINT access_record_pkey DO NOTHING
             )
             INSERT INTO finding (bucket, id, facility, patient_id, found_at, sealed, updated_by)
@@ -61,14 +62,14 @@ impl Store {
             .iter()
             .map(|(id, finding)| self.seal_json(TABLE, id.as_bytes(), "sealed", finding))
             .collect::<Result<Vec<_>, _>>()?;
-        let trace_sealed = self.seal_trace(trace)?;
+        let trace_sealed = trace.map(|trace| self.seal_trace(trace)).transpose()?;
         self.one_execute(
             act,
             SQL,
             &[
                 &bucket,
                 &patient,
-                &trace.request,
+                &trace.map(|trace| trace.request),
                 &at,
                 &act,
                 &trace_sealed,

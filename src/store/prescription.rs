@@ -4,6 +4,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::access::Trace;
 use super::bucket::{Bucket, PatientId, PrescriptionId};
@@ -40,6 +41,40 @@ pub struct Details {
     /// Receipt and YJ code of every drug line, for the delivered form.
     pub conversions: Vec<Conversion>,
 }
+
+/// Whose prescriptions a search is about.
+#[derive(Clone, Debug)]
+pub enum Whose {
+    /// Issued by a clinic.
+    Clinic(InstitutionCode),
+    /// Held or dispensed by a pharmacy.
+    Pharmacy(InstitutionCode),
+    /// A patient's own.
+    Patient(PatientId),
+}
+
+/// What of a search the stored columns decide. Everything given must hold.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Registered at or after, and before.
+    pub registered: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    /// Changed at or after, and before.
+    pub changed: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    /// One prescription.
+    pub id: Option<PrescriptionId>,
+}
+
+/// Where a page ended: order is by last change, then id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// Last change of the last prescription.
+    pub changed_at: DateTime<Utc>,
+    /// Its id.
+    pub id: Uuid,
+}
+
+/// Rows a search reads at a time.
+pub const BATCH: usize = 100;
 
 /// Whether a guarded write happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +212,69 @@ impl Store {
             .await?
             .map(|row| self.prescription_read(&row))
             .transpose()
+    }
+
+    /// The next rows of a search, oldest change first, at most [`BATCH`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn prescription_list(
+        &self,
+        whose: &Whose,
+        filter: &Filter,
+        after: Option<Cursor>,
+    ) -> Result<Vec<PrescriptionRow>, StoreError> {
+        macro_rules! sql {
+            ($whose:literal) => {
+                concat!(
+                    "-- prescription-list\nSELECT ",
+                    columns!(),
+                    " FROM prescription p WHERE ",
+                    $whose,
+                    " AND ($3::timestamptz IS NULL OR p.registered_at >= $3)
+                      AND ($4::timestamptz IS NULL OR p.registered_at < $4)
+                      AND ($5::timestamptz IS NULL OR p.changed_at >= $5)
+                      AND ($6::timestamptz IS NULL OR p.changed_at < $6)
+                      AND ($7::uuid IS NULL OR p.id = $7)
+                      AND ($8::timestamptz IS NULL OR (p.changed_at, p.id) > ($8, $9::uuid))
+                      ORDER BY p.changed_at, p.id LIMIT $10"
+                )
+            };
+        }
+        let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
+        let bucket = match whose {
+            Whose::Patient(patient) => Some(self.buckets().of_patient(*patient)),
+            Whose::Clinic(_) | Whose::Pharmacy(_) => None,
+        };
+        let (changed_at, id) = after.map(|cursor| (cursor.changed_at, cursor.id)).unzip();
+        let (sql, who): (_, &(dyn postgres_types::ToSql + Sync)) = match whose {
+            Whose::Clinic(code) => (sql!("$1::smallint IS NULL AND p.clinic = $2"), &code.as_str()),
+            Whose::Pharmacy(code) => (
+                sql!("$1::smallint IS NULL AND (p.pharmacy = $2 OR p.dispensers @> ARRAY[$2])"),
+                &code.as_str(),
+            ),
+            Whose::Patient(patient) => (sql!("p.bucket = $1 AND p.patient_id = $2"), patient),
+        };
+        let rows = self
+            .one(
+                "prescription-list",
+                sql,
+                &[
+                    &bucket,
+                    who,
+                    &filter.registered.0,
+                    &filter.registered.1,
+                    &filter.changed.0,
+                    &filter.changed.1,
+                    &filter.id,
+                    &changed_at,
+                    &id,
+                    &limit,
+                ],
+            )
+            .await?;
+        rows.iter().map(|row| self.prescription_read(row)).collect()
     }
 
     pub(super) fn number_hash(&self, patient: PatientId, number: &ExchangeNumber) -> [u8; 32] {

@@ -1,0 +1,148 @@
+//! 受付: a pharmacy takes a prescription for the patient whose identity it has verified.
+
+use serde::{Deserialize, Serialize};
+
+use super::caller::Caller;
+use super::change::{changed, if_match};
+use super::error::ExchangeError;
+use super::intake::blocking;
+use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
+use crate::codec::eps_xml::EpsPrescription;
+use crate::prescription::registered::ExchangeNumber;
+use crate::prescription::state::Act;
+use crate::store::document::Part;
+use crate::store::finding::FindingRow;
+use crate::store::idempotency::IDEMPOTENCY_KEY_CONSTRAINT;
+use crate::store::prescription::{PrescriptionRow, Written};
+use crate::store::{PatientId, PrescriptionId, StoreError};
+use crate::trust::verdict::Verdict;
+
+/// How the pharmacy names the prescription.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// By 引換番号.
+    Number(ExchangeNumber),
+    /// By id, which needs the patient's consent by card.
+    Id(PrescriptionId),
+}
+
+/// What the pharmacy gets.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The prescription as it stands.
+    pub task: TaskOutcome,
+    /// Media type of the delivered form.
+    pub media_type: String,
+    /// The delivered form.
+    pub delivered: Vec<u8>,
+    /// The clinic's signature as the exchange sees it now.
+    pub verification: Verdict,
+    /// What the checker said at registration, with the clinic's reasons.
+    pub findings: Vec<FindingRow>,
+}
+
+/// What is kept of an answer; the rest is in the store and does not change.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Kept {
+    task: TaskOutcome,
+}
+
+impl Exchange {
+    /// Accepts a prescription. The holder accepting again gets the same answer.
+    ///
+    /// # Errors
+    ///
+    /// `exchange-number-unknown`, `consent-required`, `held-by-pharmacy`, `already-dispensed`, `cancelled`,
+    /// `expired`, `not-yet-due`.
+    pub async fn accept(
+        &self,
+        caller: &Caller,
+        patient: PatientId,
+        wanted: &Wanted,
+        request: &Request,
+    ) -> Result<Answered<Accepted>, ExchangeError> {
+        let pharmacy = caller.pharmacy()?;
+        let number = match wanted {
+            Wanted::Number(number) => number,
+            // Identity by insurance data carries no consent; by card it may.
+            Wanted::Id(_) => return Err(ExchangeError::ConsentRequired),
+        };
+        self.number_attempt_check(pharmacy).await?;
+        let act = Act::Accept { by: pharmacy.code.clone(), lease: self.settings.lease };
+        for _ in 0..ATTEMPTS {
+            let row = self.store.prescription_find_by_number(patient, number).await?;
+            let Some(row) = row else {
+                self.number_attempt_failed(pharmacy).await?;
+                return Err(ExchangeError::ExchangeNumberUnknown);
+            };
+            if let Some(answered) = self.replayed::<Kept>(caller, request).await? {
+                let outcome = self.accepted(caller, &row, answered.outcome.task, request).await?;
+                return Ok(Answered { outcome, replayed: true });
+            }
+            let now = self.clock.now();
+            if_match(request, &row.registered)?;
+            let next = match row.registered.life.after(&act, now) {
+                Ok(next) => next,
+                Err(refusal) => {
+                    // The pharmacy has learnt that the prescription exists: a look.
+                    let id = PrescriptionId::from_uuid(row.registered.id);
+                    let trace = trace(caller, request, "refused");
+                    self.store
+                        .access_record_insert("accept", row.bucket, row.patient, Some(id), now, &trace)
+                        .await?;
+                    return Err(refusal.into());
+                }
+            };
+            let repeated = next == row.registered.life;
+            let task = if repeated { row.registered.clone() } else { changed(&row, next, now) };
+            let task = TaskOutcome { task, at: now };
+            if repeated {
+                let outcome = self.accepted(caller, &row, task, request).await?;
+                return Ok(Answered { outcome, replayed: false });
+            }
+            let answer = Self::answer(caller, request, &Kept { task: task.clone() }, now)?;
+            let trace = trace(caller, request, "done");
+            let written = self
+                .store
+                .prescription_change("accept", &row, &task.task.life, now, &trace, answer.as_ref())
+                .await;
+            match written {
+                Ok(Written::Yes) => {
+                    let outcome = self.accepted(caller, &row, task, request).await?;
+                    return Ok(Answered { outcome, replayed: false });
+                }
+                Ok(Written::Lost) => {}
+                Err(error) if error.is_constraint(IDEMPOTENCY_KEY_CONSTRAINT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Overloaded.into())
+    }
+
+    /// The document, its verification and the findings, recorded as a look.
+    async fn accepted(
+        &self,
+        caller: &Caller,
+        row: &PrescriptionRow,
+        task: TaskOutcome,
+        request: &Request,
+    ) -> Result<Accepted, ExchangeError> {
+        let id = PrescriptionId::from_uuid(task.task.id);
+        let trace = trace(caller, request, "done");
+        let (document, findings) = tokio::try_join!(
+            self.store.document_read("accept", row.patient, id, Part::Prescription, task.at, &trace),
+            self.store.finding_list(id),
+        )?;
+        let document = document.ok_or(ExchangeError::Internal("a prescription has its document"))?;
+        let (trust, conversions, at) = (self.trust(), row.details.conversions.clone(), task.task.registered_at);
+        let (delivered, verification) = blocking(move || {
+            let original = EpsPrescription::read_original(&document.bytes).map_err(ExchangeError::Document)?;
+            let delivered =
+                original.delivered(*id.as_uuid(), &conversions).map_err(ExchangeError::Document)?;
+            // Judged as at registration: a certificate that has expired since does not undo the prescription.
+            Ok((delivered, original.verify(&trust, at)))
+        })
+        .await?;
+        Ok(Accepted { task, media_type: document.media_type, delivered, verification, findings })
+    }
+}

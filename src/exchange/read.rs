@@ -1,0 +1,142 @@
+//! Looking at prescriptions: one Task, a search, the signed originals. Every look leaves its trace in the same
+//! statement (invariant 7).
+
+use chrono::{DateTime, Utc};
+
+use super::caller::{Actor, Caller};
+use super::error::ExchangeError;
+use super::{Exchange, Request, TaskOutcome, trace};
+use crate::prescription::state::Shown;
+use crate::store::PrescriptionId;
+use crate::store::document::{Document, Part};
+use crate::store::prescription::{BATCH, Cursor, Filter, PrescriptionRow, Whose};
+
+/// What a search asks for. Everything given must hold.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// Shown states; empty means any.
+    pub shown: Vec<Shown>,
+    /// What the stored columns decide.
+    pub filter: Filter,
+    /// Page size.
+    pub count: usize,
+    /// Where the page before ended.
+    pub after: Option<Cursor>,
+}
+
+/// One page.
+#[derive(Debug)]
+pub struct Page {
+    /// The prescriptions, oldest change first.
+    pub tasks: Vec<TaskOutcome>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
+impl Exchange {
+    /// One prescription.
+    ///
+    /// # Errors
+    ///
+    /// `not-found`, also for what is not the caller's to see.
+    pub async fn task_read(
+        &self,
+        caller: &Caller,
+        id: PrescriptionId,
+        request: &Request,
+    ) -> Result<TaskOutcome, ExchangeError> {
+        let row = self.own(caller, id).await?;
+        let at = self.clock.now();
+        let trace = trace(caller, request, "done");
+        self.store.access_record_insert("read", row.bucket, row.patient, Some(id), at, &trace).await?;
+        Ok(TaskOutcome { task: row.registered, at })
+    }
+
+    /// The caller's prescriptions: those it issued, those it holds or dispensed, or the patient's own.
+    ///
+    /// # Errors
+    ///
+    /// `not-permitted` for practitioners on their own.
+    pub async fn task_search(
+        &self,
+        caller: &Caller,
+        search: &Search,
+        request: &Request,
+    ) -> Result<Page, ExchangeError> {
+        let whose = match &caller.actor {
+            Actor::Facility(facility) if caller.clinic().is_ok() => Whose::Clinic(facility.code.clone()),
+            Actor::Facility(facility) => Whose::Pharmacy(facility.code.clone()),
+            Actor::Patient { .. } => {
+                Whose::Patient(caller.patient().ok_or(ExchangeError::Internal("a patient has an id"))?)
+            }
+            Actor::Practitioner(_) => {
+                return Err(ExchangeError::NotPermitted("search with a facility's or a patient's token"));
+            }
+        };
+        let at = self.clock.now();
+        let mut tasks = Vec::new();
+        let mut after = search.after;
+        // The shown state depends on the clock, so it is decided here, by the one state function, and the store is
+        // asked until the page is full.
+        loop {
+            let batch = self.store.prescription_list(&whose, &search.filter, after).await?;
+            let ended = batch.len() < BATCH;
+            let mut shown: Vec<PrescriptionRow> = Vec::new();
+            for row in batch {
+                if tasks.len() + shown.len() == search.count {
+                    self.looked_at(caller, &shown, at, request).await?;
+                    tasks.extend(shown.into_iter().map(|row| TaskOutcome { task: row.registered, at }));
+                    return Ok(Page { tasks, next: after });
+                }
+                after = Some(Cursor { changed_at: row.registered.changed_at, id: row.registered.id });
+                if search.shown.is_empty() || search.shown.contains(&row.registered.life.shown(at)) {
+                    shown.push(row);
+                }
+            }
+            self.looked_at(caller, &shown, at, request).await?;
+            tasks.extend(shown.into_iter().map(|row| TaskOutcome { task: row.registered, at }));
+            if ended {
+                return Ok(Page { tasks, next: None });
+            }
+        }
+    }
+
+    async fn looked_at(
+        &self,
+        caller: &Caller,
+        rows: &[PrescriptionRow],
+        at: DateTime<Utc>,
+        request: &Request,
+    ) -> Result<(), ExchangeError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let trace = trace(caller, request, "done");
+        let patients: Vec<_> = rows.iter().map(|row| (row.bucket, row.patient)).collect();
+        Ok(self.store.access_record_insert_many("search", &patients, at, &trace).await?)
+    }
+
+    /// A signed original.
+    ///
+    /// # Errors
+    ///
+    /// `not-found`, also for what is not the caller's to see and for a dispensing that is not there.
+    pub async fn document(
+        &self,
+        caller: &Caller,
+        id: PrescriptionId,
+        dispensing: Option<i16>,
+        request: &Request,
+    ) -> Result<Document, ExchangeError> {
+        let row = self.own(caller, id).await?;
+        if !caller.may_read(&row, self.clock.now()) {
+            return Err(ExchangeError::NotFound);
+        }
+        let part = dispensing.map_or(Part::Prescription, Part::Dispensing);
+        let trace = trace(caller, request, "done");
+        self.store
+            .document_read("document", row.patient, id, part, self.clock.now(), &trace)
+            .await?
+            .ok_or(ExchangeError::NotFound)
+    }
+}

@@ -1,0 +1,179 @@
+//! Logging in: whoever holds the key of a certificate that chains to the anchors of its kind gets a token.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use zeroize::Zeroizing;
+
+use super::Exchange;
+use super::caller::{Actor, Caller, Person};
+use crate::clock::japanese_date;
+use crate::store::StoreError;
+use crate::trust::{
+    AnchorKind, Assertion, AssertionError, Certificate, PathError, Purpose, VerifiedAssertion,
+};
+
+/// An issued token.
+#[derive(Debug)]
+pub struct Issued {
+    /// The secret.
+    pub token: Zeroizing<String>,
+    /// Its end.
+    pub expires_at: DateTime<Utc>,
+    /// For whom.
+    pub caller: Caller,
+}
+
+/// Why no token was issued.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The assertion itself does not hold.
+    #[error("{0}")]
+    Assertion(#[from] AssertionError),
+    /// Its certificate does not.
+    #[error("{0}")]
+    Path(#[from] PathError),
+    /// No anchor knows the certificate.
+    #[error("the certificate chains to no trust anchor of this server")]
+    Unknown,
+    /// The certificate is sound but nobody the exchange knows.
+    #[error("{0}")]
+    Nobody(&'static str),
+    /// The assertion's `iss` is not the certificate's subject.
+    #[error("iss and sub do not name the subject of the certificate")]
+    Issuer,
+    /// The assertion was used before.
+    #[error("the jti of an assertion has been used before")]
+    Replayed,
+    /// The database did not do its part.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Exchange {
+    /// Issues a token to the holder of the assertion's key, naming the person at the terminal when a second
+    /// assertion proves one. `bound_to` is the client certificate of the connection, when there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`], naming the check that failed.
+    pub async fn session_open(
+        &self,
+        client: &str,
+        practitioner: Option<&str>,
+        bound_to: Option<[u8; 32]>,
+    ) -> Result<Issued, SessionError> {
+        let now = self.clock.now();
+        let client = self.assertion_verify(client, now)?;
+        let mut spent = vec![used(&client)];
+        let kind = self.trust().kind_of(&client.leaf, &client.chain).ok_or(SessionError::Unknown)?;
+        self.trust().validate(kind, Purpose::Authenticate, &client.leaf, &client.chain, &[], now)?;
+        let actor = self.actor(kind, &client, now).await?;
+        let practitioner = match practitioner {
+            None => None,
+            Some(jwt) => {
+                let assertion = self.assertion_verify(jwt, now)?;
+                self.trust().validate(
+                    AnchorKind::Hpki,
+                    Purpose::Authenticate,
+                    &assertion.leaf,
+                    &assertion.chain,
+                    &[],
+                    now,
+                )?;
+                spent.push(used(&assertion));
+                Some(person(&assertion.leaf)?)
+            }
+        };
+        let caller = Caller { actor, practitioner, bound_to };
+        let token = self.token_draw()?;
+        let expires_at = now + self.settings.access_token;
+        if self.store.access_token_insert(&spent, &token, &caller, expires_at).await? {
+            Ok(Issued { token, expires_at, caller })
+        } else {
+            Err(SessionError::Replayed)
+        }
+    }
+
+    fn assertion_verify(&self, jwt: &str, now: DateTime<Utc>) -> Result<VerifiedAssertion, SessionError> {
+        let audiences: Vec<&str> = self.settings.audiences.iter().map(String::as_str).collect();
+        Ok(Assertion::verify(jwt, &audiences, now)?)
+    }
+
+    async fn actor(
+        &self,
+        kind: AnchorKind,
+        assertion: &VerifiedAssertion,
+        now: DateTime<Utc>,
+    ) -> Result<Actor, SessionError> {
+        match kind {
+            AnchorKind::Facility => {
+                let code = assertion
+                    .leaf
+                    .institution_code()
+                    .and_then(|code| code.parse().ok())
+                    .ok_or(SessionError::Nobody("the certificate names no institution code"))?;
+                match self.store.facility_find(&code).await? {
+                    Some(facility) if facility.active => Ok(Actor::Facility(facility)),
+                    _ => Err(SessionError::Nobody("the facility is not registered here, or not active")),
+                }
+            }
+            AnchorKind::Hpki => Ok(Actor::Practitioner(person(&assertion.leaf)?)),
+            AnchorKind::Jpki => {
+                match self.store.card_find(&assertion.leaf.sha256(), japanese_date(now)).await? {
+                    Some(entry) if entry.patient.particulars.deceased_on.is_none() => Ok(Actor::Patient {
+                        id: *entry.patient.id.as_uuid(),
+                        name: entry.patient.particulars.name,
+                    }),
+                    _ => Err(SessionError::Nobody("the card is linked to nobody in the directory")),
+                }
+            }
+            AnchorKind::Tsa => Err(SessionError::Nobody("a timestamping certificate cannot log in")),
+        }
+    }
+
+    /// The caller of an access token; `None` when it is unknown, has ended, or is bound to another certificate.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn session_find(
+        &self,
+        token: &str,
+        certificate: Option<[u8; 32]>,
+    ) -> Result<Option<Caller>, StoreError> {
+        let found = self.store.access_token_find::<Caller>(token, self.clock.now()).await?;
+        Ok(found.map(|(caller, _)| caller).filter(|caller| {
+            // RFC 8705 3: a bound token is worth nothing without its certificate.
+            caller.bound_to.is_none() || caller.bound_to == certificate
+        }))
+    }
+
+    fn token_draw(&self) -> Result<Zeroizing<String>, StoreError> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        self.store.rng().fill(bytes.as_mut_slice()).map_err(StoreError::from)?;
+        Ok(Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(bytes.as_slice())))
+    }
+}
+
+/// What makes an assertion single use: whose it is, its `jti`, and until when it would hold by itself.
+fn used(assertion: &VerifiedAssertion) -> (String, String, DateTime<Utc>) {
+    let leaf = assertion.leaf.sha256().iter().map(|byte| format!("{byte:02x}")).collect();
+    (leaf, assertion.jti.clone(), assertion.expires_at + chrono::TimeDelta::minutes(1))
+}
+
+fn person(leaf: &Certificate) -> Result<Person, SessionError> {
+    let id = leaf
+        .subject()
+        .serial_number()
+        .ok_or(SessionError::Nobody("the certificate names no registration number"))?;
+    let roles: Vec<String> = leaf.hc_roles().iter().map(|role| role.as_str().to_owned()).collect();
+    if roles.is_empty() {
+        return Err(SessionError::Nobody("the certificate names no healthcare role"));
+    }
+    Ok(Person {
+        id: id.to_owned(),
+        name: leaf.kanji_name().or(leaf.subject().common_name()).unwrap_or_default().to_owned(),
+        roles,
+    })
+}
