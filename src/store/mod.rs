@@ -4,6 +4,7 @@
 
 pub mod bucket;
 pub mod cluster;
+pub mod directory;
 
 pub mod keys;
 pub mod migration;
