@@ -66,7 +66,6 @@ CREATE TABLE insured_identity (
     valid_until date,
     branch_hash bytea,
     patient_id uuid NOT NULL,
-    content_sealed bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     updated_by text NOT NULL,
@@ -77,13 +76,36 @@ COMMENT ON TABLE insured_identity IS 'By which insurance data (被保険者資�
 COMMENT ON COLUMN insured_identity.bucket IS 'First 12 bits of identity_hash, not the patient''s bucket: the patient is what the look-up is to find.';
 COMMENT ON COLUMN insured_identity.identity_hash IS 'Keyed hash of insurer number, symbol, number and birth date, normalised.';
 COMMENT ON COLUMN insured_identity.valid_from IS '資格取得日, first day of validity.';
-COMMENT ON COLUMN insured_identity.valid_until IS '資格喪失 eve, last day of validity; null while open.';
+COMMENT ON COLUMN insured_identity.valid_until IS 'Last day of validity; null while open.';
 COMMENT ON COLUMN insured_identity.branch_hash IS 'Keyed hash of the branch number (枝番) with identity_hash; null when the directory has none.';
 COMMENT ON COLUMN insured_identity.patient_id IS 'The person; patient.id in the person''s own bucket.';
-COMMENT ON COLUMN insured_identity.content_sealed IS 'Sealed JSON: insurer number, symbol, number, branch number, normalised. Row: identity_hash, patient_id and valid_from.';
 COMMENT ON COLUMN insured_identity.created_at IS 'When the row was made.';
 COMMENT ON COLUMN insured_identity.updated_at IS 'When the row was last written.';
 COMMENT ON COLUMN insured_identity.updated_by IS 'The act that last wrote the row.';
+
+CREATE TABLE coverage (
+    bucket smallint NOT NULL CONSTRAINT coverage_bucket_range CHECK (bucket BETWEEN 0 AND 4095),
+    patient_id uuid NOT NULL,
+    identity_hash bytea NOT NULL CONSTRAINT coverage_hash_length CHECK (octet_length(identity_hash) = 32),
+    valid_from date NOT NULL,
+    valid_until date,
+    content_sealed bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    updated_by text NOT NULL,
+    PRIMARY KEY (bucket, patient_id, identity_hash, valid_from),
+    CONSTRAINT coverage_period CHECK (valid_until IS NULL OR valid_until >= valid_from)
+);
+COMMENT ON TABLE coverage IS 'The insurance (被保険者資格) of a person, beside the person.';
+COMMENT ON COLUMN coverage.bucket IS 'The patient''s bucket.';
+COMMENT ON COLUMN coverage.patient_id IS 'The person; patient.id.';
+COMMENT ON COLUMN coverage.identity_hash IS 'insured_identity.identity_hash.';
+COMMENT ON COLUMN coverage.valid_from IS '資格取得日, first day of validity.';
+COMMENT ON COLUMN coverage.valid_until IS 'Last day of validity; null while open.';
+COMMENT ON COLUMN coverage.content_sealed IS 'Sealed JSON: insurer number, symbol, number, branch number, normalised. Row: patient_id, identity_hash, valid_from as text.';
+COMMENT ON COLUMN coverage.created_at IS 'When the row was made.';
+COMMENT ON COLUMN coverage.updated_at IS 'When the row was last written.';
+COMMENT ON COLUMN coverage.updated_by IS 'The act that last wrote the row.';
 
 CREATE TABLE card (
     bucket smallint NOT NULL CONSTRAINT card_bucket_range CHECK (bucket BETWEEN 0 AND 4095),

@@ -9,6 +9,7 @@ pub mod document;
 pub mod finding;
 pub mod idempotency;
 pub mod cluster;
+pub mod directory;
 
 pub mod keys;
 pub mod medication;

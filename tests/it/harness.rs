@@ -8,7 +8,7 @@
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -22,8 +22,8 @@ const TEMPLATE: &str = "template_hikikae";
 struct Server {
     cluster: Cluster,
     keys: Arc<Keys>,
-    /// Open as long as this process lives.
-    _pipe: ChildStdin,
+    /// Its standard input stays open as long as this process lives.
+    _watchdog: Child,
 }
 
 /// A database of its own, with the keys it was written with.
@@ -113,7 +113,7 @@ fn server() -> &'static Server {
         // SIGINT is PostgreSQL's fast shutdown. Killing this process closes the pipe too.
         let watch =
             r#"read -r _; kill -INT "$1"; while kill -0 "$1" 2>/dev/null; do sleep 0.05; done; rm -rf "$2""#;
-        let mut watchdog = Command::new("sh")
+        let watchdog = Command::new("sh")
             .args(["-c", watch, "watchdog", &cluster.pid().to_string()])
             .arg(&state)
             .stdin(Stdio::piped())
@@ -121,8 +121,7 @@ fn server() -> &'static Server {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let pipe = watchdog.stdin.take().unwrap();
         let keys = Arc::new(Keys::generate(&SystemRandom::new()).unwrap());
-        Server { cluster, keys, _pipe: pipe }
+        Server { cluster, keys, _watchdog: watchdog }
     })
 }
