@@ -1,4 +1,9 @@
-//! (room)
+//! The wire forms of the documents: strict reading into the domain, exact writing out of it. Knows no
+//! cryptography, no storage and no HTTP.
 
+pub mod cj1;
+mod coding;
 pub mod eps_xml;
 pub mod fault;
+mod row;
+pub mod sj1;
