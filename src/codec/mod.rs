@@ -1,5 +1,5 @@
 //! The wire forms of the documents: strict reading into the domain, exact writing out of it. Knows no
-//! cryptography, no storage and no HTTP.
+//! signatures, no storage and no HTTP.
 
 pub mod cj1;
 mod coding;
