@@ -5,4 +5,8 @@ pub mod cj1;
 pub mod eps_xml;
 pub mod fault;
 pub mod fhir;
+mod coding;
+pub mod eps_xml;
+pub mod fault;
+mod row;
 pub mod sj1;

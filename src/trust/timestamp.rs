@@ -166,7 +166,9 @@ fn certificates(signed: &SignedData) -> Result<Vec<Certificate>, TimestampError>
         CertificateChoices::Other(_) => None,
     });
     decoded
-        .map(|certificate| Certificate::from_der(&certificate.to_der()?).map_err(|_| TimestampError::Malformed))
+        .map(|certificate| {
+            Certificate::from_der(&certificate.to_der()?).map_err(|_| TimestampError::Malformed)
+        })
         .collect()
 }
 
@@ -200,20 +202,20 @@ fn signer_verify(
     }
     let hash_algorithm = hash(signer.digest_alg.oid)?;
     let message_digest = single(rfc5911::ID_MESSAGE_DIGEST).ok_or(TimestampError::Malformed)?;
-    if digest(hash_algorithm, content).as_ref() != message_digest.decode_as::<OctetStringRef<'_>>()?.as_bytes() {
+    if digest(hash_algorithm, content).as_ref()
+        != message_digest.decode_as::<OctetStringRef<'_>>()?.as_bytes()
+    {
         return Err(TimestampError::Signature);
     }
     let mut all = certificates.iter().chain(more);
     let authority = all.find(|c| is_signer(&signer.sid, c)).ok_or(TimestampError::Signature)?;
     // RFC 3161 2.4.2 and RFC 5816: the attributes must name the certificate.
-    let named = match (
-        single(rfc5911::ID_AA_SIGNING_CERTIFICATE),
-        single(rfc5911::ID_AA_SIGNING_CERTIFICATE_V_2),
-    ) {
-        (_, Some(value)) => certificate_id_v2(value, authority)?,
-        (Some(value), None) => certificate_id_v1(value, authority)?,
-        (None, None) => false,
-    };
+    let named =
+        match (single(rfc5911::ID_AA_SIGNING_CERTIFICATE), single(rfc5911::ID_AA_SIGNING_CERTIFICATE_V_2)) {
+            (_, Some(value)) => certificate_id_v2(value, authority)?,
+            (Some(value), None) => certificate_id_v1(value, authority)?,
+            (None, None) => false,
+        };
     if !named {
         return Err(TimestampError::Signature);
     }
@@ -305,7 +307,9 @@ mod tests {
         assert_eq!(read("20220907081825.197Z").as_deref(), Some("2022-09-07T08:18:25.197+00:00"));
         assert_eq!(read("20220907081825.1Z").as_deref(), Some("2022-09-07T08:18:25.100+00:00"));
         assert_eq!(read("20220907081825Z").as_deref(), Some("2022-09-07T08:18:25+00:00"));
-        for text in ["20220907081825", "202209070818Z", "20221307081825Z", "20220907081825.Z", "2022090708182あZ"] {
+        for text in
+            ["20220907081825", "202209070818Z", "20221307081825Z", "20220907081825.Z", "2022090708182あZ"]
+        {
             assert_eq!(read(text), None, "{text}");
         }
     }

@@ -266,7 +266,9 @@ impl fmt::Display for Check {
         let name = self.subject.as_ref().map_or(name.to_owned(), |subject| format!("{name} {subject}"));
         match &self.outcome {
             Outcome::Passed => write!(f, "passed          {name}"),
-            Outcome::Failed { code, reason } => write!(f, "FAILED          {name}: {} ({reason})", code.as_str()),
+            Outcome::Failed { code, reason } => {
+                write!(f, "FAILED          {name}: {} ({reason})", code.as_str())
+            }
             Outcome::NotApplicable { reason } => write!(f, "not applicable  {name}: {reason}"),
         }
     }

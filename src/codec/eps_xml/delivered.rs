@@ -37,7 +37,11 @@ impl EpsPrescription<'_> {
     ///
     /// # Errors
     /// One fault for each addition that is already there.
-    pub fn delivered(&self, prescription_id: Uuid, conversions: &[Conversion]) -> Result<Vec<u8>, Vec<Fault>> {
+    pub fn delivered(
+        &self,
+        prescription_id: Uuid,
+        conversions: &[Conversion],
+    ) -> Result<Vec<u8>, Vec<Fault>> {
         let faults = self.additions();
         if !faults.is_empty() {
             return Err(faults);

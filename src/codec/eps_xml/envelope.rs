@@ -240,7 +240,11 @@ fn dispensing_document(examiner: &mut Examiner, xml: &Xml<'_>) -> Option<Dispens
 }
 
 /// The four parts of a prescription, within `Prescription` or `ReferencePrescription`.
-fn prescription_parts(examiner: &mut Examiner, xml: &Xml<'_>, parent: Node<'_, '_>) -> Option<PrescriptionParts> {
+fn prescription_parts(
+    examiner: &mut Examiner,
+    xml: &Xml<'_>,
+    parent: Node<'_, '_>,
+) -> Option<PrescriptionParts> {
     let found = examiner.children(
         parent,
         &[
@@ -250,7 +254,8 @@ fn prescription_parts(examiner: &mut Examiner, xml: &Xml<'_>, parent: Node<'_, '
             (None, "PrescriptionSign", Occurs::Once),
         ],
     );
-    let management = found[0].first().and_then(|node| management(examiner, *node, "EPS1.0", "PrescriptionId"));
+    let management =
+        found[0].first().and_then(|node| management(examiner, *node, "EPS1.0", "PrescriptionId"));
     let payload = found[1].first().map(|node| {
         examiner.attributes(*node, &[("id", "PrescriptionDocument")]);
         examiner.base64(*node)
@@ -291,7 +296,10 @@ fn management(
     let id = found[1].first().map(|node| {
         examiner.attribute_names(*node, &["Value"]);
         examiner.children(*node, &[]);
-        let id = node.attribute("Value").filter(|text| text.len() == 36).and_then(|text| Uuid::try_parse(text).ok());
+        let id = node
+            .attribute("Value")
+            .filter(|text| text.len() == 36)
+            .and_then(|text| Uuid::try_parse(text).ok());
         if id.is_none() {
             examiner.fault(*node, "expected a UUID of 36 characters");
         }

@@ -8,6 +8,8 @@ mod delivered;
 mod element;
 mod envelope;
 mod sign;
+#[cfg(test)]
+mod test_document;
 mod verify;
 
 pub use delivered::Conversion;

@@ -25,7 +25,7 @@ pub struct Signatory<'s> {
 }
 
 impl<'s> Signatory<'s> {
-    fn request(&self, content_id: &'s str, signature_id: &'s str) -> SignatureRequest<'s> {
+    pub(super) fn request(&self, content_id: &'s str, signature_id: &'s str) -> SignatureRequest<'s> {
         SignatureRequest {
             content_id,
             signature_id,

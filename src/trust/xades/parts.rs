@@ -131,7 +131,9 @@ fn parts_read<'n, 'a>(
     content: Node<'n, 'a>,
 ) -> Option<Parts<'n, 'a>> {
     let found = faults.exactly(signature, XMLDSIG, &["SignedInfo", "SignatureValue", "KeyInfo", "Object"])?;
-    let [Some(signed_info), Some(value_element), Some(key_info), Some(object)] = found[..] else { return None };
+    let [Some(signed_info), Some(value_element), Some(key_info), Some(object)] = found[..] else {
+        return None;
+    };
     let qualifying = faults.exactly(object, XADES, &["QualifyingProperties"])?[0]?;
     let target = qualifying.attribute("Target").and_then(|target| target.strip_prefix('#'));
     if target.is_none() || target != signature.attribute("Id") {
@@ -239,7 +241,8 @@ fn reference_read<'n, 'a>(
 /// Signing time and the digest of the signing certificate.
 fn signed_read(faults: &mut Faults, properties: Node<'_, '_>) -> Option<(DateTime<Utc>, Vec<u8>)> {
     let children: Vec<_> = elements(properties).collect();
-    let Some(signature) = children.iter().find(|c| c.has_tag_name((XADES, "SignedSignatureProperties"))) else {
+    let Some(signature) = children.iter().find(|c| c.has_tag_name((XADES, "SignedSignatureProperties")))
+    else {
         faults.add(properties, "expected SignedSignatureProperties");
         return None;
     };

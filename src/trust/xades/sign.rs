@@ -49,7 +49,11 @@ pub struct SignatureRequest<'r> {
 ///
 /// # Errors
 /// [`XadesSignError`].
-pub fn xades_sign(before: &str, after: &str, request: &SignatureRequest<'_>) -> Result<Vec<u8>, XadesSignError> {
+pub fn xades_sign(
+    before: &str,
+    after: &str,
+    request: &SignatureRequest<'_>,
+) -> Result<Vec<u8>, XadesSignError> {
     if !request.key.is_key_of(request.certificate) {
         return Err(XadesSignError::KeyMismatch);
     }
@@ -146,7 +150,9 @@ fn signature(request: &SignatureRequest<'_>, names: &Names, digests: &Digests, v
         format!(r#"</ds:X509Certificate></ds:X509Data></ds:KeyInfo><ds:Object xmlns:xa="{XADES}">"#),
         format!(r##"<xa:QualifyingProperties Target="#{id}"><xa:SignedProperties Id="{properties}">"##),
         format!(r"<xa:SignedSignatureProperties><xa:SigningTime>{time}</xa:SigningTime>"),
-        format!(r#"<xa:SigningCertificateV2><xa:Cert><xa:CertDigest><ds:DigestMethod Algorithm="{SHA256}"/>"#),
+        format!(
+            r#"<xa:SigningCertificateV2><xa:Cert><xa:CertDigest><ds:DigestMethod Algorithm="{SHA256}"/>"#
+        ),
         format!(r"<ds:DigestValue>{certificate_digest}</ds:DigestValue></xa:CertDigest></xa:Cert>"),
         "</xa:SigningCertificateV2></xa:SignedSignatureProperties></xa:SignedProperties>".to_owned(),
         "</xa:QualifyingProperties></ds:Object></ds:Signature>".to_owned(),

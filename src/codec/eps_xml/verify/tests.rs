@@ -1,0 +1,340 @@
+//! A signature holds or names the check that failed: the field sample, every byte of it that is signed, and the
+//! known ways of wrapping something else under a good signature.
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use chrono::{DateTime, TimeDelta, Utc};
+use proptest::prelude::*;
+
+use super::super::test_document::{SJ1, delivered, dispensing, original, original_by, sample, trust};
+use super::*;
+use crate::trust::test_pki::PKI;
+use crate::trust::verdict::Level;
+use crate::trust::xml::text_of;
+use crate::trust::{AnchorKind, Certificate, TrustPolicy};
+
+/// The one code that refuses a prescription, or `valid`.
+fn answer(text: &str) -> &'static str {
+    match EpsPrescription::read(text.as_bytes()) {
+        Err(faults) => {
+            assert!(!faults.is_empty());
+            "document-invalid"
+        }
+        Ok(read) => read.verify(&trust(), PKI.now).outcome().map_or_else(|f| f.code.as_str(), |_| "valid"),
+    }
+}
+
+/// Trusts the self-issued certificates that a document carries.
+fn trust_of(xml: &Xml<'_>) -> TrustStore {
+    let mut trust = TrustStore::new(TrustPolicy::default());
+    for node in xml.nodes().filter(|node| node.tag_name().name() == "EncapsulatedX509Certificate") {
+        let der = BASE64_STANDARD.decode(text_of(node).replace('\n', "")).unwrap();
+        let certificate = Certificate::from_der(&der).unwrap();
+        if certificate.is_self_issued() {
+            let stamps = certificate.subject().common_name().is_some_and(|name| name.contains("TimeStamp"));
+            trust.anchor_add(if stamps { AnchorKind::Tsa } else { AnchorKind::Hpki }, certificate);
+        }
+    }
+    trust
+}
+
+fn at() -> DateTime<Utc> {
+    "2026-04-01T00:00:00Z".parse().unwrap()
+}
+
+#[test]
+fn the_field_sample_verifies_to_level_xl_at_its_time_stamp() {
+    let Some(text) = sample() else { return };
+    let read = EpsPrescription::read(text.as_bytes()).unwrap();
+    assert_eq!(read.prescription_id().unwrap().to_string(), "1439e0c5-7c1d-4512-861d-263de48417bf");
+    assert!(read.payload().starts_with(b"SJ1\n1,1,8000010,99,"));
+    assert_eq!(read.conversions().len(), 2);
+    let verdict = read.verify(&trust_of(&read.xml), at());
+    let verified = verdict.outcome().unwrap();
+    assert_eq!(verified.level, Level::Xl);
+    assert_eq!(verified.base_time.to_rfc3339(), "2022-09-07T08:18:25.197+00:00");
+    assert_eq!(verified.certificate.hc_roles(), [HcRole::MedicalDoctor]);
+    let told = verdict.to_string();
+    assert!(told.contains("passed          signature time stamp") && told.ends_with("valid"), "{told}");
+    let json = serde_json::to_value(&verdict).unwrap();
+    assert_eq!((&json["level"], &json["checks"][0]["check"]), (&"XL".into(), &"structure".into()));
+    assert_eq!(json["checks"][11]["outcome"], "not-applicable");
+    // Trusting nobody, the time stamp cannot lend its time and no path is found.
+    let nobody = TrustStore::new(TrustPolicy::default());
+    assert_eq!(read.verify(&nobody, at()).outcome().unwrap_err().code, Refusal::CertificateUntrusted);
+    // Before the time stamp was made it is from the future.
+    let early = read.verify(&trust_of(&read.xml), "2022-09-01T00:00:00Z".parse().unwrap());
+    assert_eq!(early.outcome().unwrap_err().code, Refusal::SignatureInvalid);
+}
+
+#[test]
+fn no_signed_byte_of_the_field_sample_can_be_flipped() {
+    let Some(text) = sample() else { return };
+    let trust = trust_of(&Xml::parse(text.as_bytes()).unwrap());
+    let span = |from: &str, to: &str| {
+        let start = text.find(from).unwrap();
+        start..start + text[start..].find(to).unwrap() + to.len()
+    };
+    // The head of a token names its digest algorithms once more, unsigned and unread.
+    let token = span("<xa:EncapsulatedTimeStamp", "</xa:EncapsulatedTimeStamp>");
+    let signed = [
+        (span("<PrescriptionDocument", "</PrescriptionDocument>"), 13),
+        (span("<xs:SignedInfo", "</xs:SignatureValue>"), 7),
+        (span("<xs:KeyInfo", "</xs:KeyInfo>"), 13),
+        (span("<xa:SignedProperties", "</xa:SignedProperties>"), 5),
+        (token.start + 130..token.end, 13),
+    ];
+    let mut flipped = 0;
+    for (range, step) in signed {
+        for position in range.step_by(step) {
+            let mut bytes = text.clone().into_bytes();
+            // Within Base64 another letter of it, so that the flip gets as far as it can.
+            bytes[position] = match bytes[position] {
+                b'A' => b'B',
+                byte if byte.is_ascii_alphanumeric() => b'A',
+                byte => byte ^ 1,
+            };
+            if let Ok(read) = EpsPrescription::read(&bytes) {
+                let verdict = read.verify(&trust, at());
+                assert!(!verdict.is_valid(), "byte {position}\n{verdict}");
+            }
+            flipped += 1;
+        }
+    }
+    assert!(flipped > 900, "{flipped}");
+}
+
+#[test]
+fn what_we_sign_verifies_in_every_form() {
+    let original = original();
+    assert_eq!(answer(&original), "valid");
+    let delivered = delivered(&original);
+    assert_eq!(answer(&delivered), "valid");
+    let document = dispensing(&delivered);
+    let read = EpsDispensing::read(document.as_bytes()).unwrap();
+    assert_eq!(read.prescription_payload(), SJ1.as_bytes());
+    for verdict in [read.verify(&trust(), PKI.now), read.prescription_verify(&trust(), PKI.now)] {
+        assert_eq!(verdict.outcome().unwrap().level, Level::Bes, "{verdict}");
+    }
+    assert!(read.embeds(&EpsPrescription::read(delivered.as_bytes()).unwrap()));
+    let other = super::super::test_document::delivered(&original_by(&PKI.physician));
+    assert!(!read.embeds(&EpsPrescription::read(other.as_bytes()).unwrap()));
+    assert!(!read.embeds(&EpsPrescription::read(original.as_bytes()).unwrap()));
+}
+
+#[test]
+fn the_signer_must_be_the_right_one_at_the_time() {
+    let by = |identity| {
+        let text = original_by(identity);
+        let read = EpsPrescription::read(text.as_bytes()).unwrap();
+        read.verify(&trust(), PKI.now).outcome().map_or_else(|failure| failure.code.as_str(), |_| "valid")
+    };
+    assert_eq!(by(&PKI.dentist), "valid");
+    assert_eq!(by(&PKI.pharmacist), "signer-role");
+    assert_eq!(by(&PKI.expired), "certificate-expired");
+    assert_eq!(by(&PKI.revoked), "certificate-revoked");
+    let text = original();
+    let read = EpsPrescription::read(text.as_bytes()).unwrap();
+    let late = read.verify(&trust(), PKI.now + TimeDelta::days(30)).outcome().unwrap_err();
+    assert_eq!(late.code, Refusal::RevocationUnavailable);
+    // The signing authority is not among the anchors and did not come along.
+    assert_eq!(read.verify(&PKI.store, PKI.now).outcome().unwrap_err().code, Refusal::CertificateUntrusted);
+}
+
+/// The text between two marks, both excluded.
+fn between<'t>(text: &'t str, from: &str, to: &str) -> &'t str {
+    let start = text.find(from).unwrap() + from.len();
+    &text[start..start + text[start..].find(to).unwrap()]
+}
+
+fn document_element(text: &str) -> String {
+    let content = between(text, "<PrescriptionDocument ", "</PrescriptionDocument>");
+    format!("<PrescriptionDocument {content}</PrescriptionDocument>")
+}
+
+#[test]
+fn another_payload_under_a_good_signature_is_a_mismatch() {
+    let text = original();
+    let payload = between(&text, "id=\"PrescriptionDocument\">", "<");
+    let forged = BASE64_STANDARD.encode(SJ1.replace("μ", "ｍ"));
+    assert_eq!(answer(&text.replace(payload, &forged)), "signature-mismatch");
+    // The signature of another prescription by the same physician.
+    let elsewhere = text.replace(&document_element(&text), &document_element(&original()));
+    assert_eq!(answer(&elsewhere), "valid", "the same payload is the same signed element");
+    let broken = format!("{}\n{}", &payload[..8], &payload[8..]);
+    assert_eq!(answer(&text.replace(payload, &broken)), "signature-mismatch", "white space is signed too");
+}
+
+#[test]
+fn a_signed_element_cannot_be_wrapped() {
+    let text = original();
+    let signed = document_element(&text);
+    let forged = signed.replace(between(&signed, ">", "<"), &BASE64_STANDARD.encode("SJ1\nforged"));
+    let renamed = forged.replace("id=\"PrescriptionDocument\"", "id=\"other\"");
+    let wrapped = [
+        // A second element with the same identifier, before and after, and as the other kind of attribute.
+        text.replace(&signed, &format!("{forged}{signed}")),
+        text.replace(&signed, &format!("{signed}{forged}")),
+        text.replace(&signed, &format!("{}{signed}", forged.replace(" id=", " Id="))),
+        // The signed element moved away, another in its place.
+        text.replace(&signed, &renamed)
+            .replace("</PrescriptionSign>", &format!("</PrescriptionSign>{signed}")),
+        text.replace(&signed, &renamed)
+            .replace("</ds:Object>", &format!("</ds:Object><ds:Object>{signed}</ds:Object>")),
+        text.replace(&signed, &renamed)
+            .replace("<ds:Object ", &format!("<ds:Object>{signed}</ds:Object><ds:Object ")),
+        text.replace(&signed, &renamed)
+            .replace("</xa:QualifyingProperties>", &format!("</xa:QualifyingProperties>{signed}")),
+        text.replace(&signed, &format!("<Wrapper>{signed}</Wrapper>")),
+        text.replace("<Prescription>", "<Prescription><Prescription>")
+            .replace("</Prescription>", "</Prescription></Prescription>"),
+        // The signature elsewhere.
+        text.replace("<PrescriptionSign>", "<Elsewhere>").replace("</PrescriptionSign>", "</Elsewhere>"),
+        text.replace("Id=\"PrescriptionSign\"", "Id=\"DispensingSign\""),
+        // An attribute twice; comments and CDATA within Base64.
+        text.replace(
+            "id=\"PrescriptionDocument\"",
+            "id=\"PrescriptionDocument\" id=\"PrescriptionDocument\"",
+        ),
+        text.replace("U0ox", "U0<!-- x -->ox"),
+        text.replace("U0ox", "<![CDATA[U0ox]]>"),
+        text.replace("<ds:SignedInfo", "<!-- x --><ds:SignedInfo"),
+        text.replace("?><Document", "?><!DOCTYPE Document><Document"),
+        text.replace("<Prescription>", "<?x y?><Prescription>"),
+    ];
+    for (index, text) in wrapped.iter().enumerate() {
+        assert_eq!(answer(text), "document-invalid", "variant {index}");
+    }
+    let moved = text.replace(&signed, &renamed);
+    assert_eq!(answer(&moved), "document-invalid", "the identifier is fixed");
+}
+
+#[test]
+fn a_signature_made_for_something_else_is_a_mismatch() {
+    use crate::trust::xades::xades_sign;
+    let text = original();
+    let place = text.find("<ds:Signature ").unwrap();
+    let end = text.find("</PrescriptionSign>").unwrap();
+    let (before, after) = (&text[..place], &text[end..]);
+    let signatory = super::super::test_document::signatory(&PKI.physician);
+    let request = signatory.request("PrescriptionManagement", "PrescriptionSign");
+    let text = String::from_utf8(xades_sign(before, after, &request).unwrap()).unwrap();
+    assert_eq!(answer(&text), "signature-mismatch");
+}
+
+#[test]
+fn only_the_pinned_profile_is_taken() {
+    let text = original();
+    let content = "<ds:Reference URI=\"#PrescriptionDocument\">";
+    let reference = format!("{content}{}</ds:Reference>", between(&text, content, "</ds:Reference>"));
+    let sha256 = "http://www.w3.org/2001/04/xmlenc#sha256";
+    let transform = |algorithm: &str| {
+        let transforms = format!("<ds:Transforms><ds:Transform Algorithm=\"{algorithm}\"/></ds:Transforms>");
+        text.replace(content, &format!("{content}{transforms}"))
+    };
+    let certificate = between(&text, "<ds:X509Certificate>", "<");
+    let outside = [
+        text.replace(content, "<ds:Reference URI=\"\">"),
+        text.replace(content, "<ds:Reference>"),
+        text.replace(content, "<ds:Reference URI=\"https://example.jp/x\">"),
+        text.replace(content, "<ds:Reference URI=\"#xpointer(/)\">").replacen("#xpointer", "xpointer", 1),
+        text.replace(&reference, &format!("{reference}{reference}")),
+        text.replace(
+            &reference,
+            &format!("{reference}{}", reference.replace("#PrescriptionDocument", "#PrescriptionManagement")),
+        ),
+        transform("http://www.w3.org/TR/1999/REC-xpath-19991116"),
+        transform("http://www.w3.org/TR/1999/REC-xslt-19991116"),
+        transform("http://www.w3.org/2000/09/xmldsig#enveloped-signature"),
+        transform("http://www.w3.org/TR/2001/REC-xml-c14n-20010315#WithComments"),
+        text.replace(
+            "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256",
+            "http://www.w3.org/2001/04/xmldsig-more#hmac-sha256",
+        ),
+        text.replace(
+            "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256",
+            "http://www.w3.org/2000/09/xmldsig#rsa-sha1",
+        ),
+        text.replace("http://www.w3.org/2001/04/xmldsig-more#rsa-sha256", ""),
+        text.replacen(sha256, "http://www.w3.org/2000/09/xmldsig#sha1", 1),
+        text.replace(" Type=\"http://uri.etsi.org/01903#SignedProperties\"", ""),
+        text.replace(&format!("<ds:X509Certificate>{certificate}</ds:X509Certificate>"), ""),
+        text.replace(certificate, &certificate[..certificate.len() - 8]),
+        text.replace("Target=\"#PrescriptionSign\"", "Target=\"#other\""),
+        text.replace("<ds:SignedInfo ", "<ds:SignedInfo xmlns:x=\"y\" ")
+            .replace("ds:SignatureMethod", "x:SignatureMethod"),
+    ];
+    for (index, variant) in outside.iter().enumerate() {
+        assert_ne!(*variant, text, "variant {index} changes nothing");
+        assert_eq!(answer(variant), "document-invalid", "variant {index}");
+    }
+    // Allowed by the profile, but not what was signed.
+    assert_eq!(answer(&transform("http://www.w3.org/2001/10/xml-exc-c14n#")), "signature-invalid");
+    assert_eq!(answer(&text.replace(content, "<ds:Reference URI=\"#nowhere\">")), "signature-invalid");
+    assert_eq!(answer(&text.replace(&reference, "")), "signature-invalid");
+}
+
+#[test]
+fn the_certificate_cannot_be_swapped() {
+    let text = original();
+    let certificate = between(&text, "<ds:X509Certificate>", "<");
+    let other = |identity: &crate::trust::test_pki::Identity| {
+        answer(&text.replace(certificate, &BASE64_STANDARD.encode(identity.certificate.der())))
+    };
+    assert_eq!(other(&PKI.dentist), "signature-invalid");
+    // The same key, another certificate: the signature value holds, what it covers does not.
+    assert_eq!(other(&PKI.expired), "signature-mismatch");
+}
+
+#[test]
+fn signed_properties_of_another_signature_do_not_count() {
+    let prescription = delivered(&original());
+    let text = dispensing(&prescription);
+    let inner = between(&text, "<xa:SignedProperties Id=\"", "\"").to_owned();
+    let outer_sign = text.rfind("<ds:Signature ").unwrap();
+    let outer = between(&text[outer_sign..], "<xa:SignedProperties Id=\"", "\"").to_owned();
+    assert_ne!(inner, outer);
+    let (head, tail) = text.split_at(outer_sign);
+    let swapped =
+        format!("{head}{}", tail.replace(&format!("URI=\"#{outer}\""), &format!("URI=\"#{inner}\"")));
+    let read = EpsDispensing::read(swapped.as_bytes()).unwrap();
+    let failure = read.verify(&trust(), PKI.now).outcome().unwrap_err();
+    assert_eq!(failure.code, Refusal::DocumentInvalid);
+    assert!(read.prescription_verify(&trust(), PKI.now).is_valid());
+    // A change to the doctor's signature breaks the pharmacist's too.
+    let changed = text.replacen("</ds:SignatureValue>", " </ds:SignatureValue>", 1);
+    let read = EpsDispensing::read(changed.as_bytes()).unwrap();
+    assert_eq!(read.verify(&trust(), PKI.now).outcome().unwrap_err().code, Refusal::SignatureMismatch);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    #[test]
+    fn no_mutation_panics_or_verifies(at in 0.0..1.0f64, byte in any::<u8>(), cut in 0usize..40, again in any::<bool>()) {
+        static TEXT: std::sync::LazyLock<String> = std::sync::LazyLock::new(original);
+        let mut bytes = TEXT.clone().into_bytes();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place in the document")]
+        let position = (at * bytes.len() as f64) as usize;
+        let end = (position + cut).min(bytes.len());
+        if again {
+            let piece = bytes[position..end].to_vec();
+            bytes.splice(position..position, piece);
+        } else {
+            bytes.splice(position..end, [byte]);
+        }
+        let same = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok_and(|text| {
+            document_element_maybe(text) == Some(document_element(&TEXT))
+        });
+        if let Ok(read) = EpsPrescription::read(&bytes) {
+            let verdict = read.verify(&trust(), PKI.now);
+            // What is outside the signed parts may change, as long as what is read is what was signed.
+            prop_assert!(!verdict.is_valid() || same(&bytes));
+        }
+        drop(EpsDispensing::read(&bytes));
+    }
+}
+
+fn document_element_maybe(text: &str) -> Option<String> {
+    let start = text.find("<PrescriptionDocument ")?;
+    let end = text[start..].find("</PrescriptionDocument>")?;
+    Some(format!("{}</PrescriptionDocument>", &text[start..start + end]))
+}
