@@ -20,6 +20,7 @@
 pub mod check;
 pub mod clock;
 pub mod codec;
+pub mod config;
 pub mod exchange;
 pub mod formulary;
 pub mod http;

@@ -1,4 +1,5 @@
 //! The whole system, against a real PostgreSQL: one server per run, one database per test.
 
+mod directory;
 mod harness;
 mod store;

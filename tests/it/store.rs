@@ -187,15 +187,6 @@ async fn without_a_free_connection_an_act_is_refused_in_time() {
 }
 
 #[tokio::test]
-async fn a_dump_shows_no_sealed_value() {
-    let database = Database::migrated().await;
-    let store = database.open().await;
-    let dump = database.dump();
-    assert!(dump.contains("deployment"));
-    drop(store);
-}
-
-#[tokio::test]
 async fn a_database_that_is_gone_is_unavailable() {
     let mut config = tokio_postgres::Config::new();
     config.host_path("/nonexistent").user("nobody").dbname("none");

@@ -93,6 +93,17 @@ pub(super) struct Insurance {
     pub valid_until: Option<NaiveDate>,
 }
 
+impl Insurance {
+    /// Whether both are one insurance from one day on, whatever they say of the branch number.
+    fn is_same(&self, other: &Self) -> bool {
+        let parts = |insurance: &Self| {
+            let identity = &insurance.identity;
+            [identity.insurer_number(), identity.symbol(), identity.number()].map(str::to_owned)
+        };
+        self.valid_from == other.valid_from && parts(self) == parts(other)
+    }
+}
+
 impl Eligibility {
     /// Reads a file.
     ///
@@ -205,8 +216,8 @@ impl RowReader<'_> {
         let valid_until = self.date(faults, "valid_until", false);
         let card = self.card(faults);
         let deceased_on = self.date(faults, "deceased_on", false);
-        if let Err(fault) = &identity {
-            faults.add(self.line, "", fault.to_string());
+        for fault in identity.as_ref().err().into_iter().flatten() {
+            faults.add(self.line, fault.column(), fault.to_string());
         }
         if let (Some(from), Some(until)) = (valid_from, valid_until)
             && until < from
@@ -352,15 +363,12 @@ impl Persons {
         if let Some((_, (_, other))) = others.clone().find(|(_, (owner, _))| *owner != at) {
             faults.add(line, "number", format!("the insurance is another person's on line {other}"));
         }
-        match self.insurances.entry((key, insurance.valid_from)) {
-            Entry::Occupied(known) if known.get().0 == at => match row.card {
-                // A further card of the person, on a line that repeats the insurance.
-                Some(_) => {}
-                None => faults.add(line, "valid_from", format!("repeats line {}", known.get().1)),
-            },
-            Entry::Occupied(_) => {}
-            Entry::Vacant(free) => {
-                free.insert((at, line));
+        match person.insurances.iter().find(|known| known.is_same(&insurance)) {
+            // A further card of the person stands on a line that repeats the insurance.
+            Some(known) if row.card.is_some() && known.valid_until == insurance.valid_until => {}
+            Some(known) => faults.add(line, "valid_from", format!("repeats line {}", known.line)),
+            None => {
+                self.insurances.entry((key, insurance.valid_from)).or_insert((at, line));
                 person.insurances.push(insurance);
             }
         }
@@ -445,13 +453,16 @@ mod tests {
                 (2, "birth_date"),
                 (2, "sex"),
                 (2, "card_sha256"),
-                (2, ""),
+                (2, "insurer_number"),
+                (2, "number"),
                 (2, "valid_until"),
                 (3, "valid_from"),
                 (3, "deceased_on"),
                 (4, ""),
                 (6, "person"),
+                (6, "valid_from"),
                 (7, "number"),
+                (8, "number"),
                 (8, "valid_from"),
             ]
         );

@@ -28,17 +28,29 @@ pub struct InsuredIdentity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InsuredFault {
     /// 保険者番号
-    #[error("insurer_number: expected up to 8 digits")]
+    #[error("expected up to 8 digits")]
     InsurerNumber,
     /// 記号
-    #[error("symbol: expected up to 40 characters")]
+    #[error("expected up to 40 characters")]
     Symbol,
     /// 番号
-    #[error("number: expected 1 to 40 characters")]
+    #[error("expected 1 to 40 characters")]
     Number,
     /// 枝番
-    #[error("branch_number: expected up to 2 digits")]
+    #[error("expected up to 2 digits")]
     BranchNumber,
+}
+
+impl InsuredFault {
+    /// The part, by its name in the eligibility file.
+    pub fn column(self) -> &'static str {
+        match self {
+            Self::InsurerNumber => "insurer_number",
+            Self::Symbol => "symbol",
+            Self::Number => "number",
+            Self::BranchNumber => "branch_number",
+        }
+    }
 }
 
 impl InsuredIdentity {
@@ -46,30 +58,31 @@ impl InsuredIdentity {
     /// so are an absent and an empty branch number (older cards have none).
     ///
     /// # Errors
-    /// [`InsuredFault`], the first part that is wrong.
+    /// Every part that is wrong.
     pub fn parse(
         insurer_number: &str,
         symbol: &str,
         number: &str,
         branch_number: &str,
-    ) -> Result<Self, InsuredFault> {
-        let insurer_number = digits(insurer_number, 8).ok_or(InsuredFault::InsurerNumber)?;
-        if insurer_number.bytes().all(|b| b == b'0') {
-            return Err(InsuredFault::InsurerNumber);
-        }
+    ) -> Result<Self, Vec<InsuredFault>> {
+        let insurer = digits(insurer_number, 8).filter(|digits| digits.bytes().any(|b| b != b'0'));
         let symbol = fold(symbol);
-        if symbol.chars().count() > TEXT_LIMIT {
-            return Err(InsuredFault::Symbol);
-        }
         let number = fold(number);
-        if number.is_empty() || number.chars().count() > TEXT_LIMIT {
-            return Err(InsuredFault::Number);
+        let branch_number = fold(branch_number);
+        let branch = digits(&branch_number, 2);
+        let wrong = [
+            (insurer.is_none(), InsuredFault::InsurerNumber),
+            (symbol.chars().count() > TEXT_LIMIT, InsuredFault::Symbol),
+            (number.is_empty() || number.chars().count() > TEXT_LIMIT, InsuredFault::Number),
+            (branch.is_none() && !branch_number.is_empty(), InsuredFault::BranchNumber),
+        ];
+        let faults: Vec<_> = wrong.into_iter().filter_map(|(wrong, fault)| wrong.then_some(fault)).collect();
+        match insurer {
+            Some(insurer_number) if faults.is_empty() => {
+                Ok(Self { insurer_number, symbol, number, branch_number: branch })
+            }
+            _ => Err(faults),
         }
-        let branch_number = match fold(branch_number) {
-            empty if empty.is_empty() => None,
-            text => Some(digits(&text, 2).ok_or(InsuredFault::BranchNumber)?),
-        };
-        Ok(Self { insurer_number, symbol, number, branch_number })
     }
 
     /// 保険者番号, 8 digits.
@@ -174,7 +187,7 @@ mod tests {
     #[test]
     fn different_writings_of_one_card_are_one_identity() {
         let plain = InsuredIdentity::parse("138016", "ガ-12A", "0034", "1").unwrap();
-        let wide = InsuredIdentity::parse("０１３８０１６", " ｶﾞ－１２ａ", "００ ３４", "０１").unwrap();
+        let wide = InsuredIdentity::parse("１３８０２４", " ｶﾞ－１２ａ", "００ ３４", "０１").unwrap();
         assert_eq!((plain.insurer_number(), plain.branch_number()), ("00138016", Some("01")));
         assert!(plain != wide, "another insurer number");
         let wide = InsuredIdentity::parse("００１３８０１６", " ｶﾞ－１２ａ", "００ ３４", "０１").unwrap();
@@ -197,13 +210,13 @@ mod tests {
 
     #[test]
     fn impossible_parts_are_named() {
+        use InsuredFault::{BranchNumber, InsurerNumber, Number, Symbol};
         let parse = InsuredIdentity::parse;
-        assert_eq!(parse("", "", "1", ""), Err(InsuredFault::InsurerNumber));
-        assert_eq!(parse("123456789", "", "1", ""), Err(InsuredFault::InsurerNumber));
-        assert_eq!(parse("00000000", "", "1", ""), Err(InsuredFault::InsurerNumber));
-        assert_eq!(parse("06000004", &"あ".repeat(41), "1", ""), Err(InsuredFault::Symbol));
-        assert_eq!(parse("06000004", "", " ", ""), Err(InsuredFault::Number));
-        assert_eq!(parse("06000004", "", "1", "123"), Err(InsuredFault::BranchNumber));
+        for insurer in ["", "123456789", "00000000", "0600000x"] {
+            assert_eq!(parse(insurer, "", "1", ""), Err(vec![InsurerNumber]), "{insurer}");
+        }
+        let long = "あ".repeat(41);
+        assert_eq!(parse("x", &long, " ", "123"), Err(vec![InsurerNumber, Symbol, Number, BranchNumber]));
     }
 
     proptest! {
