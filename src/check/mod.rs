@@ -5,6 +5,7 @@
 pub mod finding;
 pub mod period;
 pub mod policy;
+pub mod proposal;
 mod rules;
 pub mod subject;
 

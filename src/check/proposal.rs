@@ -35,7 +35,7 @@ pub fn of_prescription(prescription: &Prescription, places: &[String]) -> Propos
                 content: match line.class {
                     None | Some(InformationClass::Drug) => LineContent::Drug,
                     Some(InformationClass::Material) => LineContent::Material,
-                    Some(InformationClass::NonInsured) => LineContent::NonInsured,
+                    Some(InformationClass::Uninsured) => LineContent::NonInsured,
                 },
                 code: line.code.clone(),
                 name: line.name.clone().unwrap_or_default(),

@@ -65,7 +65,7 @@ pub enum Source {
 }
 
 /// One medicine in the patient's history.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Period {
     /// What it rests on.
     pub source: Source,

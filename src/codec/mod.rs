@@ -2,11 +2,9 @@
 //! no HTTP.
 
 pub mod cj1;
-pub mod eps_xml;
-pub mod fault;
-pub mod fhir;
 mod coding;
 pub mod eps_xml;
 pub mod fault;
+pub mod fhir;
 mod row;
 pub mod sj1;

@@ -6,7 +6,7 @@ use super::caller::Caller;
 use super::error::ExchangeError;
 use super::intake::{SignedPrescription, blocking, prescription_read};
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
-use crate::check::{self, Finding, Period, Proposal, Source, proposal};
+use crate::check::{self, Finding, Proposal, Source, proposal};
 use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
 use crate::prescription::registered::{ExchangeNumber, Registered};

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::Exchange;
 use super::caller::{Actor, Caller, Person};
 use crate::clock::japanese_date;
+use crate::prescription::identifier::InstitutionCode;
 use crate::store::StoreError;
 use crate::trust::{
     AnchorKind, Assertion, AssertionError, Certificate, PathError, Purpose, VerifiedAssertion,
@@ -40,7 +41,7 @@ pub enum SessionError {
     #[error("{0}")]
     Nobody(&'static str),
     /// The assertion's `iss` is not the certificate's subject.
-    #[error("iss and sub do not name the subject of the certificate")]
+    #[error("iss and sub name another institution than the certificate")]
     Issuer,
     /// The assertion was used before.
     #[error("the jti of an assertion has been used before")]
@@ -113,6 +114,10 @@ impl Exchange {
                     .institution_code()
                     .and_then(|code| code.parse().ok())
                     .ok_or(SessionError::Nobody("the certificate names no institution code"))?;
+                // `iss` may be any name of the client, but not another institution's.
+                if assertion.issuer.parse::<InstitutionCode>().is_ok_and(|issuer| issuer != code) {
+                    return Err(SessionError::Issuer);
+                }
                 match self.store.facility_find(&code).await? {
                     Some(facility) if facility.active => Ok(Actor::Facility(facility)),
                     _ => Err(SessionError::Nobody("the facility is not registered here, or not active")),

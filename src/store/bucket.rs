@@ -195,24 +195,44 @@ impl Buckets {
     ) -> Result<PrescriptionId, Unspecified> {
         let mut bytes = [0_u8; 16];
         rng.fill(&mut bytes)?;
-        // The mask covers the variant bits too, so they are set before it is computed.
-        bytes = Uuid::new_v8(bytes).into_bytes();
-        let carried = bucket.0 ^ self.prescription_mask(&bytes);
-        let [high, low] = carried.to_be_bytes();
-        bytes[6] = high;
-        bytes[7] = low;
-        Ok(PrescriptionId(Uuid::new_v8(bytes)))
+        Ok(PrescriptionId(self.carrier(bytes, bucket)))
     }
 
     /// The bucket a prescription id carries. Any UUID carries some bucket; only a minted one has its row there.
     pub fn of_prescription(&self, prescription: PrescriptionId) -> Bucket {
-        let bytes = prescription.as_bytes();
+        self.carried(&prescription.0)
+    }
+
+    /// The id of a finding in a patient's bucket, always the same for the same hash.
+    pub fn finding_id(&self, hash: &[u8; 32], bucket: Bucket) -> Uuid {
+        let mut bytes = [0_u8; 16];
+        bytes.copy_from_slice(&hash[..16]);
+        self.carrier(bytes, bucket)
+    }
+
+    /// The bucket a finding's id carries.
+    pub fn of_finding(&self, finding: &Uuid) -> Bucket {
+        self.carried(finding)
+    }
+
+    fn carrier(&self, bytes: [u8; 16], bucket: Bucket) -> Uuid {
+        // The mask covers the variant bits too, so they are set before it is computed.
+        let mut bytes = Uuid::new_v8(bytes).into_bytes();
+        let carried = bucket.0 ^ self.carrier_mask(&bytes);
+        let [high, low] = carried.to_be_bytes();
+        bytes[6] = high;
+        bytes[7] = low;
+        Uuid::new_v8(bytes)
+    }
+
+    fn carried(&self, id: &Uuid) -> Bucket {
+        let bytes = id.as_bytes();
         let carried = u16::from_be_bytes([bytes[6], bytes[7]]) & BITS;
-        Bucket(carried ^ self.prescription_mask(bytes))
+        Bucket(carried ^ self.carrier_mask(bytes))
     }
 
     /// 12 bits of a keyed hash of all bits but `ver` and `custom_b`.
-    fn prescription_mask(&self, bytes: &[u8; 16]) -> u16 {
+    fn carrier_mask(&self, bytes: &[u8; 16]) -> u16 {
         let mut rest = *bytes;
         rest[6] = 0;
         rest[7] = 0;

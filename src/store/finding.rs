@@ -28,8 +28,8 @@ pub struct FindingRow {
 impl Store {
     /// The id a finding has on the wire: the same finding of the same patient has the same id.
     pub fn finding_id(&self, patient: PatientId, finding: &Finding) -> Uuid {
-        let hash = self.lookup().hash("finding", &[&patient.to_string(), &finding.id]);
-        self.buckets().finding_place(self.buckets().of_patient(patient), &hash)
+        let hash = self.lookup().hash("finding", &[patient.to_string(), finding.id.clone()]);
+        self.buckets().finding_id(&hash, self.buckets().of_patient(patient))
     }
 
     /// Keeps findings shown to a facility, with the trace of the refused act that met them; an act that goes on
@@ -114,7 +114,7 @@ impl Store {
         const SQL: &str = "-- finding-find
             SELECT id, patient_id, sealed, mitigation FROM finding
             WHERE bucket = $1 AND id = $2 AND facility = $3";
-        let bucket = self.buckets().of_finding(id);
+        let bucket = self.buckets().of_finding(&id);
         let row = self.one_opt("finding-find", SQL, &[&bucket, &id, &facility.as_str()]).await?;
         row.map(|row| self.finding_read(&row)).transpose()
     }
@@ -169,7 +169,7 @@ impl Store {
                 SELECT $1, patient_id, $6, $5, 'mitigate', $7, 'mitigate' FROM changed
             )
             SELECT FROM changed";
-        let bucket = self.buckets().of_finding(row.id);
+        let bucket = self.buckets().of_finding(&row.id);
         let sealed = self.seal_json(TABLE, row.id.as_bytes(), "mitigation", mitigation)?;
         let trace_sealed = self.seal_trace(trace)?;
         let changed = self

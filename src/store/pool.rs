@@ -254,6 +254,14 @@ impl Store {
         })
     }
 
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.one("ping", "-- ping\nSELECT 1", &[]).await.map(drop)
+    }
+
     /// Seals and opens personal values.
     pub fn sealer(&self) -> &Sealer {
         &self.sealer

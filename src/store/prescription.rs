@@ -278,7 +278,7 @@ impl Store {
     }
 
     pub(super) fn number_hash(&self, patient: PatientId, number: &ExchangeNumber) -> [u8; 32] {
-        self.lookup().hash("exchange-number", &[&patient.to_string(), number.as_str()])
+        self.lookup().hash("exchange-number", &[patient.to_string().as_str(), number.as_str()])
     }
 
     /// Changes the state of the prescription as read in `row` to `next`, with its trace and its answer.

@@ -80,7 +80,7 @@ impl Store {
         let now: DateTime<Utc> = registered.registered_at;
         let valid_until: NaiveDate = registered.life.valid_until;
         let number_hash = self.number_hash(patient, &registered.exchange_number);
-        let document_hash = self.lookup().hash_bytes("document", registration.original);
+        let document_hash = self.lookup().hash("document", &[registration.original]);
         let sealed = self.seal_json("prescription", id.as_bytes(), "sealed", details)?;
         let original = self.seal_document(id, Part::Prescription, registration.original)?;
         let periods = self.seal_periods(id, Source::Prescribed, 1, registration.periods)?;

@@ -141,12 +141,12 @@ impl Lookup {
 
     /// HMAC-SHA-256 over the domain and the parts, each with its length before it. The domain keeps equal
     /// values of different meaning apart.
-    pub fn hash(&self, domain: &str, parts: &[&str]) -> [u8; 32] {
+    pub fn hash(&self, domain: &str, parts: &[impl AsRef<[u8]>]) -> [u8; 32] {
         let mut context =
             hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.keys.lookup().as_slice()));
-        for part in std::iter::once(&domain).chain(parts) {
+        for part in std::iter::once(domain.as_bytes()).chain(parts.iter().map(AsRef::as_ref)) {
             context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part.as_bytes());
+            context.update(part);
         }
         let mut hash = [0_u8; 32];
         hash.copy_from_slice(context.sign().as_ref());

@@ -89,7 +89,7 @@ impl Store {
             INSERT INTO identity_token (bucket, token_hash, patient_id, facility, method, expires_at, updated_by)
             VALUES ($1, $2, $3, $4, 'insurance', $5, 'verify-identity')";
         let bucket = self.buckets().of_patient(patient);
-        let hash = self.lookup().hash("identity-token", &[&token.encode()]);
+        let hash = self.lookup().hash("identity-token", &[token.encode().as_bytes()]);
         let sealed = self.seal_trace(trace)?;
         self.one_execute(
             "verify-identity",
@@ -124,7 +124,7 @@ impl Store {
             SELECT patient_id FROM identity_token
             WHERE bucket = $1 AND token_hash = $2 AND facility = $3 AND expires_at > $4";
         let Some(bucket) = self.buckets().of_token(token) else { return Ok(None) };
-        let hash = self.lookup().hash("identity-token", &[&token.encode()]);
+        let hash = self.lookup().hash("identity-token", &[token.encode().as_bytes()]);
         let row = self
             .one_opt("identity-token-find", SQL, &[&bucket, &hash.as_slice(), &facility.as_str(), &now])
             .await?;

@@ -19,7 +19,6 @@ pub mod profile;
 pub mod public_key;
 pub mod revocation;
 pub mod role;
-pub mod xml;
 mod timestamp;
 pub mod verdict;
 pub mod xades;

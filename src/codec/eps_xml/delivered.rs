@@ -1,5 +1,6 @@
 //! The delivered form: the original with the service's unsigned additions spliced in, every signed byte untouched.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::envelope::EpsPrescription;
@@ -7,7 +8,7 @@ use crate::codec::fault::Fault;
 
 /// One drug line in the two codes that every receiver can match (医薬品コード変換): whole lines of the payload's
 /// form with code kind, code and name replaced.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Conversion {
     /// The line with the receipt code (レセプト電算コード), kind 2.
     pub receipt: Option<String>,

@@ -5,6 +5,7 @@ pub mod outcome;
 pub mod parameters;
 pub mod patient;
 pub mod task;
+pub mod verdict;
 
 /// Base of the code systems and extensions the contract defines.
 pub const HIKIKAE: &str = "https://hikikae.dev/fhir";

@@ -67,7 +67,7 @@ impl FromStr for FacilityKind {
 }
 
 /// An institution that may call the exchange. Public data.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facility {
     /// 医療機関コード
     pub code: InstitutionCode,

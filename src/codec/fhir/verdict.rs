@@ -1,0 +1,44 @@
+//! The verdict on a signature, check by check, as a parameter with parts.
+
+use serde_json::{Value, json};
+
+use super::task::instant;
+use crate::trust::verdict::{Outcome, Verdict};
+
+/// The parameter `verification`.
+pub fn verification(verdict: &Verdict) -> Value {
+    let mut parts = vec![
+        json!({ "name": "valid", "valueBoolean": verdict.is_valid() }),
+        json!({ "name": "baseTime", "valueInstant": instant(verdict.base_time) }),
+    ];
+    if let Some(level) = verdict.level {
+        parts.push(json!({ "name": "level", "valueCode": level.as_str() }));
+    }
+    if let Some(signer) = &verdict.signer {
+        let certificate = &signer.0;
+        let mut text = |name: &str, value: Option<&str>| {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                parts.push(json!({ "name": name, "valueString": value }));
+            }
+        };
+        text("signer", certificate.kanji_name().or(certificate.subject().common_name()));
+        text("registrationNumber", certificate.subject().serial_number());
+        for role in certificate.hc_roles() {
+            text("role", Some(role.as_str()));
+        }
+    }
+    for check in &verdict.checks {
+        let name = serde_json::to_value(check.check).unwrap_or_default();
+        let (outcome, reason) = match &check.outcome {
+            Outcome::Passed => ("passed", None),
+            Outcome::Failed { reason, .. } => ("failed", Some(reason)),
+            Outcome::NotApplicable { reason } => ("not-applicable", Some(reason)),
+        };
+        let mut part =
+            vec![json!({ "name": "name", "valueCode": name }), json!({ "name": "outcome", "valueCode": outcome })];
+        part.extend(check.subject.as_ref().map(|s| json!({ "name": "subject", "valueString": s })));
+        part.extend(reason.map(|reason| json!({ "name": "reason", "valueString": reason })));
+        parts.push(json!({ "name": "check", "part": part }));
+    }
+    json!({ "name": "verification", "part": parts })
+}

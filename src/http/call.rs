@@ -1,0 +1,206 @@
+//! What every endpoint needs of a request: its headers, its body, who calls.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, header};
+use ring::digest::{Context, SHA256, digest};
+use warp::filters::path::FullPath;
+use warp::reply::Response;
+use warp::{Filter, Rejection};
+
+use super::App;
+use super::problem::Problem;
+use super::server::ClientCertificate;
+use crate::codec::fhir::parameters::Parameters;
+use crate::exchange::Request;
+use crate::exchange::caller::Caller;
+
+/// The longest `Idempotency-Key`, in characters.
+const KEY_LENGTH: usize = 128;
+
+/// A request that has matched a route.
+#[derive(Debug)]
+pub(super) struct Call {
+    app: App,
+    method: Method,
+    path: FullPath,
+    pub(super) query: String,
+    headers: HeaderMap,
+    certificate: Option<ClientCertificate>,
+    pub(super) body: Bytes,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("base_url", &self.base_url).finish_non_exhaustive()
+    }
+}
+
+/// Takes the request apart. Comes after path and method.
+pub(super) fn call(app: &App) -> impl Filter<Extract = (Call,), Error = Rejection> + Clone + use<> {
+    let app = app.clone();
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::method()
+        .and(warp::path::full())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<ClientCertificate>())
+        .and(warp::body::bytes())
+        .map(move |method, path, query, headers, certificate, body| Call {
+            app: app.clone(),
+            method,
+            path,
+            query,
+            headers,
+            certificate,
+            body,
+        })
+}
+
+/// Runs an endpoint's work and turns its refusal into the answer.
+pub(super) async fn respond(work: impl Future<Output = Result<Response, Problem>>) -> Response {
+    work.await.unwrap_or_else(Problem::response)
+}
+
+impl Call {
+    pub(super) fn app(&self) -> &App {
+        &self.app
+    }
+
+    pub(super) fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    pub(super) fn certificate_hash(&self) -> Option<[u8; 32]> {
+        let certificate = self.certificate.as_ref()?;
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, &certificate.0).as_ref());
+        Some(hash)
+    }
+
+    /// Who calls, by `Authorization: Bearer`.
+    pub(super) async fn caller(&self) -> Result<Caller, Problem> {
+        let unauthorised = |code, text| Problem::new(StatusCode::UNAUTHORIZED, code, text);
+        let value = self.headers.get(header::AUTHORIZATION).ok_or_else(|| {
+            unauthorised("token-missing", "send Authorization: Bearer with a token of /oauth2/token")
+        })?;
+        let token = value
+            .to_str()
+            .ok()
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer") && token.len() <= 256)
+            .map(|(_, token)| token.trim());
+        let caller = match token {
+            Some(token) => self.app.exchange.session_find(token, self.certificate_hash()).await?,
+            None => None,
+        };
+        caller.ok_or_else(|| {
+            unauthorised("token-invalid", "this token is unknown, has ended, or is bound to another certificate")
+        })
+    }
+
+    /// What the act is told of this request.
+    pub(super) fn request(&self) -> Result<Request, Problem> {
+        let malformed = |text: &str| Problem::new(StatusCode::BAD_REQUEST, "malformed", text);
+        let idempotency = match self.headers.get("idempotency-key") {
+            None => None,
+            Some(value) => {
+                let key = value
+                    .to_str()
+                    .ok()
+                    .filter(|key| !key.is_empty() && key.chars().count() <= KEY_LENGTH)
+                    .ok_or_else(|| {
+                        malformed("Idempotency-Key must be 1 to 128 visible ASCII characters")
+                    })?;
+                Some((key.to_owned(), self.fingerprint()))
+            }
+        };
+        let if_match = match self.headers.get(header::IF_MATCH) {
+            None => None,
+            Some(value) => Some(value.to_str().ok().and_then(etag_version).ok_or_else(|| {
+                malformed("If-Match must be the ETag of the Task as you read it, such as W/\"3\"")
+            })?),
+        };
+        Ok(Request { id: self.app.exchange.request_id()?, idempotency, if_match })
+    }
+
+    /// SHA-256 over what makes two requests the same: method, path, query, media type and body.
+    fn fingerprint(&self) -> [u8; 32] {
+        let mut context = Context::new(&SHA256);
+        let content_type = self.header(header::CONTENT_TYPE).unwrap_or_default();
+        for part in [self.method.as_str(), self.path.as_str(), &self.query, content_type] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        context.update(&self.body);
+        let mut hash = [0; 32];
+        hash.copy_from_slice(context.finish().as_ref());
+        hash
+    }
+
+    /// Refuses a body of another media type.
+    pub(super) fn content_type(&self, accepted: &[&str]) -> Result<(), Problem> {
+        let given = self.header(header::CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default();
+        if accepted.iter().any(|accepted| accepted.eq_ignore_ascii_case(given.trim())) {
+            Ok(())
+        } else {
+            Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                format!("send Content-Type: {}", accepted.join(" or ")),
+            ))
+        }
+    }
+
+    /// Refuses a caller who cannot read `media_type`.
+    pub(super) fn acceptable(&self, media_type: &str) -> Result<(), Problem> {
+        let Some(accept) = self.header(header::ACCEPT) else { return Ok(()) };
+        let (major, _) = media_type.split_once('/').unwrap_or((media_type, ""));
+        let fits = accept.split(',').any(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let refused = parts.any(|parameter| parameter.replace(' ', "").trim_end_matches(['0', '.']) == "q=");
+            let json = media_type == "application/fhir+json" && name.eq_ignore_ascii_case("application/json");
+            !refused
+                && (json
+                    || name == "*/*"
+                    || name.eq_ignore_ascii_case(media_type)
+                    || name.eq_ignore_ascii_case(&format!("{major}/*")))
+        });
+        if fits {
+            Ok(())
+        } else {
+            Err(Problem::new(
+                StatusCode::NOT_ACCEPTABLE,
+                "not-acceptable",
+                format!("this answer comes as {media_type}"),
+            ))
+        }
+    }
+
+    /// A FHIR `Parameters` body with these parameters and no others.
+    pub(super) fn parameters(&self, accepted: &[&str]) -> Result<Parameters, Problem> {
+        self.content_type(&["application/fhir+json", "application/json"])?;
+        Ok(Parameters::read(&self.body, accepted)?)
+    }
+}
+
+/// The version an entity tag names; weak and strong are the same here.
+fn etag_version(tag: &str) -> Option<i64> {
+    let tag = tag.trim();
+    let quoted = tag.strip_prefix("W/").unwrap_or(tag);
+    quoted.strip_prefix('"')?.strip_suffix('"')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entity_tags() {
+        assert_eq!(etag_version("W/\"3\""), Some(3));
+        assert_eq!(etag_version("\"12\""), Some(12));
+        for other in ["3", "*", "W/\"x\"", "", "\"1\", \"2\""] {
+            assert_eq!(etag_version(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! `GET /fhir/Task?…`: the caller's own prescriptions, page by page.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono_tz::Asia::Tokyo;
+use http::StatusCode;
+use serde_json::json;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::path;
+use warp::reply::Response;
+
+use super::super::App;
+use super::super::answer;
+use super::super::call::{Call, call, respond};
+use super::super::problem::Problem;
+use super::{FHIR, bad_query, query};
+use crate::codec::fhir;
+use crate::codec::fhir::task::{EXCHANGE_NUMBER, status};
+use crate::exchange::read::{Page, Search};
+use crate::prescription::state::Shown;
+use crate::store::prescription::Cursor;
+
+const SHOWN: [Shown; 7] = [
+    Shown::Issued,
+    Shown::AwaitingNextUse,
+    Shown::Accepted,
+    Shown::PartlyDispensed,
+    Shown::Dispensed,
+    Shown::Cancelled,
+    Shown::Expired,
+];
+const PARAMETERS: [&str; 7] =
+    ["status", "business-status", "authored-on", "_lastUpdated", "identifier", "_count", "cursor"];
+/// Prescriptions a page has unless `_count` says otherwise, and at most.
+const PAGE: (usize, usize) = (20, 100);
+
+/// `GET /fhir/Task`
+pub(in super::super) fn search(app: &App) -> BoxedFilter<(Response,)> {
+    path!("fhir" / "Task")
+        .and(warp::get())
+        .and(call(app))
+        .then(|call: Call| {
+            respond(async move {
+                let caller = call.caller().await?;
+                call.acceptable(FHIR)?;
+                let given = query(&call, &PARAMETERS)?;
+                let search = read(&given)?;
+                let page = call.app().exchange.task_search(&caller, &search, &call.request()?).await?;
+                Ok(answer::fhir(StatusCode::OK, &bundle(&call, &given, &page, |task| {
+                    caller.sees_number(&task.clinic)
+                })))
+            })
+        })
+        .boxed()
+}
+
+fn read(given: &[(String, String)]) -> Result<Search, Problem> {
+    let mut search = Search { count: PAGE.0, ..Search::default() };
+    for (name, value) in given {
+        match name.as_str() {
+            "status" | "business-status" => {
+                let wanted: Vec<&str> = value.split(',').map(|code| code.rsplit('|').next().unwrap_or(code)).collect();
+                let fits = |shown: &Shown| {
+                    let (task, business) = status(*shown);
+                    wanted.contains(if name == "status" { &task } else { &business })
+                };
+                let named: Vec<Shown> = SHOWN.into_iter().filter(fits).collect();
+                if named.is_empty() {
+                    return Err(bad_query("unknown status"));
+                }
+                if search.shown.is_empty() {
+                    search.shown = named;
+                } else {
+                    search.shown.retain(|shown| named.contains(shown));
+                    if search.shown.is_empty() {
+                        return Err(bad_query("status and business-status exclude each other"));
+                    }
+                }
+            }
+            "authored-on" => narrow(&mut search.filter.registered, value)?,
+            "_lastUpdated" => narrow(&mut search.filter.changed, value)?,
+            "identifier" => {
+                let id = value.rsplit('|').next().unwrap_or_default();
+                if value.starts_with(EXCHANGE_NUMBER) {
+                    return Err(bad_query("numbers never travel in a URL; search by prescription id"));
+                }
+                let id = id.strip_prefix("urn:uuid:").unwrap_or(id);
+                search.filter.id = Some(id.parse().map_err(|_| bad_query("identifier is a prescription id"))?);
+            }
+            "_count" => {
+                search.count = value
+                    .parse()
+                    .ok()
+                    .filter(|count| (1..=PAGE.1).contains(count))
+                    .ok_or_else(|| bad_query("_count is a number from 1 to 100"))?;
+            }
+            _ => search.after = Some(cursor_read(value).ok_or_else(|| bad_query("follow the next link as given"))?),
+        }
+    }
+    Ok(search)
+}
+
+type Range = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+
+/// FHIR R4 3.1.1.4.5, the prefixes eq, ge, gt, le, lt; dates are Japanese dates.
+fn narrow(range: &mut Range, value: &str) -> Result<(), Problem> {
+    let fault = || bad_query("a date is YYYY-MM-DD or an instant, with prefix eq, ge, gt, le or lt");
+    let (prefix, text) = match value.get(..2) {
+        Some(prefix @ ("eq" | "ge" | "gt" | "le" | "lt")) => (prefix, &value[2..]),
+        _ => ("eq", value),
+    };
+    let (start, end) = if let Ok(date) = text.parse::<NaiveDate>() {
+        let midnight = |date: NaiveDate| {
+            Tokyo.from_local_datetime(&date.and_time(NaiveTime::MIN)).single().map(|at| at.to_utc())
+        };
+        let next = date.checked_add_days(Days::new(1)).and_then(midnight);
+        (midnight(date).ok_or_else(fault)?, next.ok_or_else(fault)?)
+    } else {
+        let at = DateTime::parse_from_rfc3339(&text.replace(' ', "+")).map_err(|_| fault())?.to_utc();
+        (at, at + chrono::TimeDelta::microseconds(1))
+    };
+    match prefix {
+        "ge" => range.0 = Some(start),
+        "gt" => range.0 = Some(end),
+        "le" => range.1 = Some(end),
+        "lt" => range.1 = Some(start),
+        _ => *range = (Some(start), Some(end)),
+    }
+    Ok(())
+}
+
+fn cursor_write(cursor: Cursor) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(format!("{} {}", cursor.changed_at.timestamp_micros(), cursor.id))
+}
+
+fn cursor_read(text: &str) -> Option<Cursor> {
+    let plain = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+    let (micros, id) = plain.split_once(' ')?;
+    Some(Cursor { changed_at: DateTime::from_timestamp_micros(micros.parse().ok()?)?, id: id.parse().ok()? })
+}
+
+fn bundle(
+    call: &Call,
+    given: &[(String, String)],
+    page: &Page,
+    sees_number: impl Fn(&crate::prescription::registered::Registered) -> bool,
+) -> serde_json::Value {
+    let base = format!("{}/fhir/Task", call.app().base_url);
+    let link = |relation: &str, cursor: Option<Cursor>| {
+        let mut pairs: Vec<(&str, String)> = given
+            .iter()
+            .filter(|(name, _)| cursor.is_none() || name != "cursor")
+            .map(|(name, value)| (name.as_str(), value.clone()))
+            .collect();
+        pairs.extend(cursor.map(|cursor| ("cursor", cursor_write(cursor))));
+        let query = serde_urlencoded::to_string(&pairs).unwrap_or_default();
+        json!({ "relation": relation, "url": if query.is_empty() { base.clone() } else { format!("{base}?{query}") } })
+    };
+    let mut links = vec![link("self", None)];
+    links.extend(page.next.map(|cursor| link("next", Some(cursor))));
+    let entry: Vec<_> = page
+        .tasks
+        .iter()
+        .map(|outcome| {
+            json!({
+                "fullUrl": format!("{base}/{}", outcome.task.id),
+                "resource": fhir::task::task(&outcome.task, sees_number(&outcome.task), outcome.at),
+                "search": { "mode": "match" },
+            })
+        })
+        .collect();
+    let mut bundle = json!({ "resourceType": "Bundle", "type": "searchset", "link": links });
+    if !entry.is_empty() {
+        bundle["entry"] = entry.into();
+    }
+    bundle
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_japanese() {
+        let mut range = (None, None);
+        narrow(&mut range, "2026-04-01").unwrap();
+        assert_eq!(range.0.unwrap().to_rfc3339(), "2026-03-31T15:00:00+00:00");
+        assert_eq!(range.1.unwrap().to_rfc3339(), "2026-04-01T15:00:00+00:00");
+        narrow(&mut range, "gt2026-04-01").unwrap();
+        assert_eq!(range.0.unwrap().to_rfc3339(), "2026-04-01T15:00:00+00:00");
+        for wrong in ["", "2026-02-30", "ap2026-04-01", "geX", "日本"] {
+            assert!(narrow(&mut range, wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_reads_back() {
+        let cursor = Cursor { changed_at: "2026-04-01T00:00:00.123456Z".parse().unwrap(), id: uuid::Uuid::nil() };
+        assert_eq!(cursor_read(&cursor_write(cursor)), Some(cursor));
+        assert_eq!(cursor_read("x"), None);
+    }
+}

@@ -1,0 +1,100 @@
+//! `/oauth2/token`: RFC 6749 and 7523, SMART Backend Services style.
+
+use http::{HeaderValue, StatusCode, header};
+use serde::Deserialize;
+use serde_json::json;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+use warp::{Filter, path};
+
+use super::App;
+use super::answer;
+use super::call::{Call, call};
+use super::problem::Problem;
+use crate::exchange::caller::{Actor, Caller};
+use crate::exchange::session::SessionError;
+
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+#[derive(Deserialize)]
+struct Form {
+    grant_type: Option<String>,
+    client_assertion_type: Option<String>,
+    client_assertion: Option<String>,
+    practitioner_assertion: Option<String>,
+}
+
+/// `POST /oauth2/token`
+pub(super) fn issue(app: &App) -> BoxedFilter<(Response,)> {
+    path!("oauth2" / "token").and(warp::post()).and(call(app)).then(handle).boxed()
+}
+
+async fn handle(call: Call) -> Response {
+    if let Err(problem) = call.content_type(&["application/x-www-form-urlencoded"]) {
+        return problem.response();
+    }
+    let Ok(form) = serde_urlencoded::from_bytes::<Form>(&call.body) else {
+        return refusal(StatusCode::BAD_REQUEST, "invalid_request", "the form cannot be read");
+    };
+    match form.grant_type.as_deref() {
+        Some("client_credentials") => {}
+        None => return refusal(StatusCode::BAD_REQUEST, "invalid_request", "grant_type is missing"),
+        Some(_) => {
+            return refusal(
+                StatusCode::BAD_REQUEST,
+                "unsupported_grant_type",
+                "use grant_type=client_credentials",
+            );
+        }
+    }
+    if form.client_assertion_type.as_deref() != Some(JWT_BEARER) {
+        return refusal(
+            StatusCode::BAD_REQUEST,
+            "invalid_request",
+            "client_assertion_type must be urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        );
+    }
+    let Some(assertion) = form.client_assertion else {
+        return refusal(StatusCode::BAD_REQUEST, "invalid_request", "client_assertion is missing");
+    };
+    let opened = call
+        .app()
+        .exchange
+        .session_open(&assertion, form.practitioner_assertion.as_deref(), call.certificate_hash())
+        .await;
+    match opened {
+        Ok(issued) => {
+            let lifetime = issued.expires_at - call.app().exchange.clock().now();
+            answer::json(
+                StatusCode::OK,
+                &json!({
+                    "access_token": issued.token.as_str(),
+                    "token_type": "Bearer",
+                    "expires_in": lifetime.num_seconds(),
+                    "actor": actor(&issued.caller),
+                }),
+            )
+        }
+        Err(SessionError::Store(error)) => Problem::from(error).response(),
+        Err(error) => refusal(StatusCode::UNAUTHORIZED, "invalid_client", &error.to_string()),
+    }
+}
+
+fn actor(caller: &Caller) -> serde_json::Value {
+    match &caller.actor {
+        Actor::Facility(facility) => {
+            json!({ "kind": "facility", "id": facility.code, "name": facility.name })
+        }
+        Actor::Practitioner(person) => json!({ "kind": "practitioner", "id": person.id, "name": person.name }),
+        Actor::Patient { id, name } => json!({ "kind": "patient", "id": id, "name": name }),
+    }
+}
+
+/// RFC 6749 5.2.
+fn refusal(status: StatusCode, error: &str, description: &str) -> Response {
+    let mut response = answer::json(status, &json!({ "error": error, "error_description": description }));
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
