@@ -10,6 +10,8 @@ use std::time::Duration;
 use const_oid::ObjectIdentifier;
 use serde::{Deserialize, Deserializer};
 
+use crate::check::Policy;
+
 /// Why a configuration cannot be used. Quotes nothing of the file, which may hold a password.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -63,6 +65,8 @@ pub struct Config {
     pub token: Token,
     /// How often a facility may guess wrong.
     pub attempt: Attempt,
+    /// Rules of the medication check.
+    pub check: Policy,
     /// Bounds of a request.
     pub request: Request,
 }
@@ -82,6 +86,7 @@ impl Default for Config {
             lease_days: 7,
             token: Token::default(),
             attempt: Attempt::default(),
+            check: Policy::default(),
             request: Request::default(),
         }
     }
@@ -136,13 +141,11 @@ pub struct Token {
     pub access_minutes: u16,
     /// Identity tokens, minutes. Default 30.
     pub identity_minutes: u16,
-    /// Challenges for a patient's card, minutes. Default 5.
-    pub challenge_minutes: u16,
 }
 
 impl Default for Token {
     fn default() -> Self {
-        Self { access_minutes: 15, identity_minutes: 30, challenge_minutes: 5 }
+        Self { access_minutes: 15, identity_minutes: 30 }
     }
 }
 
@@ -261,7 +264,6 @@ impl Config {
             ("lease_days", self.lease_days > 0),
             ("token.access_minutes", self.token.access_minutes > 0),
             ("token.identity_minutes", self.token.identity_minutes > 0),
-            ("token.challenge_minutes", self.token.challenge_minutes > 0),
             ("attempt.window_minutes", self.attempt.window_minutes > 0),
             ("attempt.identity_failures", self.attempt.identity_failures > 0),
             ("attempt.exchange_number_failures", self.attempt.exchange_number_failures > 0),

@@ -26,5 +26,6 @@ pub mod formulary;
 pub mod http;
 pub mod prescription;
 pub mod sandbox;
+pub mod serve;
 pub mod store;
 pub mod trust;

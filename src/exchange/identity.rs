@@ -70,7 +70,7 @@ impl Exchange {
         on: NaiveDate,
     ) -> Result<DirectoryEntry, ExchangeError> {
         let now = self.clock.now();
-        let limit = &self.settings.attempts;
+        let limit = &self.settings.identity_attempts;
         self.store.attempt_check(&facility.code, AttemptKind::Identity, now, limit).await?;
         let found = match identity {
             Some(identity) => self.store.identity_find(&identity, birth_date, on).await?,
@@ -88,7 +88,7 @@ impl Exchange {
 
     /// Counts a wrong exchange number against the facility that tried it.
     pub(super) async fn number_attempt_failed(&self, facility: &Facility) -> Result<(), ExchangeError> {
-        let limit = &self.settings.attempts;
+        let limit = &self.settings.number_attempts;
         self.store
             .attempt_register(&facility.code, AttemptKind::ExchangeNumber, self.clock.now(), limit)
             .await?;
@@ -97,7 +97,7 @@ impl Exchange {
 
     /// Whether the facility may try an exchange number at all.
     pub(super) async fn number_attempt_check(&self, facility: &Facility) -> Result<(), ExchangeError> {
-        let limit = &self.settings.attempts;
+        let limit = &self.settings.number_attempts;
         self.store
             .attempt_check(&facility.code, AttemptKind::ExchangeNumber, self.clock.now(), limit)
             .await?;

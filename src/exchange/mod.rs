@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::formulary::Formulary;
 use crate::prescription::registered::Registered;
 use crate::store::Store;
+use crate::store::directory::AttemptLimit;
 use crate::store::access::{Trace, TraceContent};
 use crate::store::idempotency::{IdempotencyKey, KEPT, Replay, StoredAnswer};
 use crate::trust::TrustStore;
@@ -43,12 +44,12 @@ pub struct Settings {
     pub access_token: TimeDelta,
     /// Validity of an identity token.
     pub identity_token: TimeDelta,
-    /// Failed attempts a facility has before it must wait.
-    pub attempts: crate::store::directory::AttemptLimit,
+    /// Failed identity checks a facility has before it must wait.
+    pub identity_attempts: AttemptLimit,
+    /// Unknown exchange numbers a facility has before it must wait.
+    pub number_attempts: AttemptLimit,
     /// Rules of the medication check.
     pub check: Policy,
-    /// How far back the check looks for periods that have ended (for the tolerance of the policy).
-    pub look_back_days: u64,
     /// What an assertion's `aud` may name.
     pub audiences: Vec<String>,
 }

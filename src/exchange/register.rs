@@ -20,6 +20,9 @@ use crate::store::{PatientId, StoreError};
 use crate::trust::verdict::Verified;
 use uuid::Uuid;
 
+/// How far a checked document's first day may lie in the past.
+const LOOK_BACK: Days = Days::new(100);
+
 /// The media type of the EPS envelope.
 pub const EPS_XML: &str = "application/xml";
 
@@ -143,7 +146,8 @@ impl Exchange {
     /// The history a check needs.
     pub(super) async fn history(&self, patient: PatientId) -> Result<History, ExchangeError> {
         let now = self.clock.now();
-        let since = japanese_date(now) - Days::new(self.settings.look_back_days);
+        // The issue date of a document is at most a use period back; whatever ended before cannot overlap it.
+        let since = japanese_date(now) - LOOK_BACK;
         Ok(self.store.history_read(patient, since, now).await?)
     }
 

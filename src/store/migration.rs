@@ -19,8 +19,10 @@ pub struct Migration {
 }
 
 /// Every migration, in order, numbered from 1 without gaps.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "directory", sql: include_str!("../../schema/0001_directory.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "directory", sql: include_str!("../../schema/0001_directory.sql") },
+    Migration { version: 2, name: "exchange", sql: include_str!("../../schema/0002_exchange.sql") },
+];
 
 /// "hikikae" in ASCII, the key of the advisory lock under which migrations run.
 const LOCK: i64 = 0x0068_696b_696b_6165;

@@ -1,0 +1,268 @@
+//! Wires the rooms into a running server: cluster, store, trust, formulary, exchange, listener.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use ring::rand::SystemRandom;
+use rustls::RootCertStore;
+use rustls::server::WebPkiClientVerifier;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use crate::clock::Clock;
+use crate::config::{Config, Tls};
+use crate::exchange::{Exchange, Settings};
+use crate::formulary::{Formulary, LoadError};
+use crate::http::server::{Limits, serve};
+use crate::http::{App, routes};
+use crate::store::directory::AttemptLimit;
+use crate::store::keys::KeyError;
+use crate::store::migration::MigrationError;
+use crate::store::{Cluster, ClusterError, Durability, Keys, Store, StoreOptions};
+use crate::trust::{TrustPolicy, TrustStore, TrustStoreError};
+
+/// How often anchors and revocation lists are read again.
+const TRUST_EVERY: Duration = Duration::from_secs(300);
+/// How often ended tokens and answers are removed.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// Why a server does not start. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state directory.
+    #[error("state directory {0}: {1}")]
+    State(String, std::io::Error),
+    /// The key list.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The private PostgreSQL.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The schema.
+    #[error(transparent)]
+    Migration(#[from] MigrationError),
+    /// Anchors and revocation lists.
+    #[error(transparent)]
+    Trust(#[from] TrustStoreError),
+    /// The formulary.
+    #[error(transparent)]
+    Formulary(#[from] LoadError),
+    /// TLS files.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The listener.
+    #[error("cannot listen on {0}: {1}; choose another address with --listen")]
+    Listen(SocketAddr, std::io::Error),
+    /// A worker thread broke off.
+    #[error("starting broke off")]
+    Worker,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    exchange: Exchange,
+    cluster: Option<Cluster>,
+    stop: oneshot::Sender<()>,
+    listening: JoinHandle<()>,
+    upkeep: JoinHandle<()>,
+}
+
+/// The database of a configuration: the one it names, or a private one that is started.
+///
+/// # Errors
+///
+/// [`StartError`].
+pub async fn store_open(config: &Config) -> Result<(Store, Option<Cluster>), StartError> {
+    let state = config.state_dir.clone();
+    std::fs::create_dir_all(&state).map_err(|error| StartError::State(state.display().to_string(), error))?;
+    let rng = Arc::new(SystemRandom::new());
+    let keys = Arc::new(Keys::load_or_create(&state.join("keys.json"), &*rng)?);
+    let (database, cluster) = match &config.database_url {
+        Some(url) => (url.config(), None),
+        None => {
+            let cluster = tokio::task::spawn_blocking(move || {
+                Cluster::start(&state, Durability::Full, &SystemRandom::new())
+            })
+            .await
+            .map_err(|_| StartError::Worker)??;
+            (cluster.config(), Some(cluster))
+        }
+    };
+    let options = StoreOptions { connections: config.database_connections, ..StoreOptions::default() };
+    Ok((Store::open(database, &options, keys, rng).await?, cluster))
+}
+
+impl Server {
+    /// Starts a server and returns once it answers.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], naming what is missing.
+    pub async fn start(config: &Config, clock: Clock) -> Result<Self, StartError> {
+        let trust = TrustStore::load(&config.trust_dir, trust_policy(config))?;
+        let formulary = formulary(config)?;
+        let acceptor = config.tls.as_ref().map(acceptor).transpose()?;
+        let (store, cluster) = store_open(config).await?;
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|error| StartError::Listen(config.listen, error))?;
+        let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
+        let base_url = if config.listen.port() == 0 {
+            // Whoever asks for any free port learns it from the base URL.
+            format!("http://{address}")
+        } else {
+            config.base_url.clone()
+        };
+        let exchange = Exchange::new(store, trust, formulary, clock, settings(config, &base_url));
+        let app = App { exchange: exchange.clone(), base_url: base_url.into(), metrics: metrics() };
+        let limits = Limits {
+            connections: config.request.connections,
+            requests: config.request.concurrent,
+            body: 1024 * config.request.body_kib as usize,
+            patience: Duration::from_secs(config.request.head_seconds.into()),
+            drain: Duration::from_secs(config.request.answer_seconds.into()),
+        };
+        let (stop, stopped) = oneshot::channel();
+        let listening = tokio::spawn(serve(listener, acceptor, routes(&app), limits, async {
+            let _ = stopped.await;
+        }));
+        let upkeep = tokio::spawn(upkeep(exchange.clone(), config.clone()));
+        tracing::info!(%address, formulary = exchange.formulary().version(), "serving");
+        Ok(Self { address, exchange, cluster, stop, listening, upkeep })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The exchange behind it.
+    pub fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
+    /// Lets requests in work finish, then stops the private database.
+    ///
+    /// # Errors
+    ///
+    /// When the database does not stop.
+    pub async fn stop(self) -> Result<(), StartError> {
+        self.upkeep.abort();
+        let _ = self.stop.send(());
+        let _ = self.listening.await;
+        drop(self.exchange);
+        if let Some(cluster) = self.cluster {
+            tokio::task::spawn_blocking(move || cluster.stop()).await.map_err(|_| StartError::Worker)??;
+        }
+        Ok(())
+    }
+}
+
+async fn upkeep(exchange: Exchange, config: Config) {
+    let mut trust_due = tokio::time::interval(TRUST_EVERY);
+    let mut sweep_due = tokio::time::interval(SWEEP_EVERY);
+    trust_due.tick().await;
+    loop {
+        tokio::select! {
+            _ = trust_due.tick() => match TrustStore::load(&config.trust_dir, trust_policy(&config)) {
+                Ok(trust) => exchange.trust_replace(trust),
+                // The lists in force go on until their grace ends; then signatures are refused.
+                Err(error) => tracing::error!(%error, "anchors and revocation lists could not be read again"),
+            },
+            _ = sweep_due.tick() => match exchange.store().session_sweep(exchange.clock().now()).await {
+                Ok(removed) => tracing::debug!(removed, "removed ended tokens and kept answers"),
+                Err(error) => tracing::warn!(%error, "ended tokens could not be removed"),
+            },
+        }
+    }
+}
+
+/// What the configuration demands of signing certificates.
+pub fn trust_policy(config: &Config) -> TrustPolicy {
+    let mut policy = TrustPolicy::default();
+    policy.hpki.accepted_policies.clone_from(&config.signature.policies);
+    policy.crl_grace = TimeDelta::hours(config.signature.crl_grace_hours.into());
+    policy
+}
+
+fn formulary(config: &Config) -> Result<Formulary, LoadError> {
+    match &config.formulary_dir {
+        Some(directory) => Formulary::from_dir("configured", directory),
+        None => Formulary::fixture(),
+    }
+}
+
+fn settings(config: &Config, base_url: &str) -> Settings {
+    let window = Duration::from_secs(60 * u64::from(config.attempt.window_minutes));
+    Settings {
+        lease: TimeDelta::days(config.lease_days.into()),
+        access_token: TimeDelta::minutes(config.token.access_minutes.into()),
+        identity_token: TimeDelta::minutes(config.token.identity_minutes.into()),
+        identity_attempts: AttemptLimit { failures: config.attempt.identity_failures, window },
+        number_attempts: AttemptLimit { failures: config.attempt.exchange_number_failures, window },
+        check: config.check.clone(),
+        audiences: vec![base_url.to_owned(), format!("{base_url}/"), format!("{base_url}/oauth2/token")],
+    }
+}
+
+fn acceptor(tls: &Tls) -> Result<TlsAcceptor, StartError> {
+    let fault = |path: &Path, error: &dyn std::fmt::Display| StartError::Tls(format!("{}: {error}", path.display()));
+    let certificates = |path: &Path| {
+        let file = File::open(path).map_err(|error| fault(path, &error))?;
+        CertificateDer::pem_reader_iter(BufReader::new(file))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| fault(path, &error))
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| StartError::Tls(error.to_string()))?;
+    let builder = match &tls.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates(path)? {
+                roots.add(certificate).map_err(|error| fault(path, &error))?;
+            }
+            // A client without a certificate may come in; its tokens are then not bound.
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .allow_unauthenticated()
+                .build()
+                .map_err(|error| fault(path, &error))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| fault(&tls.key, &error))?;
+    let mut server = builder
+        .with_single_cert(certificates(&tls.cert)?, key)
+        .map_err(|error| StartError::Tls(error.to_string()))?;
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(server)))
+}
+
+/// The metrics of this process. There is one recorder, however many servers run in it.
+fn metrics() -> PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE
+        .get_or_init(|| {
+            let recorder = PrometheusBuilder::new().build_recorder();
+            let handle = recorder.handle();
+            if metrics::set_global_recorder(recorder).is_err() {
+                tracing::warn!("another metrics recorder is installed; /metrics stays empty");
+            }
+            handle
+        })
+        .clone()
+}
