@@ -42,7 +42,6 @@ CREATE TABLE patient (
     bucket smallint NOT NULL CONSTRAINT patient_bucket_range CHECK (bucket BETWEEN 0 AND 4095),
     id uuid NOT NULL,
     history_version bigint NOT NULL DEFAULT 0,
-    deceased boolean NOT NULL DEFAULT false,
     particulars_sealed bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
@@ -53,7 +52,6 @@ COMMENT ON TABLE patient IS 'Persons, by our own id, which outlasts changes of i
 COMMENT ON COLUMN patient.bucket IS '12 bits of a keyed hash of id.';
 COMMENT ON COLUMN patient.id IS 'Our own id; in no document.';
 COMMENT ON COLUMN patient.history_version IS 'Raised by every write to the medication history; guards check-and-register (invariant 6).';
-COMMENT ON COLUMN patient.deceased IS 'true once the directory has a date of death (the date itself is sealed).';
 COMMENT ON COLUMN patient.particulars_sealed IS 'Sealed JSON: name, kana, birth date, sex, date of death. Row: id.';
 COMMENT ON COLUMN patient.created_at IS 'When the row was made.';
 COMMENT ON COLUMN patient.updated_at IS 'When the row was last written.';

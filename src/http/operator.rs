@@ -22,7 +22,7 @@ pub(super) fn readyz(app: &App) -> BoxedFilter<(Response,)> {
         .and(warp::get())
         .map(move || app.clone())
         .then(|app: App| async move {
-            match app.exchange.store().ping().await {
+            match app.exchange.store().ready().await {
                 Ok(()) => answer::bytes(StatusCode::OK, TEXT, b"ready\n".to_vec()),
                 Err(_) => answer::bytes(
                     StatusCode::SERVICE_UNAVAILABLE,

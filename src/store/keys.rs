@@ -86,7 +86,7 @@ impl Drop for KeyFile {
     }
 }
 
-/// The keys in memory, overwritten when dropped.
+/// The keys in memory, overwritten when dropped. (What `ring` derives from them while it works is not.)
 pub struct Keys {
     /// Sealing master keys in the order of their making; never empty, the last one seals.
     seal: Vec<(u32, Key)>,

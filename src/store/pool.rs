@@ -258,8 +258,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        self.one("ping", "-- ping\nSELECT 1", &[]).await.map(drop)
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        self.one("ready", "-- ready\nSELECT 1", &[]).await.map(drop)
     }
 
     /// Seals and opens personal values.
@@ -387,6 +387,7 @@ async fn statement_run(
     sql: &'static str,
     params: Params<'_>,
 ) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
+    debug_assert!(sql.starts_with("-- "), "a statement opens with its name");
     let statement = client.prepare_cached(sql).await?;
     let mut stream = std::pin::pin!(client.query_raw(&statement, params.iter().copied()).await?);
     let mut rows = Vec::new();

@@ -194,3 +194,27 @@ async fn a_database_that_is_gone_is_unavailable() {
     let opened = Store::open(config, &harness::options(), keys, harness::rng()).await;
     assert!(matches!(opened, Err(MigrationError::Database(_))));
 }
+
+#[tokio::test]
+async fn the_database_going_away_and_coming_back_is_survived() {
+    let database = Database::migrated().await;
+    let store = database.open().await;
+    store.ready().await.unwrap();
+    let client = connect(&database.config).await;
+    client
+        .execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            &[],
+        )
+        .await
+        .unwrap();
+    // The first acts may meet a closed connection; they say so and no more.
+    for _ in 0..8 {
+        match store.ready().await {
+            Ok(()) => return,
+            Err(error) => assert!(matches!(error, StoreError::Unavailable(_)), "{error}"),
+        }
+    }
+    panic!("the store did not recover");
+}

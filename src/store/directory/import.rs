@@ -1,6 +1,7 @@
 //! Brings an eligibility file into the directory: whole or not at all, and a second time without a change.
 //!
-//! A person of the file is a known person when any of its insurances or cards is known; else a new one.
+//! A person of the file is a known person when any of its insurances (with the birth date) or cards is known;
+//! else a new one. A corrected birth date is therefore another person, unless a card ties the two.
 //! Persons, insurances and cards are added and changed, never removed: an insurance ends by `valid_until`.
 
 use std::collections::BTreeMap;
@@ -53,10 +54,9 @@ const PATIENT_SEALED: &str = "-- patient_sealed
     SELECT particulars_sealed FROM patient WHERE bucket = $1 /* bucket */ AND id = $2 /* id */";
 
 const PATIENT_WRITE: &str = "-- patient_write
-    INSERT INTO patient (bucket, id, deceased, particulars_sealed, updated_by)
-    VALUES ($1 /* bucket */, $2 /* id */, $3 /* deceased */, $4 /* sealed */, $5 /* act */)
-    ON CONFLICT (bucket, id) DO UPDATE SET deceased = excluded.deceased,
-        particulars_sealed = excluded.particulars_sealed, updated_at = now(), updated_by = excluded.updated_by";
+    INSERT INTO patient (bucket, id, particulars_sealed, updated_by)
+    VALUES ($1 /* bucket */, $2 /* id */, $3 /* sealed */, $4 /* act */)
+    ON CONFLICT (bucket, id) DO UPDATE SET particulars_sealed = excluded.particulars_sealed, updated_at = now(), updated_by = excluded.updated_by";
 
 const IDENTITY_WRITE: &str = "-- insured_identity_write
     INSERT INTO insured_identity AS i
@@ -227,8 +227,7 @@ impl Import<'_, '_> {
     async fn write(&self, id: PatientId, person: &EligiblePerson) -> Result<(), StoreError> {
         let bucket = self.store.buckets().of_patient(id);
         let sealed = self.store.particulars_seal(id, &person.particulars)?;
-        let deceased = person.particulars.deceased_on.is_some();
-        self.tx.execute(PATIENT_WRITE, &[&bucket, &id, &deceased, &sealed, &ACT]).await?;
+        self.tx.execute(PATIENT_WRITE, &[&bucket, &id, &sealed, &ACT]).await?;
         Ok(())
     }
 
