@@ -386,3 +386,92 @@ pub(crate) fn instant(time: Time) -> Result<DateTime<Utc>, der::Error> {
         .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
         .ok_or_else(|| der::ErrorKind::DateTime.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::trust::test_pki::{PKI, person_request};
+
+    #[test]
+    fn what_the_authority_wrote_is_read() {
+        let physician = &PKI.physician.certificate;
+        assert_eq!(physician.subject().common_name(), Some("Hanako Ishi"));
+        assert_eq!(physician.subject().serial_number(), Some("Test100001"));
+        assert_eq!(physician.kanji_name(), Some("医師　花子"));
+        assert_eq!(physician.hc_roles(), [HcRole::MedicalDoctor]);
+        assert_eq!(physician.institution_code(), None);
+        assert_eq!(physician.issuer(), PKI.hpki.certificate.subject());
+        assert_eq!(physician.authority_key_id(), PKI.hpki.certificate.subject_key_id());
+        assert!(physician.key_usage().unwrap().critical);
+        assert_eq!(physician.basic_constraints(), None);
+        assert_eq!(physician.unknown_critical_extensions(), []);
+        assert_eq!(PKI.hpki.certificate.basic_constraints().unwrap().path_length, Some(0));
+        assert_eq!(PKI.clinic.certificate.institution_code(), Some("1311234567"));
+        assert_eq!(PKI.clinic.certificate.subject().organization(), Some("試験診療所"));
+        assert_eq!(PKI.clinic.certificate.hc_roles(), []);
+        assert_eq!(PKI.patient.certificate.kanji_name(), None);
+    }
+
+    #[test]
+    fn several_roles_are_all_read() {
+        let director = HcRole::Other("Director of Clinic".to_owned());
+        for roles in [vec![], vec![HcRole::Dentist], vec![HcRole::MedicalDoctor, director]] {
+            let request = person_request("A", "甲", "Test1", &roles, &PKI.physician.key, PKI.now);
+            let certificate = PKI.hpki.issue(&request, &PKI.random).unwrap();
+            assert_eq!(certificate.hc_roles().len(), roles.len());
+            assert!(roles.iter().all(|role| certificate.hc_roles().contains(role)));
+        }
+    }
+
+    #[test]
+    fn pem_and_der_give_the_same() {
+        let (one, other) = (&PKI.physician.certificate, &PKI.hpki.certificate);
+        let text = one.to_pem() + &other.to_pem();
+        let read = Certificate::from_pem_many(text.as_bytes()).unwrap();
+        assert_eq!(read, [one.clone(), other.clone()]);
+        assert_eq!(Certificate::from_pem_many(b""), Err(PemError::Missing.into()));
+    }
+
+    #[test]
+    fn what_is_not_exactly_a_certificate_is_refused() {
+        let der = PKI.physician.certificate.der();
+        assert!(Certificate::from_der(&[der, &[0]].concat()).is_err());
+        assert!(Certificate::from_der(&der[..der.len() - 1]).is_err());
+        assert!(Certificate::from_der(&[]).is_err());
+        assert_eq!(
+            Certificate::from_der(&vec![0; Certificate::MAX_DER + 1]),
+            Err(CertificateError::TooLarge)
+        );
+        let mut request = person_request("A", "甲", "Test1", &[], &PKI.physician.key, PKI.now);
+        request.extensions.push(request.extensions[0].clone());
+        let twice = PKI.hpki.issue(&request, &PKI.random).unwrap_err();
+        assert!(twice.to_string().ends_with("appears twice"));
+    }
+
+    #[test]
+    fn nothing_personal_is_shown() {
+        let shown = format!("{:?} {:?}", PKI.physician.certificate, PKI.physician.certificate.subject());
+        assert!(!shown.contains("Ishi") && !shown.contains("Test100001"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
+            prop_assert!(Certificate::from_der(&bytes).is_err());
+            let _ = Certificate::from_pem_many(&bytes);
+        }
+
+        #[test]
+        fn no_damage_makes_it_panic(cut in any::<prop::sample::Index>(), put in prop::collection::vec(any::<u8>(), 0..8)) {
+            let mut bytes = PKI.physician.certificate.der().to_vec();
+            let start = cut.index(bytes.len());
+            let end = (start + put.len()).min(bytes.len());
+            bytes.splice(start..end, put);
+            let _ = Certificate::from_der(&bytes);
+        }
+    }
+}

@@ -3,7 +3,6 @@
 use chrono::TimeDelta;
 use const_oid::db::rfc5280 as oid;
 use proptest::prelude::*;
-use rand::rngs::OsRng;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::crl::dp::{DistributionPoint, IssuingDistributionPoint};
 use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
@@ -452,7 +451,7 @@ fn name_constraints_are_refused_because_they_are_not_processed() {
 
 #[test]
 fn weak_keys_are_refused() {
-    let weak = SigningKey::rsa_generate(&mut OsRng, 1024).unwrap();
+    let weak = SigningKey::rsa_generate(1024, &PKI.random).unwrap();
     let leaf = physician_with(|request| request.public_key = weak.spki().clone());
     let refused = Err(PathError::Untrusted(UntrustedReason::WeakKey));
     assert_eq!(physician_validate(&leaf), refused);
@@ -481,4 +480,48 @@ proptest! {
             prop_assert!(physician_validate(&changed).is_err());
         }
     }
+}
+
+/// A published document with a test signer, the authorities' certificates and their lists. Not part of the
+/// project; the test says so and passes when it is not at hand.
+#[test]
+fn a_published_hpki_test_certificate_is_read_and_validates() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/samples/Prescription-004_01.xml");
+    let Ok(text) = std::fs::read_to_string(path) else {
+        eprintln!("skipped: the sample document is not at hand");
+        return;
+    };
+    let values = |element: &str| -> Vec<Vec<u8>> {
+        use base64::Engine as _;
+        let document = roxmltree::Document::parse(&text).unwrap();
+        let elements =
+            document.descendants().filter(|n| n.has_tag_name(element) || n.tag_name().name() == element);
+        let texts = elements.filter_map(|n| n.text()).map(|t| t.split_whitespace().collect::<String>());
+        texts.map(|t| base64::engine::general_purpose::STANDARD.decode(t).unwrap()).collect()
+    };
+    let certificates = |element: &str| -> Vec<Certificate> {
+        values(element).iter().map(|der| Certificate::from_der(der).unwrap()).collect()
+    };
+    let lists: Vec<_> =
+        values("EncapsulatedCRLValue").iter().map(|der| Crl::from_der(der).unwrap()).collect();
+    let signer = &certificates("X509Certificate")[0];
+    let others = certificates("EncapsulatedX509Certificate");
+    assert_eq!(signer.hc_roles(), [HcRole::MedicalDoctor]);
+    assert!(signer.subject().serial_number().unwrap().starts_with("Test"));
+    assert!(!signer.kanji_name().unwrap().is_ascii());
+    assert_eq!(signer.policies(), [profile::HPKI_SIGNING]);
+
+    let mut store = TrustStore::new(TrustPolicy::default());
+    for root in others.iter().filter(|c| c.is_self_issued()) {
+        let kind = if root.subject().common_name().is_some() { Tsa } else { Hpki };
+        store.anchor_add(kind, root.clone());
+    }
+    let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+    let then = at("2022-09-07T00:00:00Z");
+    let path = store.validate(Hpki, SignDocument, signer, &others, &lists, then).unwrap();
+    assert_eq!(path.certificates().len(), 3);
+    let stamper = others.iter().find(|c| c.extended_key_usage().is_some()).unwrap();
+    store.validate(Tsa, Timestamp, stamper, &others, &lists, then).unwrap();
+    let later = store.validate(Hpki, SignDocument, signer, &others, &lists, at("2024-01-01T00:00:00Z"));
+    assert_eq!(later, Err(PathError::RevocationUnavailable));
 }
