@@ -13,15 +13,19 @@ use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 use x509_cert::ext::pkix::{self, KeyUsage};
 use x509_cert::time::Time;
 
+use super::bounds::decode;
 use super::name::DistinguishedName;
 use super::pem::{self, PemError};
 use super::public_key::{PublicKey, SignatureInvalid, SignatureScheme};
 use super::role::{HEALTHCARE_ACTOR, HcRole, roles_decode};
 
+/// The most extensions of one certificate; profiles have about ten.
+const EXTENSIONS_MAX: usize = 64;
+
 /// Why bytes are not a certificate we read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
-    /// Longer than [`Certificate::MAX_DER`].
+    /// Longer than [`Certificate::MAX_DER`], or with more extensions than any profile has.
     #[error("the certificate is too large")]
     TooLarge,
     /// Not DER, or not of the shape RFC 5280 4.1 gives.
@@ -114,7 +118,7 @@ impl Certificate {
         if bytes.len() > Self::MAX_DER {
             return Err(CertificateError::TooLarge);
         }
-        let parsed = x509_cert::Certificate::from_der(bytes)?;
+        let parsed: x509_cert::Certificate = decode(bytes)?;
         let tbs = parsed.tbs_certificate;
         if tbs.version != x509_cert::Version::V3 {
             return Err(CertificateError::Version);
@@ -295,6 +299,9 @@ impl std::fmt::Debug for Certificate {
 
 impl Extensions {
     fn read(list: &[Extension]) -> Result<Self, CertificateError> {
+        if list.len() > EXTENSIONS_MAX {
+            return Err(CertificateError::TooLarge);
+        }
         let mut read = Self::default();
         for (index, extension) in list.iter().enumerate() {
             if list[..index].iter().any(|e| e.extn_id == extension.extn_id) {
@@ -309,7 +316,7 @@ impl Extensions {
         let (critical, bytes) = (extension.critical, extension.extn_value.as_bytes());
         match extension.extn_id {
             oid::ID_CE_SUBJECT_DIRECTORY_ATTRIBUTES => {
-                for attribute in Vec::<x509_cert::attr::Attribute>::from_der(bytes)? {
+                for attribute in decode::<Vec<x509_cert::attr::Attribute>>(bytes)? {
                     if attribute.oid == HEALTHCARE_ACTOR {
                         for value in attribute.values.iter() {
                             self.roles.extend(roles_decode(value)?);
@@ -319,20 +326,20 @@ impl Extensions {
             }
             oid::ID_CE_SUBJECT_KEY_IDENTIFIER => {
                 self.subject_key_id =
-                    Some(pkix::SubjectKeyIdentifier::from_der(bytes)?.0.as_bytes().to_vec());
+                    Some(decode::<pkix::SubjectKeyIdentifier>(bytes)?.0.as_bytes().to_vec());
             }
             oid::ID_CE_KEY_USAGE => {
-                self.key_usage = Some(Marked { critical, value: KeyUsage::from_der(bytes)? });
+                self.key_usage = Some(Marked { critical, value: decode::<KeyUsage>(bytes)? });
             }
             oid::ID_CE_SUBJECT_ALT_NAME => {
-                for name in pkix::SubjectAltName::from_der(bytes)?.0 {
+                for name in decode::<pkix::SubjectAltName>(bytes)?.0 {
                     if let GeneralName::DirectoryName(name) = name {
                         self.alternative_name.get_or_insert(DistinguishedName::from_name(&name)?);
                     }
                 }
             }
             oid::ID_CE_BASIC_CONSTRAINTS => {
-                let constraints = pkix::BasicConstraints::from_der(bytes)?;
+                let constraints = decode::<pkix::BasicConstraints>(bytes)?;
                 self.basic_constraints = Some(BasicConstraints {
                     authority: constraints.ca,
                     path_length: constraints.path_len_constraint,
@@ -340,22 +347,22 @@ impl Extensions {
             }
             oid::ID_CE_NAME_CONSTRAINTS => self.name_constrained = true,
             oid::ID_CE_CRL_DISTRIBUTION_POINTS => {
-                for point in pkix::CrlDistributionPoints::from_der(bytes)?.0 {
+                for point in decode::<pkix::CrlDistributionPoints>(bytes)?.0 {
                     if let Some(DistributionPointName::FullName(names)) = point.distribution_point {
                         self.distribution_points.extend(names);
                     }
                 }
             }
             oid::ID_CE_CERTIFICATE_POLICIES => {
-                let policies = pkix::CertificatePolicies::from_der(bytes)?;
+                let policies = decode::<pkix::CertificatePolicies>(bytes)?;
                 self.policies = policies.0.iter().map(|p| p.policy_identifier).collect();
             }
             oid::ID_CE_AUTHORITY_KEY_IDENTIFIER => {
-                let key = pkix::AuthorityKeyIdentifier::from_der(bytes)?.key_identifier;
+                let key = decode::<pkix::AuthorityKeyIdentifier>(bytes)?.key_identifier;
                 self.authority_key_id = key.map(|k| k.as_bytes().to_vec());
             }
             oid::ID_CE_EXT_KEY_USAGE => {
-                let value = pkix::ExtendedKeyUsage::from_der(bytes)?.0;
+                let value = decode::<pkix::ExtendedKeyUsage>(bytes)?.0;
                 self.extended_key_usage = Some(Marked { critical, value });
             }
             _ if critical => self.unknown_critical.push(extension.extn_id),
@@ -392,6 +399,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::trust::issuance::{CertificateRequest, IssuanceError, extension};
+    use crate::trust::profile;
     use crate::trust::test_pki::{PKI, person_request};
 
     #[test]
@@ -448,6 +457,37 @@ mod tests {
         request.extensions.push(request.extensions[0].clone());
         let twice = PKI.hpki.issue(&request, &PKI.random).unwrap_err();
         assert!(twice.to_string().ends_with("appears twice"));
+    }
+
+    #[test]
+    fn names_and_extensions_of_hostile_size_are_refused() {
+        let attribute = |n: u8| x509_cert::attr::AttributeTypeAndValue {
+            oid: crate::trust::name::COMMON_NAME,
+            value: der::Any::new(der::Tag::Utf8String, vec![n]).unwrap(),
+        };
+        let set = der::asn1::SetOfVec::try_from((0..65).map(attribute).collect::<Vec<_>>()).unwrap();
+        let large = x509_cert::name::RdnSequence(vec![x509_cert::name::RelativeDistinguishedName(set)]);
+        let refused = |change: &dyn Fn(&mut CertificateRequest)| {
+            let mut request = person_request("A", "甲", "Test1", &[], &PKI.physician.key, PKI.now);
+            change(&mut request);
+            match PKI.facility_root.issue(&request, &PKI.random) {
+                Err(IssuanceError::Certificate(error)) => error,
+                other => panic!("{other:?}"),
+            }
+        };
+        let subject = refused(&|request| request.subject = large.clone());
+        assert_eq!(subject, CertificateError::Malformed(der::ErrorKind::Overlength));
+        let alternative = refused(&|request| {
+            request.extensions.retain(|e| e.extn_id != oid::ID_CE_SUBJECT_ALT_NAME);
+            request.extensions.push(profile::alternative_name(&large).unwrap());
+        });
+        assert_eq!(alternative, CertificateError::Extension(oid::ID_CE_SUBJECT_ALT_NAME));
+        let many = refused(&|request| {
+            let unknown = |n: u32| ObjectIdentifier::from_arcs([1, 2, 3, n]).unwrap();
+            let unknown = (0..64).map(|n| extension(unknown(n), false, &der::asn1::Null).unwrap());
+            request.extensions.extend(unknown);
+        });
+        assert_eq!(many, CertificateError::TooLarge);
     }
 
     #[test]

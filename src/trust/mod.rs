@@ -6,6 +6,7 @@
 
 pub mod anchors;
 pub mod assertion;
+mod bounds;
 pub mod certificate;
 pub mod issuance;
 pub mod key;

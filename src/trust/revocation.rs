@@ -12,6 +12,7 @@ use x509_cert::ext::pkix::CrlReason;
 use x509_cert::ext::pkix::crl::dp::IssuingDistributionPoint;
 use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 
+use super::bounds::decode;
 use super::certificate::{Certificate, instant, sha256, signed_range};
 use super::name::DistinguishedName;
 use super::pem::{self, PemError};
@@ -110,7 +111,7 @@ impl Crl {
         if bytes.len() > Self::MAX_DER {
             return Err(CrlError::TooLarge);
         }
-        let parsed = CertificateList::from_der(bytes)?;
+        let parsed: CertificateList = decode(bytes)?;
         let tbs = parsed.tbs_cert_list;
         if tbs.signature != parsed.signature_algorithm {
             return Err(CrlError::AlgorithmMismatch);
@@ -237,7 +238,7 @@ impl std::fmt::Debug for Crl {
 type Scope = (Holders, Option<Vec<GeneralName>>);
 
 fn scope(bytes: &[u8]) -> Result<Scope, CrlError> {
-    let point = IssuingDistributionPoint::from_der(bytes)?;
+    let point = decode::<IssuingDistributionPoint>(bytes)?;
     if point.indirect_crl || point.only_contains_attribute_certs || point.only_some_reasons.is_some() {
         return Err(CrlError::Scope);
     }
