@@ -8,6 +8,7 @@ pub mod anchors;
 pub mod assertion;
 mod bounds;
 pub mod certificate;
+pub mod extension;
 pub mod issuance;
 pub mod key;
 pub mod name;
