@@ -86,6 +86,7 @@ impl SigningKey {
         if let Ok(key) = RsaPrivateKey::from_pkcs8_der(der) {
             return Self::from_rsa(key);
         }
+        // The random source only checks the pair here; whoever signs passes in their own.
         let pair = p256(der, &ring::rand::SystemRandom::new(), SignatureScheme::EcdsaSha256Asn1)?;
         let spki = p256_spki(pair.public_key().as_ref()).map_err(|_| SigningKeyError::Malformed)?;
         Ok(Self { secret: Arc::new(Secret::P256), pkcs8: Arc::new(Zeroizing::new(der.to_vec())), spki })

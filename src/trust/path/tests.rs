@@ -87,6 +87,9 @@ fn the_kind_is_that_of_the_anchor() {
     assert_eq!(kind(&PKI.patient.certificate), Some(Jpki));
     assert_eq!(kind(&PKI.tsa.certificate), Some(Tsa));
     assert_eq!(PKI.store.kind_of(&PKI.physician.certificate, &[]), None);
+    let mut ambiguous = PKI.store.clone();
+    ambiguous.anchor_add(Jpki, PKI.facility_root.certificate.clone());
+    assert_eq!(ambiguous.kind_of(&PKI.clinic.certificate, &[]), None);
     let crossed = PKI.store.validate(Facility, Authenticate, &PKI.patient.certificate, &[], &[], PKI.now);
     assert_eq!(crossed, Err(PathError::Untrusted(UntrustedReason::UnknownIssuer)));
 }
