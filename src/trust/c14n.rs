@@ -29,7 +29,7 @@ impl Method {
 
     /// The method that a `CanonicalizationMethod` or `Transform` element names; `None` for anything else.
     pub fn of(element: Node<'_, '_>) -> Option<Self> {
-        let children: Vec<_> = element.children().filter(|c| c.is_element()).collect();
+        let children: Vec<_> = element.children().filter(Node::is_element).collect();
         match (element.attribute("Algorithm")?, children.as_slice()) {
             (Self::INCLUSIVE, []) => Some(Self::Inclusive),
             (Self::EXCLUSIVE, []) => Some(Self::Exclusive(Vec::new())),

@@ -81,28 +81,28 @@ pub(super) fn timestamp_verify(
     message: &[u8],
     context: &TimestampContext<'_>,
 ) -> Result<DateTime<Utc>, TimestampError> {
-    let content = ContentInfo::from_der(token)?;
-    if content.content_type != rfc5911::ID_SIGNED_DATA {
+    let outer = ContentInfo::from_der(token)?;
+    if outer.content_type != rfc5911::ID_SIGNED_DATA {
         return Err(TimestampError::Malformed);
     }
-    let signed: SignedData = content.content.decode_as()?;
-    let info = signed.encap_content_info.econtent.as_ref().ok_or(TimestampError::Malformed)?;
+    let data: SignedData = outer.content.decode_as()?;
+    let info = data.encap_content_info.econtent.as_ref().ok_or(TimestampError::Malformed)?;
     let info = info.decode_as::<OctetStringRef<'_>>()?.as_bytes();
-    if signed.encap_content_info.econtent_type != TST_INFO {
+    if data.encap_content_info.econtent_type != TST_INFO {
         return Err(TimestampError::Malformed);
     }
     let stamp = TstInfo::read(info)?;
     if digest(stamp.algorithm, message).as_ref() != stamp.imprint {
         return Err(TimestampError::Imprint);
     }
-    let certificates = certificates(&signed)?;
-    let [signer] = signed.signer_infos.0.as_slice() else { return Err(TimestampError::Malformed) };
+    let certificates = certificates(&data)?;
+    let [signer] = data.signer_infos.0.as_slice() else { return Err(TimestampError::Malformed) };
     let authority = signer_verify(signer, info, &certificates, context.certificates)?;
     if stamp.time > context.at + CLOCK_SKEW {
         return Err(TimestampError::Future);
     }
     let intermediates = [certificates.as_slice(), context.certificates].concat();
-    let lists = [crls(&signed), context.crls.to_vec()].concat();
+    let lists = [crls(&data), context.crls.to_vec()].concat();
     context.trust.validate(
         AnchorKind::Tsa,
         Purpose::Timestamp,

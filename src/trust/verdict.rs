@@ -164,7 +164,7 @@ pub struct Signer(pub Certificate);
 impl Serialize for Signer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeMap as _;
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         let roles: Vec<_> = self.0.hc_roles().iter().map(HcRole::as_str).collect();
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("name", &self.0.subject().common_name())?;

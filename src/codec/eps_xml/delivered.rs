@@ -87,3 +87,63 @@ fn line_write(name: &str, line: Option<&str>, out: &mut String) {
     out.push_str(name);
     out.push('>');
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_document::{ID, delivered, original, sample};
+    use super::*;
+
+    #[test]
+    fn additions_are_spliced_and_read_back() {
+        let original = original();
+        let delivered = delivered(&original);
+        let read = EpsPrescription::read(delivered.as_bytes()).unwrap();
+        assert_eq!(read.prescription_id(), Some(ID));
+        assert_eq!(
+            read.conversions(),
+            [Conversion {
+                receipt: Some("201,1,1,1,2,622688101,試験錠,2,1,錠".to_owned()),
+                yj: Some("201,1,1,1,4,2419001F4022,試験&錠,2,1,錠".to_owned()),
+            }]
+        );
+        let without = delivered.replace(&format!("<PrescriptionId Value=\"{ID}\"/>"), "");
+        let start = without.find("<AdditionalPrescriptionInformation").unwrap();
+        let end = without.find("<PrescriptionSign>").unwrap();
+        assert_eq!(format!("{}{}", &without[..start], &without[end..]), original, "nothing else changed");
+    }
+
+    #[test]
+    fn what_the_service_adds_is_refused_when_it_is_there() {
+        let delivered = delivered(&original());
+        let read = EpsPrescription::read(delivered.as_bytes()).unwrap();
+        assert_eq!(read.delivered(ID, &[]).unwrap_err().len(), 2);
+        let faults = EpsPrescription::read_original(delivered.as_bytes()).unwrap_err();
+        assert_eq!(faults[0].place, "/Document/Prescription/PrescriptionManagement/PrescriptionId");
+        assert_eq!(faults[1].place, "/Document/Prescription/AdditionalPrescriptionInformation");
+    }
+
+    #[test]
+    fn conversions_are_those_of_the_field_sample() {
+        let Some(text) = sample() else { return };
+        let read = EpsPrescription::read(text.as_bytes()).unwrap();
+        let payload = std::str::from_utf8(read.payload()).unwrap();
+        let lines: Vec<_> = payload.lines().filter(|line| line.starts_with("201,")).collect();
+        let names = [
+            (("622688101", "ミニリンメルトＯＤ錠２５μｇ"), ("2419001F4022", "ミニリンメルトＯＤ錠２５μｇ")),
+            (("662640683", "アルメタ軟膏　０．１％"), ("2646727M1022", "アルメタ軟膏")),
+        ];
+        let ours: Vec<_> = lines
+            .iter()
+            .zip(names)
+            .map(|(line, (receipt, yj))| Conversion::of_line(line, Some(receipt), Some(yj)).unwrap())
+            .collect();
+        assert_eq!(ours, read.conversions());
+    }
+
+    #[test]
+    fn only_drug_lines_are_converted() {
+        assert_eq!(Conversion::of_line("101,1,1,,14", None, None), None);
+        assert_eq!(Conversion::of_line("201,1,1", None, None), None);
+        assert_eq!(Conversion::of_line("201,1,1,1,2,6,x,1,1,錠", None, None), Some(Conversion::default()));
+    }
+}

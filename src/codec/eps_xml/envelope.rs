@@ -342,3 +342,82 @@ fn content(xml: &Xml<'_>, element: Node<'_, '_>) -> Range<usize> {
     let end = xml.source(element).rfind("</").map_or(whole.end, |at| whole.start + at);
     start..end.max(start)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_document::{CJ1, SJ1, delivered, dispensing, original};
+    use super::*;
+
+    fn places(text: &str) -> Vec<String> {
+        EpsPrescription::read(text.as_bytes()).unwrap_err().into_iter().map(|fault| fault.place).collect()
+    }
+
+    #[test]
+    fn both_envelopes_are_read_with_space_between_elements() {
+        let original = original();
+        assert_eq!(EpsPrescription::read_original(original.as_bytes()).unwrap().payload(), SJ1.as_bytes());
+        let delivered = delivered(&original);
+        let spaced = delivered
+            .replace("<PrescriptionManagement", "\n\t<PrescriptionManagement")
+            .replace("<PrescriptionSign>", "\r\n<PrescriptionSign>");
+        assert!(EpsPrescription::read(spaced.as_bytes()).is_ok());
+        let dispensing = dispensing(&delivered).replace(
+            "<DispensingSign>",
+            "<AdditionalDispensedInformation id=\"AdditionalDispensedInformation\"><ConversionPharmaceuticalCode \
+             CsvLineNo=\"12\" DispensingDocumentCode=\"622688101\"><ConversionREcode>201,1</ConversionREcode>\
+             </ConversionPharmaceuticalCode></AdditionalDispensedInformation><DispensingSign>",
+        );
+        let read = EpsDispensing::read(dispensing.as_bytes()).unwrap();
+        assert_eq!(read.payload(), CJ1.as_bytes());
+        assert_eq!(read.prescription_id(), Some(super::super::test_document::ID));
+        assert_eq!(read.dispensing_id(), None);
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once_with_its_place() {
+        let text = original()
+            .replace("EPS1.0", "EPS9.9")
+            .replace("EP.xsd", "ED.xsd")
+            .replace("<Prescription>", "<Prescription more=\"1\">x<Unknown/>")
+            .replace("id=\"PrescriptionDocument\">", "id=\"PrescriptionDocument\">=")
+            .replace("</Prescription>", "<PrescriptionManagement/></Prescription>");
+        let mut places = places(&text);
+        places.sort();
+        places.dedup();
+        let at = "/Document/Prescription";
+        assert_eq!(
+            places,
+            [
+                "/Document/@noNamespaceSchemaLocation".to_owned(),
+                at.to_owned(),
+                format!("{at}/PrescriptionDocument"),
+                format!("{at}/PrescriptionManagement"),
+                format!("{at}/PrescriptionManagement/Version/@Value"),
+            ]
+        );
+    }
+
+    #[test]
+    fn missing_parts_and_other_documents_are_told() {
+        assert_eq!(places("<Document id='Document'/>"), ["/Document/Prescription"]);
+        assert_eq!(places("<Other/>"), ["/Document"]);
+        assert_eq!(places("no XML"), ["/"]);
+        let empty = places("<Document id='Document'><Prescription/></Document>");
+        assert_eq!(empty.len(), 3);
+        assert!(empty.contains(&"/Document/Prescription/PrescriptionSign".to_owned()));
+        let original = original();
+        let error = EpsDispensing::read(original.as_bytes()).unwrap_err();
+        assert!(error.iter().any(|fault| fault.place == "/Document/Dispensing"), "{error:?}");
+    }
+
+    #[test]
+    fn base64_is_canonical() {
+        let original = original();
+        let payload = EpsPrescription::read(original.as_bytes()).unwrap().payload().to_vec();
+        assert_eq!(payload.len() % 3, 2, "the last quantum has spare bits");
+        let loose = original.replacen("o=</P", "p=</P", 1);
+        assert_ne!(loose, original);
+        assert_eq!(places(&loose), ["/Document/Prescription/PrescriptionDocument"]);
+        assert_eq!(places(&original.replacen("o=</P", "o</P", 1)).len(), 1);
+    }
+}

@@ -76,3 +76,64 @@ pub fn dispensing_sign(
     let after = "</DispensingSign></Document>";
     xades_sign(&before.concat(), after, &signatory.request("Dispensing", "DispensingSign"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::super::test_document::{SJ1, delivered, dispensing, original, sample, signatory};
+    use super::*;
+    use crate::trust::test_pki::PKI;
+
+    #[test]
+    fn a_key_of_another_certificate_signs_nothing() {
+        let mixed = Signatory { key: &PKI.dentist.key, ..signatory(&PKI.physician) };
+        let error = prescription_sign(SJ1.as_bytes(), &mixed).unwrap_err();
+        assert!(matches!(error, XadesSignError::KeyMismatch));
+    }
+
+    #[test]
+    fn the_prescription_is_embedded_byte_for_byte() {
+        let delivered = delivered(&original());
+        let inner = &delivered[delivered.find("<PrescriptionManagement").unwrap()..];
+        let inner = &inner[..inner.find("</Prescription>").unwrap()];
+        let document = dispensing(&delivered);
+        assert!(document.contains(&format!("<ReferencePrescription>{inner}</ReferencePrescription>")));
+    }
+
+    #[test]
+    fn xmlsec_agrees_where_it_is_installed() {
+        let (original, directory) = (original(), tempfile::tempdir().unwrap());
+        let delivered = delivered(&original);
+        let mut documents = vec![dispensing(&delivered), original, delivered];
+        documents.extend(sample());
+        for (index, document) in documents.iter().enumerate() {
+            let path = directory.path().join(format!("{index}.xml"));
+            std::fs::write(&path, document).unwrap();
+            let places: &[&str] =
+                if index == 0 { &["DispensingSign", "PrescriptionSign"] } else { &["PrescriptionSign"] };
+            for place in places {
+                // Versions from 1.3 on must be told to take the key from the certificate that came along.
+                let attempts = [&["--lax-key-search"][..], &[]].map(|options| xmlsec(options, place, &path));
+                let Some(told) = attempts.into_iter().collect::<Option<Vec<_>>>() else {
+                    eprintln!("skipped: xmlsec1 is not installed here");
+                    return;
+                };
+                assert!(told.contains(&None), "document {index}, {place}: {told:?}");
+            }
+        }
+    }
+
+    /// What xmlsec1 has against the signature; `None` altogether when there is no xmlsec1.
+    fn xmlsec(options: &[&str], place: &str, path: &std::path::Path) -> Option<Option<String>> {
+        let mut command = Command::new("xmlsec1");
+        command.args(["--verify", "--insecure"]).args(options);
+        command.args(["--node-xpath", &format!("//{place}/*")]);
+        command.args(["--id-attr:id", "PrescriptionDocument", "--id-attr:id", "Dispensing"]);
+        command.args(["--id-attr:Id", "http://www.w3.org/2000/09/xmldsig#:KeyInfo"]);
+        command.args(["--id-attr:Id", "http://uri.etsi.org/01903/v1.3.2#:SignedProperties"]);
+        let output = command.arg(path).output().ok()?;
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        Some((!output.status.success()).then_some(told))
+    }
+}

@@ -74,14 +74,16 @@ fn no_signed_byte_of_the_field_sample_can_be_flipped() {
         let start = text.find(from).unwrap();
         start..start + text[start..].find(to).unwrap() + to.len()
     };
-    // The head of a token names its digest algorithms once more, unsigned and unread.
+    // Of a token, what is stamped, and the signer's attributes and signature; its certificates are a mere offer.
     let token = span("<xa:EncapsulatedTimeStamp", "</xa:EncapsulatedTimeStamp>");
     let signed = [
         (span("<PrescriptionDocument", "</PrescriptionDocument>"), 13),
         (span("<xs:SignedInfo", "</xs:SignatureValue>"), 7),
         (span("<xs:KeyInfo", "</xs:KeyInfo>"), 13),
         (span("<xa:SignedProperties", "</xa:SignedProperties>"), 5),
-        (token.start + 130..token.end, 13),
+        (token.start + 130..token.start + 225, 3),
+        (token.end - 750..token.end - 390, 3),
+        (token.end - 345..token.end, 5),
     ];
     let mut flipped = 0;
     for (range, step) in signed {
@@ -100,7 +102,7 @@ fn no_signed_byte_of_the_field_sample_can_be_flipped() {
             flipped += 1;
         }
     }
-    assert!(flipped > 900, "{flipped}");
+    assert!(flipped > 800, "{flipped}");
 }
 
 #[test]
