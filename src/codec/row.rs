@@ -61,14 +61,9 @@ impl Log {
 
     /// A fault of the document as a whole, or of a line (from 1), or of a `record` that is missing from it.
     pub fn fault_at(&mut self, line: Option<usize>, record: Option<&str>, message: impl Into<String>) {
-        let mut place = self.form.to_owned();
-        if let Some(line) = line {
-            place.push_str(&format!("[line {line}]"));
-        }
-        if let Some(record) = record {
-            place.push('.');
-            place.push_str(record);
-        }
+        let line_part = line.map(|line| format!("[line {line}]")).unwrap_or_default();
+        let record_part = record.map(|record| format!(".{record}")).unwrap_or_default();
+        let place = format!("{}{line_part}{record_part}", self.form);
         self.push(line.unwrap_or(0), Fault { place, message: message.into() });
     }
 
@@ -122,12 +117,13 @@ impl Log {
         source: &Source<'_>,
         canonical: impl FnOnce(&T) -> Rows,
     ) -> Result<Read<T>, Vec<Fault>> {
-        if let (Some(value), true) = (value, self.faults.is_empty()) {
-            if let Some(form) = form_of(source, &canonical(&value)) {
-                self.warnings.sort_by_key(|(line, _)| *line);
-                let warnings = self.warnings.into_iter().map(|(_, warning)| warning).collect();
-                return Ok(Read { value, form, warnings });
-            }
+        if self.faults.is_empty()
+            && let Some(value) = value
+            && let Some(form) = form_of(source, &canonical(&value))
+        {
+            self.warnings.sort_by_key(|(line, _)| *line);
+            let warnings = self.warnings.into_iter().map(|(_, warning)| warning).collect();
+            return Ok(Read { value, form, warnings });
         }
         // Nothing is known to lead here without a fault of its own; an unreadable document is refused all the same.
         if self.faults.is_empty() {

@@ -4,6 +4,8 @@
 mod code;
 mod outline;
 mod reading;
+#[cfg(test)]
+mod tests;
 mod writing;
 
 use super::fault::{Fault, Form, Read};

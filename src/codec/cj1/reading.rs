@@ -68,10 +68,10 @@ pub(super) fn dispensing(outline: &Outline<'_, '_>, log: &mut Log) -> Option<Dis
         let text = items.required_text(2, TEXT_WIDTH);
         Some(Inquiry { class: class?, text: text? })
     });
-    if let (Some(dispensed), Some(patient), Some(row)) = (dispensed_on, &patient, outline.row(1)) {
-        if patient.birth_date > dispensed {
-            log.fault(row, 3, "expected a date not after the dispensing date");
-        }
+    if let (Some(dispensed), Some(patient), Some(row)) = (dispensed_on, &patient, outline.row(1))
+        && patient.birth_date > dispensed
+    {
+        log.fault(row, 3, "expected a date not after the dispensing date");
     }
     Some(Dispensing {
         patient: patient?,

@@ -38,8 +38,8 @@ pub(super) fn rows(dispensing: &Dispensing) -> Rows {
     if let Some(prescriber) = &dispensing.prescriber {
         rows.push(["55", &prescriber.name, text(prescriber.department.as_ref()), ""]);
     }
-    for note in &dispensing.groups {
-        group(&mut rows, note);
+    for rp in &dispensing.groups {
+        group(&mut rows, rp);
     }
     notes(&mut rows, dispensing);
     rows

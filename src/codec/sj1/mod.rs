@@ -5,6 +5,8 @@ mod body;
 mod code;
 mod head;
 mod outline;
+#[cfg(test)]
+mod tests;
 mod writing;
 
 use super::fault::{Fault, Form, Read};

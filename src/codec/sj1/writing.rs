@@ -27,8 +27,8 @@ pub(super) fn rows(prescription: &Prescription) -> Rows {
     }
     insurance(&mut rows, &prescription.insurance);
     conditions(&mut rows, prescription);
-    for note in &prescription.groups {
-        group(&mut rows, note);
+    for rp in &prescription.groups {
+        group(&mut rows, rp);
     }
     for note in &prescription.clinical_notes {
         rows.push(["301", &note.number.to_string(), text(note.drug_name.as_ref()), &note.comment]);
