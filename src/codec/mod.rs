@@ -4,5 +4,8 @@
 pub mod cj1;
 mod coding;
 pub mod fault;
+mod items;
+mod log;
 mod row;
 pub mod sj1;
+mod spelling;

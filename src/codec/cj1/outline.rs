@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::code;
-use crate::codec::row::{Items, Log, Row};
+use crate::codec::items::Items;
+use crate::codec::log::Log;
+use crate::codec::row::Row;
 
 /// A record of CJ1.
 struct Record {

@@ -7,7 +7,9 @@ use super::outline::{GroupRows, LineRows, Outline};
 use crate::codec::coding::{
     DISPENSED_CODE_KIND, InstitutionItems, SEX, USAGE_CODE_KIND, drug_code, institution_code, usage_code,
 };
-use crate::codec::row::{Items, Log, Row};
+use crate::codec::items::Items;
+use crate::codec::log::Log;
+use crate::codec::row::Row;
 use crate::prescription::amount::Amount;
 use crate::prescription::dispensing::{
     DispensedForm, DispensedGroup, DispensedLine, Dispensing, DispensingPatient, DispensingPrescriber,

@@ -4,7 +4,9 @@
 use super::code;
 use super::outline::Outline;
 use crate::codec::coding::{InstitutionItems, SEX, institution_code};
-use crate::codec::row::{Items, Log, Row};
+use crate::codec::items::Items;
+use crate::codec::log::Log;
+use crate::codec::row::Row;
 use crate::prescription::document::{
     Department, Institution, Insurance, InsuredIdentity, Narcotics, PatientParticulars, Prescriber,
     Prescription, PublicPayer, Rates, Refill, Remark, SpecialPayer, Split,

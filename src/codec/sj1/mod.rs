@@ -10,7 +10,8 @@ mod tests;
 mod writing;
 
 use super::fault::{Fault, Form, Read};
-use super::row::{Log, Source};
+use super::log::Log;
+use super::row::Source;
 use crate::prescription::document::Prescription;
 
 const NAME: &str = "SJ1";

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::codec::row::{Log, Row};
+use crate::codec::log::Log;
+use crate::codec::row::Row;
 
 /// A record of SJ1.
 struct Record {

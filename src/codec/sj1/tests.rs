@@ -112,6 +112,7 @@ const BROKEN: &[Broken] = &[
     (GENERAL, "12,2\n", "12,2\r\n", &["[line 8]"]),
     (GENERAL, "12,2\n", "12,2\n\n", &["[line 9]"]),
     (GENERAL, "見本内科", "見本\0内科", &["[line 2]"]),
+    (GENERAL, "見本内科クリニック", "\"見本内科クリニック\"", &["[line 2]"]),
     (GENERAL, "見本内科", "見本\u{202e}内科", &["[line 2]"]),
     (GENERAL, "SJ1\n", "\u{feff}SJ1\n", &["[line 1]"]),
     (GENERAL, "SJ1\n", "", &["[line 1]"]),

@@ -2,7 +2,7 @@
 
 use super::code;
 use crate::codec::coding::{PRESCRIBED_CODE_KIND, SEX, USAGE_CODE_KIND, drug_code_kind, usage_code_kind};
-use crate::codec::row::{Rows, code_of};
+use crate::codec::spelling::{Rows, code_of};
 use crate::prescription::document::{Institution, Insurance, PatientParticulars, Prescription};
 use crate::prescription::identifier::DrugCode;
 use crate::prescription::line::{Line, RpGroup, UnevenDose};
