@@ -81,3 +81,17 @@ pub(super) fn form_of(source: &Source<'_>, canonical: &Rows) -> Option<Form> {
     }
     Some(Form { rows, final_line_feed: source.final_line_feed })
 }
+
+/// Whether every cell written otherwise than canonically says the same: a number with other leading zeros, a
+/// default left out, record 60 for 61, or a creator (作成者), which the domain does not keep.
+#[cfg(test)]
+pub(super) fn says_the_same(form: &Form) -> bool {
+    let number = |text: &str| -> Option<u32> { text.parse().ok() };
+    form.rows.iter().flat_map(|row| &row.spellings).all(|spelling| {
+        let (canonical, written) = (spelling.canonical.as_str(), spelling.written.as_str());
+        match (canonical, written) {
+            ("0" | "1", "") | ("61", "60") | ("", "1" | "2" | "8" | "9") => true,
+            _ => number(canonical).is_some() && number(canonical) == number(written),
+        }
+    })
+}

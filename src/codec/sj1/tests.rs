@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::{read, write};
 use crate::codec::fault::Form;
+use crate::codec::spelling::says_the_same;
 use crate::prescription::document::Prescription;
 use crate::prescription::strategy;
 
@@ -372,9 +373,47 @@ proptest! {
         let mut bytes = FIXTURES[fixture].as_bytes().to_vec();
         let place = place.index(bytes.len());
         bytes[place] = byte;
-        match read(&bytes) {
-            Ok(read) => prop_assert_eq!(write(&read.value, &read.form), bytes),
-            Err(faults) => prop_assert!(!faults.is_empty()),
-        }
+        refused_or_kept(&bytes)?;
     }
+
+    #[test]
+    fn a_moved_row_is_refused_or_kept(
+        fixture in 0..FIXTURES.len(),
+        from in any::<prop::sample::Index>(),
+        to in any::<prop::sample::Index>(),
+        keep in any::<bool>(),
+    ) {
+        let mut rows: Vec<&str> = FIXTURES[fixture].split('\n').collect();
+        let row = rows[from.index(rows.len())];
+        if !keep {
+            rows.remove(from.index(rows.len()));
+        }
+        rows.insert(to.index(rows.len()), row);
+        refused_or_kept(rows.join("\n").as_bytes())?;
+    }
+
+    #[test]
+    fn a_changed_item_is_refused_or_kept(
+        fixture in 0..FIXTURES.len(),
+        place in any::<prop::sample::Index>(),
+        written in "|[0-9]{1,4}|[A-Zあ ]{1,3}",
+    ) {
+        let text = FIXTURES[fixture];
+        let ends: Vec<usize> = text.match_indices([',', '\n']).map(|(end, _)| end).collect();
+        let place = place.index(ends.len() - 1);
+        let changed = format!("{}{written}{}", &text[..=ends[place]], &text[ends[place + 1]..]);
+        refused_or_kept(changed.as_bytes())?;
+    }
+}
+
+/// Whatever is accepted is written back as it came, and nothing it said is left in the form alone.
+fn refused_or_kept(bytes: &[u8]) -> Result<(), TestCaseError> {
+    match read(bytes) {
+        Ok(read) => {
+            prop_assert!(says_the_same(&read.form), "{:?}", read.form);
+            prop_assert_eq!(write(&read.value, &read.form), bytes);
+        }
+        Err(faults) => prop_assert!(!faults.is_empty()),
+    }
+    Ok(())
 }

@@ -1,95 +1,24 @@
-//! Generated prescriptions and dispensing results for property tests. Each is valid: everything the standards ask of
-//! a document holds.
+//! Generated prescriptions.
 
-use chrono::NaiveDate;
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
-use uuid::Uuid;
 
-use super::amount::Amount;
-use super::dispensing::{
-    DispensedForm, DispensedGroup, DispensedLine, Dispensing, DispensingPatient, DispensingPrescriber,
-    Inquiry, LineNote, Memo, PatientRemark, PatientRemarkKind, Pharmacist, Pharmacy, PrescribingInstitution,
-    ProvidedInformation, ProvidedInformationKind, SupplyUnit,
+use super::{
+    ASCII, KANA, PHONE, POSTAL_CODE, SHORT_TEXT, SUPPLEMENT_CODE, TEXT, amount, birth_date, document_date,
+    generic_code, institution_code, insured_identity, numbered, product_code, sex, usage_coding,
 };
-use super::document::{
-    ClinicalNote, Copayment, Department, DutyReason, Institution, Insurance, InsuranceKind, InsuredIdentity,
-    LaboratoryValue, Narcotics, PatientParticulars, Prescriber, Prescription, PublicPayer, Rates, Refill,
-    Relation, RemainingMedicine, Remark, RemarkKind, Sex, SpecialPayer, Split,
+use crate::prescription::document::{
+    ClinicalNote, Copayment, Department, DutyReason, Institution, Insurance, InsuranceKind, LaboratoryValue,
+    Narcotics, PatientParticulars, Prescriber, Prescription, PublicPayer, Rates, Refill, Relation,
+    RemainingMedicine, Remark, RemarkKind, SpecialPayer, Split,
 };
-use super::identifier::{DrugCode, InstitutionCode};
-use super::line::{
+use crate::prescription::identifier::DrugCode;
+use crate::prescription::line::{
     Burden, DosageKind, DrugSupplement, DrugSupplementKind, InformationClass, Line, Potency, RpGroup,
-    SingleDose, UnevenDose, Usage, UsageCoding, UsageSupplement, UsageSupplementKind,
+    SingleDose, UnevenDose, Usage, UsageSupplement, UsageSupplementKind,
 };
-use super::usage::UsageCode;
-
-const TEXT: &str = "[ぁ-んァ-ヶ一-龠Ａ-Ｚ０-９a-zA-Z0-9【】（）「」．％]{1,20}";
-const SHORT_TEXT: &str = "[ぁ-ん錠包ｇmL]{1,6}";
-const KANA: &str = "[ｱ-ﾝ]{1,10} [ｱ-ﾝ]{1,10}";
-const PHONE: &str = "0[0-9]{1,2}-[0-9]{4}-[0-9]{4}";
-const POSTAL_CODE: &str = "[0-9]{3}-[0-9]{4}";
-const ASCII: &str = "[0-9A-Za-z.-]{1,15}";
-const SUPPLEMENT_CODE: &str = "[A-Z][0-9.A-Z]{7}";
-
-/// A date in the years that documents name.
-pub(crate) fn date() -> impl Strategy<Value = NaiveDate> {
-    (1900i32..2090, 1u32..=12, 1u32..=28)
-        .prop_map(|(year, month, day)| NaiveDate::from_ymd_opt(year, month, day).unwrap())
-}
-
-/// Any amount.
-pub(crate) fn amount() -> impl Strategy<Value = Amount> {
-    (0u32..=999_999, 0u32..=99_999).prop_filter_map("above zero", |(integer, fraction)| {
-        let text = format!("{integer}.{fraction:05}");
-        text.trim_end_matches('0').trim_end_matches('.').parse().ok()
-    })
-}
-
-/// A code of a product, of any kind.
-pub(crate) fn product_code() -> impl Strategy<Value = DrugCode> {
-    let stem = "[0-9]{7}[A-Z][0-9]{3}";
-    let checked = |parse: fn(&str) -> Result<DrugCode, _>| {
-        move |stem: String| (0..10).find_map(|check| parse(&format!("{stem}{check}")).ok())
-    };
-    prop_oneof![
-        "6[124678][0-9]{7}|7[0-9]{8}".prop_map(|code| DrugCode::receipt(&code).unwrap()),
-        stem.prop_filter_map("check digit", checked(DrugCode::price)),
-        stem.prop_filter_map("check digit", checked(DrugCode::yj)),
-        "[0-9]{7}|[0-9]{9}|[0-9]{13}".prop_map(|code| DrugCode::hot(&code).unwrap()),
-    ]
-}
-
-fn generic_code() -> impl Strategy<Value = DrugCode> {
-    "[0-9]{7}[A-Z][0-9A-Z]ZZZ".prop_map(|code| DrugCode::generic(&code).unwrap())
-}
-
-fn usage_coding() -> impl Strategy<Value = UsageCoding> {
-    let codes =
-        ["1011100000000000", "1013044400000000", "1050W20000000000", "2A71000000000000", "0X0XXXXXXXXX0000"];
-    let code = select(codes.to_vec()).prop_map(|code| code.parse::<UsageCode>().unwrap());
-    prop_oneof![
-        Just(UsageCoding::Uncoded),
-        code.clone().prop_map(UsageCoding::Jami),
-        code.prop_map(UsageCoding::Master),
-    ]
-}
-
-fn institution_code(fee_tables: &'static str) -> impl Strategy<Value = InstitutionCode> {
-    (1u8..=47, select(fee_tables.chars().collect::<Vec<_>>()), "[0-9]{7}")
-        .prop_map(|(prefecture, table, own)| format!("{prefecture:02}{table}{own}").parse().unwrap())
-}
-
-fn sex() -> impl Strategy<Value = Sex> {
-    select(vec![Sex::Male, Sex::Female])
-}
-
-/// Gives the elements numbers from 1 upwards.
-fn numbered<T, N>(elements: Vec<T>, mut number: impl FnMut(u16, T) -> N) -> Vec<N> {
-    (1..).zip(elements).map(|(index, element)| number(index, element)).collect()
-}
 
 fn institution() -> impl Strategy<Value = Institution> {
     let contacts = (PHONE, of(PHONE), of(TEXT));
@@ -110,30 +39,13 @@ fn department() -> impl Strategy<Value = Department> {
 }
 
 fn patient() -> impl Strategy<Value = PatientParticulars> {
-    let born = (1900i32..=2020, 1u32..=12, 1u32..=28)
-        .prop_map(|(year, month, day)| NaiveDate::from_ymd_opt(year, month, day).unwrap());
     let names = prop_oneof![
         (TEXT, of(KANA)).prop_map(|(name, kana)| (Some(name), kana)),
         KANA.prop_map(|kana| (None, Some(kana))),
     ];
-    (of(ASCII), names, sex(), born).prop_map(|(code, (name, kana), sex, birth_date)| PatientParticulars {
-        code,
-        name,
-        kana,
-        sex,
-        birth_date,
+    (of(ASCII), names, sex(), birth_date()).prop_map(|(code, (name, kana), sex, birth_date)| {
+        PatientParticulars { code, name, kana, sex, birth_date }
     })
-}
-
-fn insured_identity() -> impl Strategy<Value = InsuredIdentity> {
-    (of("[0-9]{8}|[0-9]{6}"), of(TEXT), of(TEXT), of("[0-9]{2}")).prop_map(
-        |(insurer_number, symbol, number, branch_number)| InsuredIdentity {
-            insurer_number,
-            symbol,
-            number,
-            branch_number,
-        },
-    )
 }
 
 fn insurance() -> impl Strategy<Value = Insurance> {
@@ -352,7 +264,7 @@ pub(crate) fn prescription() -> impl Strategy<Value = Prescription> {
         (of(select(remark_kinds.to_vec())), TEXT).prop_map(|(kind, text)| Remark { number: 0, kind, text });
     let notes = (vec((of(TEXT), TEXT), 0..3), vec(TEXT, 0..3));
     let burdens = of(vec(any::<[bool; 4]>(), 16));
-    let dates = (2021i32..2090, 1u32..=12, 1u32..=28, of(0u64..60));
+    let dates = (document_date(), of(0u64..60));
     (
         parties,
         of(select(copayments.to_vec())),
@@ -382,7 +294,7 @@ pub(crate) fn prescription() -> impl Strategy<Value = Prescription> {
             )| {
                 let (institution, department, prescriber, patient) = parties;
                 let (narcotics, split, refill) = conditions;
-                let issued_on = NaiveDate::from_ymd_opt(dates.0, dates.1, dates.2).unwrap();
+                let (issued_on, days) = dates;
                 let mut burdens = burdens.map(Vec::into_iter);
                 let groups = numbered(groups, |number, mut group| {
                     for line in &mut group.lines {
@@ -404,7 +316,7 @@ pub(crate) fn prescription() -> impl Strategy<Value = Prescription> {
                     copayment,
                     insurance,
                     issued_on,
-                    usable_until: dates.3.map(|days| issued_on + chrono::Days::new(days)),
+                    usable_until: days.map(|days| issued_on + chrono::Days::new(days)),
                     narcotics,
                     remaining_medicine: remaining,
                     split,
@@ -421,115 +333,4 @@ pub(crate) fn prescription() -> impl Strategy<Value = Prescription> {
                 }
             },
         )
-}
-
-fn dispensed_group() -> impl Strategy<Value = DispensedGroup> {
-    let forms = [
-        DispensedForm::Internal,
-        DispensedForm::InternalDrops,
-        DispensedForm::AsNeeded,
-        DispensedForm::Injection,
-        DispensedForm::External,
-        DispensedForm::Infusion,
-        DispensedForm::Decoction,
-        DispensedForm::Material,
-        DispensedForm::Other,
-    ];
-    let note = prop_oneof![TEXT.prop_map(LineNote::Supplement), TEXT.prop_map(LineNote::Caution)];
-    let line = (TEXT, amount(), SHORT_TEXT, of(product_code()), vec(note, 0..3))
-        .prop_map(|(name, amount, unit, code, notes)| DispensedLine { name, amount, unit, code, notes });
-    (
-        vec(line, 1..4),
-        TEXT,
-        usage_coding(),
-        1u16..=999,
-        select(vec![SupplyUnit::Days, SupplyUnit::Times, SupplyUnit::Preparations]),
-        select(forms.to_vec()),
-        vec(TEXT, 0..2),
-        vec(TEXT, 0..2),
-    )
-        .prop_map(
-            |(lines, usage_name, usage_code, quantity, unit, form, usage_supplements, usage_cautions)| {
-                DispensedGroup {
-                    number: 0,
-                    lines,
-                    usage_name: Some(usage_name),
-                    usage_code,
-                    quantity,
-                    unit,
-                    form,
-                    usage_supplements,
-                    usage_cautions,
-                }
-            },
-        )
-}
-
-fn dispensing_patient() -> impl Strategy<Value = DispensingPatient> {
-    let contacts = (of(POSTAL_CODE), of(TEXT), of(PHONE), of(TEXT));
-    let body = (of("[ABO]{1,2}[+]"), of("[1-9][0-9]{0,2}([.][0-9]{1,3})?"), of(KANA));
-    (TEXT, sex(), patient(), contacts, body).prop_map(|(name, sex, born, contacts, body)| DispensingPatient {
-        name,
-        sex,
-        birth_date: born.birth_date,
-        postal_code: contacts.0,
-        address: contacts.1,
-        phone: contacts.2,
-        emergency_contact: contacts.3,
-        blood_type: body.0,
-        weight: body.1,
-        kana: body.2,
-    })
-}
-
-/// Any valid dispensing result.
-pub(crate) fn dispensing() -> impl Strategy<Value = Dispensing> {
-    use PatientRemarkKind as Kind;
-    let remark_kinds = [Kind::Allergy, Kind::AdverseReaction, Kind::History, Kind::Other];
-    let patient_remark =
-        (select(remark_kinds.to_vec()), TEXT).prop_map(|(kind, text)| PatientRemark { kind, text });
-    let memo = (TEXT, of(date())).prop_map(|(text, entered_on)| Memo { text, entered_on });
-    let pharmacy = (TEXT, institution_code("134"), of(POSTAL_CODE), of(TEXT), of(PHONE)).prop_map(
-        |(name, code, postal_code, address, phone)| Pharmacy { name, code, postal_code, address, phone },
-    );
-    let pharmacist = (TEXT, of(PHONE)).prop_map(|(name, contact)| Pharmacist { name, contact });
-    let institution =
-        (TEXT, institution_code("136")).prop_map(|(name, code)| PrescribingInstitution { name, code });
-    let prescriber =
-        (TEXT, of(TEXT)).prop_map(|(name, department)| DispensingPrescriber { name, department });
-    let information_kinds = [
-        ProvidedInformationKind::AdverseReactionInHospital,
-        ProvidedInformationKind::NeededAfterDischarge,
-        ProvidedInformationKind::Other,
-    ];
-    let information = (TEXT, select(information_kinds.to_vec()))
-        .prop_map(|(text, kind)| ProvidedInformation { text, kind });
-    let inquiry = ("[0-9]{1,3}", TEXT).prop_map(|(class, text)| Inquiry { class, text });
-    let about = (dispensing_patient(), vec(patient_remark, 0..3), vec(memo, 0..3));
-    let by = (pharmacy, pharmacist, of(institution), of(prescriber));
-    let texts =
-        (vec(TEXT, 0..2), vec(information, 0..2), vec(TEXT, 0..2), vec(TEXT, 0..2), vec(inquiry, 0..2));
-    let dispensed_on = (2021i32..2090, 1u32..=12, 1u32..=28)
-        .prop_map(|(year, month, day)| NaiveDate::from_ymd_opt(year, month, day).unwrap());
-    let id = of(any::<[u8; 16]>().prop_map(Uuid::from_bytes));
-    (about, dispensed_on, insured_identity(), id, by, vec(dispensed_group(), 1..4), texts).prop_map(
-        |(about, dispensed_on, identity, prescription_id, by, groups, texts)| Dispensing {
-            patient: about.0,
-            patient_remarks: about.1,
-            memos: about.2,
-            dispensed_on,
-            identity,
-            prescription_id,
-            pharmacy: by.0,
-            pharmacist: by.1,
-            institution: by.2,
-            prescriber: by.3,
-            groups: numbered(groups, |number, of| DispensedGroup { number, ..of }),
-            cautions: texts.0,
-            provided_information: texts.1,
-            remaining_medicine: texts.2,
-            remarks: texts.3,
-            inquiries: texts.4,
-        },
-    )
 }
