@@ -16,7 +16,7 @@ use crate::prescription::document::Prescription;
 
 const NAME: &str = "SJ1";
 
-/// Reads a prescription. For everything accepted, [`write`] with the value and form gives back `bytes`.
+/// Reads a prescription. For everything accepted, [`write()`] with the value and form gives back `bytes`.
 ///
 /// # Errors
 /// Every fault of the document, in its order; at most 200, then one that says how many were left out.
