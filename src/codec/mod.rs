@@ -6,5 +6,8 @@ mod coding;
 pub mod eps_xml;
 pub mod fault;
 pub mod fhir;
+mod items;
+mod log;
 mod row;
 pub mod sj1;
+mod spelling;

@@ -10,3 +10,6 @@ pub mod registered;
 pub mod state;
 pub mod line;
 pub mod usage;
+
+#[cfg(test)]
+pub(crate) mod strategy;
