@@ -1,12 +1,14 @@
 //! 医薬品マスター: which product a code names, which ingredients it holds and by which route it reaches the
-//! patient; usage codes with their dates. Owns identity, knows nothing of patients, documents or findings, and
+//! patient; usage codes with their dates; pairs that must not be given together. Owns identity, knows nothing of patients, documents or findings, and
 //! does no input or output once loaded.
 
+mod contraindication;
 mod load;
 mod product;
 mod table;
 mod usage;
 
+pub use contraindication::{CONTRAINDICATION_NOTICE, ContraindicatedPair, Contraindication};
 pub use load::{Fault, File, LoadError};
 pub use product::{IngredientId, Product, RouteClass};
 pub use usage::{SiteSupplement, UsageEntry};
@@ -16,6 +18,7 @@ use std::path::Path;
 use chrono::NaiveDate;
 
 use crate::prescription::identifier::DrugCode;
+use contraindication::Contraindications;
 use product::Products;
 use usage::Usages;
 
@@ -25,12 +28,17 @@ const FIXTURE: [File<'static>; 2] = [
     File { name: "usages.csv", bytes: include_bytes!("../../fixtures/formulary/usages.csv") },
 ];
 
+/// The table of forbidden pairs, used where the files loaded bring none.
+const CONTRAINDICATIONS: File<'static> =
+    File { name: "contraindications.csv", bytes: include_bytes!("contraindications.csv") };
+
 /// One loaded set of masters. Immutable: share it behind an `Arc`, and switch by replacing the `Arc`.
 #[derive(Debug)]
 pub struct Formulary {
     version: String,
     products: Products,
     usages: Usages,
+    contraindications: Contraindications,
 }
 
 impl Formulary {
@@ -54,7 +62,7 @@ impl Formulary {
         Self::from_files(label, &files)
     }
 
-    /// Loads files held in memory.
+    /// Loads files held in memory. The table of forbidden pairs is the program's own unless one is among them.
     ///
     /// # Errors
     /// As [`Formulary::from_dir`].
@@ -82,6 +90,15 @@ impl Formulary {
     /// The base name (成分名, without salt or hydrate) of an ingredient.
     pub fn ingredient_name(&self, ingredient: IngredientId) -> &str {
         self.products.ingredient_name(ingredient)
+    }
+
+    /// The rules that forbid (併用禁忌) these two products together, found from either side.
+    pub fn contraindications<'a>(
+        &'a self,
+        first: &'a Product,
+        second: &'a Product,
+    ) -> impl Iterator<Item = ContraindicatedPair<'a>> {
+        self.contraindications.between(first, second)
     }
 
     /// The usage (用法) that `code` meant on the day `on`, normally the issue date. `None` when the code is
