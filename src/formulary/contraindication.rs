@@ -128,29 +128,16 @@ impl Contraindications {
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeSet, HashMap};
-    use std::path::Path;
 
+    use crate::formulary::master::Master;
     use crate::formulary::{File, Formulary};
     use crate::prescription::identifier::DrugCode;
 
-    type Row = HashMap<String, String>;
-
-    fn master(name: &str) -> Option<Vec<Row>> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(name);
-        let Ok(bytes) = std::fs::read(&path) else {
-            eprintln!("skipped: {name} is not here");
-            return None;
-        };
-        Some(csv::Reader::from_reader(bytes.as_slice()).deserialize().map(Result::unwrap).collect())
-    }
-
     /// Every internal and injected price code of the list, with the
     /// ingredients of the derived table.
-    fn formulary_of_all(prices: &[Row], ingredients: &[Row]) -> (Formulary, Vec<String>) {
-        let components: HashMap<&str, &str> = ingredients
-            .iter()
-            .map(|row| (row["prefix7"].as_str(), row["components_base"].as_str()))
-            .collect();
+    fn formulary_of_all(prices: &Master, ingredients: &Master) -> (Formulary, Vec<String>) {
+        let components: HashMap<&str, &str> =
+            ingredients.rows().map(|row| (row.cell("prefix7"), row.cell("components_base"))).collect();
         let mut table = csv::Writer::from_writer(Vec::new());
         table
             .write_record([
@@ -168,8 +155,8 @@ mod tests {
             ])
             .unwrap();
         let mut codes = BTreeSet::new();
-        for row in prices {
-            let code = row["薬価基準収載医薬品コード"].as_str();
+        for row in prices.rows() {
+            let code = row.cell("薬価基準収載医薬品コード");
             let route = match &code[4..7].parse::<u16>().unwrap() {
                 ..400 => "internal",
                 400..700 => "injection",
@@ -206,9 +193,9 @@ mod tests {
     #[test]
     fn every_sure_pair_is_found_from_both_sides() {
         let (Some(prices), Some(ingredients), Some(pairs)) = (
-            master("mhlw_price_20250814.csv"),
-            master("prefix7_ingredients.csv"),
-            master("contraindications.csv"),
+            Master::read("mhlw_price_20250814.csv"),
+            Master::read("prefix7_ingredients.csv"),
+            Master::read("contraindications.csv"),
         ) else {
             return;
         };
@@ -223,22 +210,23 @@ mod tests {
         };
         let mut missed = BTreeSet::new();
         let mut found = 0;
-        for pair in
-            pairs.iter().filter(|pair| pair["confidence"] == "A" && pair["both_in_master_2025"] == "1")
+        for pair in pairs
+            .rows()
+            .filter(|pair| pair.cell("confidence") == "A" && pair.cell("both_in_master_2025") == "1")
         {
-            for a in products(&pair["a_prefixes"]) {
-                for b in products(&pair["b_prefixes"]) {
+            for a in products(pair.cell("a_prefixes")) {
+                for b in products(pair.cell("b_prefixes")) {
                     let of = |code: &str| formulary.product(&DrugCode::Price(code.to_owned())).unwrap();
                     let hit = |first: &str, second: &str| {
                         formulary
                             .contraindications(of(first), of(second))
-                            .any(|hit| hit.rule.rule == pair["pair_id"])
+                            .any(|hit| hit.rule.rule == pair.cell("pair_id"))
                     };
                     assert_eq!(hit(a, b), hit(b, a), "{a} {b}");
                     if hit(a, b) {
                         found += 1;
                     } else {
-                        missed.insert(format!("{} {} {}", pair["pair_id"], &a[..7], &b[..7]));
+                        missed.insert(format!("{} {} {}", pair.cell("pair_id"), &a[..7], &b[..7]));
                     }
                 }
             }
