@@ -14,6 +14,8 @@ use crate::prescription::identifier::{DrugCode, InstitutionCode};
 pub enum FindingKind {
     /// 重複投薬: the same ingredient by the same route in overlapping periods.
     DuplicateIngredient,
+    /// 併用禁忌: two medicines that a package insert forbids together.
+    Contraindication,
 }
 
 impl FindingKind {
@@ -21,6 +23,7 @@ impl FindingKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::DuplicateIngredient => "duplicate-ingredient",
+            Self::Contraindication => "contraindication",
         }
     }
 }
@@ -84,6 +87,19 @@ pub struct OtherSide {
     pub institution_name: String,
 }
 
+/// What a rule's table says beside the pair; texts for people, empty where the table says nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleText {
+    /// 臨床症状: what is to be expected.
+    pub consequence: String,
+    /// 条件 under which the rule holds. Whether it holds is for the reader to judge.
+    pub condition: String,
+    /// 休薬期間.
+    pub washout: String,
+    /// How sure the row is: `A`, `B` or `C`.
+    pub confidence: String,
+}
+
 /// One hit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
@@ -104,8 +120,11 @@ pub struct Finding {
     pub same_institution: bool,
     /// Names of the ingredients concerned, sorted.
     pub ingredients: Vec<String>,
-    /// The days concerned.
+    /// The days concerned; days of washout included.
     pub overlap: Interval,
+    /// What the table says of a contraindication; nothing for a duplicate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<RuleText>,
     /// The formulary that judged.
     pub formulary_version: String,
 }

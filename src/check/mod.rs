@@ -7,10 +7,13 @@ pub mod period;
 pub mod policy;
 pub mod proposal;
 mod rules;
+#[cfg(test)]
+mod sample;
 pub mod subject;
 
 pub use finding::{
-    Coverage, Finding, FindingKind, LineSide, OtherSide, Outcome, Severity, Unchecked, UncheckedReason,
+    Coverage, Finding, FindingKind, LineSide, OtherSide, Outcome, RuleText, Severity, Unchecked,
+    UncheckedReason,
 };
 pub use period::{Interval, Supply, SupplyForm};
 pub use policy::{Policy, SameInstitution};
@@ -47,68 +50,12 @@ pub fn check(proposal: &Proposal, history: &[Period], formulary: &Formulary, pol
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::sync::LazyLock;
 
-    use chrono::{Days, NaiveDate};
     use proptest::prelude::*;
 
+    use super::sample::*;
     use super::*;
-    use crate::formulary::Product;
     use crate::prescription::identifier::DrugCode;
-
-    static FORMULARY: LazyLock<Formulary> = LazyLock::new(|| Formulary::fixture().unwrap());
-
-    const HERE: &str = "1311234567";
-    const THERE: &str = "1319876543";
-
-    fn day(offset: u64) -> NaiveDate {
-        NaiveDate::from_ymd_opt(2026, 4, 1).unwrap() + Days::new(offset)
-    }
-
-    fn product(name: &str) -> &'static Product {
-        FORMULARY
-            .products()
-            .find(|product| product.name.starts_with(name))
-            .unwrap_or_else(|| panic!("{name}"))
-    }
-
-    fn receipt(name: &str) -> Option<DrugCode> {
-        product(name).receipt_code.clone().map(DrugCode::Receipt)
-    }
-
-    fn line(number: u16, code: Option<DrugCode>, start: NaiveDate, supply: Supply) -> Candidate {
-        Candidate {
-            place: format!("SJ1[line {}]", 20 + number),
-            rp: number,
-            line: 1,
-            content: LineContent::Drug,
-            code,
-            name: "a drug".to_owned(),
-            start,
-            supply,
-        }
-    }
-
-    fn period(document: &str, code: Option<DrugCode>, start: NaiveDate, supply: Supply) -> Period {
-        Period {
-            source: Source::Dispensed,
-            document: document.to_owned(),
-            content: LineContent::Drug,
-            code,
-            name: "an earlier drug".to_owned(),
-            interval: supply.interval_from(start),
-            institution: THERE.parse().unwrap(),
-            institution_name: "another clinic".to_owned(),
-        }
-    }
-
-    fn proposal(lines: Vec<Candidate>) -> Proposal {
-        Proposal { institution: HERE.parse().unwrap(), documents: vec!["own".to_owned()], lines }
-    }
-
-    fn run(lines: Vec<Candidate>, history: &[Period]) -> Outcome {
-        check(&proposal(lines), history, &FORMULARY, &Policy::default())
-    }
 
     /// The findings of one product against another, both for two weeks from the same day.
     fn pair(a: Option<DrugCode>, b: Option<DrugCode>) -> Vec<Finding> {

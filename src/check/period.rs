@@ -23,6 +23,13 @@ impl Interval {
         (shared.start <= shared.end).then_some(shared)
     }
 
+    /// This interval and the `days` after it.
+    #[must_use]
+    pub fn lengthened(self, days: u16) -> Self {
+        let end = self.end.checked_add_days(Days::new(u64::from(days))).unwrap_or(NaiveDate::MAX);
+        Self { end, ..self }
+    }
+
     /// The number of days; 0 for an interval that ends before it starts.
     pub fn days(self) -> u32 {
         u32::try_from((self.end - self.start).num_days() + 1).unwrap_or(0)

@@ -6,10 +6,11 @@ use std::path::Path;
 
 use ring::digest;
 
+use super::contraindication::Contraindications;
 use super::product::Products;
 use super::table::{Layout, Table};
 use super::usage::Usages;
-use super::{Formulary, table};
+use super::{CONTRAINDICATIONS, Formulary, table};
 
 /// A file as it came.
 #[derive(Clone, Copy, Debug)]
@@ -109,16 +110,28 @@ pub(super) fn load(label: &str, files: &[File<'_>]) -> Result<Formulary, LoadErr
             problem: "no file with the header of the product table".to_owned(),
         });
     }
+    let mut files = files.to_vec();
+    if !tables.iter().any(|(_, table)| table.layout == Layout::Contraindications) {
+        files.push(CONTRAINDICATIONS);
+        tables
+            .extend(Table::read(CONTRAINDICATIONS, &mut faults).map(|table| (CONTRAINDICATIONS.name, table)));
+    }
+    // Products first: the other tables refer to them.
+    tables.sort_by_key(|(_, table)| table.layout);
     let mut products = Products::default();
     let mut usages = Usages::default();
+    let mut contraindications = Contraindications::default();
     for (file, table) in &tables {
         match table.layout {
             Layout::Products => table::products_fill(file, table, &mut products, &mut faults),
             Layout::Usages => table::usages_fill(file, table, &mut usages, &mut faults),
+            Layout::Contraindications => {
+                table::contraindications_fill(file, table, &products, &mut contraindications, &mut faults);
+            }
         }
     }
     if faults.is_empty() {
-        Ok(Formulary { version: version(label, files), products, usages })
+        Ok(Formulary { version: version(label, &files), products, usages, contraindications })
     } else {
         Err(LoadError::Faulty(faults))
     }

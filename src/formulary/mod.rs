@@ -1,12 +1,16 @@
 //! 医薬品マスター: which product a code names, which ingredients it holds and by which route it reaches the
-//! patient; usage codes with their dates. Owns identity, knows nothing of patients, documents or findings, and
+//! patient; usage codes with their dates; pairs that must not be given together. Owns identity, knows nothing of patients, documents or findings, and
 //! does no input or output once loaded.
 
+mod contraindication;
 mod load;
+#[cfg(test)]
+mod master;
 mod product;
 mod table;
 mod usage;
 
+pub use contraindication::{CONTRAINDICATION_NOTICE, ContraindicatedPair, Contraindication};
 pub use load::{Fault, File, LoadError};
 pub use product::{IngredientId, Product, RouteClass};
 pub use usage::{SiteSupplement, UsageEntry};
@@ -16,6 +20,7 @@ use std::path::Path;
 use chrono::NaiveDate;
 
 use crate::prescription::identifier::DrugCode;
+use contraindication::Contraindications;
 use product::Products;
 use usage::Usages;
 
@@ -25,12 +30,17 @@ const FIXTURE: [File<'static>; 2] = [
     File { name: "usages.csv", bytes: include_bytes!("../../fixtures/formulary/usages.csv") },
 ];
 
+/// The table of forbidden pairs, used where the files loaded bring none.
+const CONTRAINDICATIONS: File<'static> =
+    File { name: "contraindications.csv", bytes: include_bytes!("contraindications.csv") };
+
 /// One loaded set of masters. Immutable: share it behind an `Arc`, and switch by replacing the `Arc`.
 #[derive(Debug)]
 pub struct Formulary {
     version: String,
     products: Products,
     usages: Usages,
+    contraindications: Contraindications,
 }
 
 impl Formulary {
@@ -54,7 +64,7 @@ impl Formulary {
         Self::from_files(label, &files)
     }
 
-    /// Loads files held in memory.
+    /// Loads files held in memory. The table of forbidden pairs is the program's own unless one is among them.
     ///
     /// # Errors
     /// As [`Formulary::from_dir`].
@@ -84,6 +94,15 @@ impl Formulary {
         self.products.ingredient_name(ingredient)
     }
 
+    /// The rules that forbid (併用禁忌) these two products together, found from either side.
+    pub fn contraindications<'a>(
+        &'a self,
+        first: &'a Product,
+        second: &'a Product,
+    ) -> impl Iterator<Item = ContraindicatedPair<'a>> {
+        self.contraindications.between(first, second)
+    }
+
     /// The usage (用法) that `code` meant on the day `on`, normally the issue date. `None` when the code is
     /// unknown or was not valid that day.
     pub fn usage(&self, code: &str, on: NaiveDate) -> Option<&UsageEntry> {
@@ -95,6 +114,7 @@ impl Formulary {
 mod tests {
     use std::collections::{BTreeSet, HashMap};
 
+    use super::master::{Master, Row};
     use super::*;
 
     fn fixture() -> Formulary {
@@ -106,23 +126,6 @@ mod tests {
             }
             Err(error) => panic!("{error}"),
         }
-    }
-
-    type Row = HashMap<String, String>;
-
-    /// The rows of an official master, where this machine has them.
-    fn master(name: &str) -> Option<Vec<Row>> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(name);
-        let Ok(bytes) = std::fs::read(&path) else {
-            eprintln!("skipped: {name} is not here");
-            return None;
-        };
-        let mut reader = csv::Reader::from_reader(bytes.as_slice());
-        Some(reader.deserialize().map(Result::unwrap).collect())
-    }
-
-    fn by<'a>(rows: &'a [Row], column: &str) -> HashMap<&'a str, &'a Row> {
-        rows.iter().map(|row| (row[column].as_str(), row)).collect()
     }
 
     #[test]
@@ -141,23 +144,24 @@ mod tests {
     #[test]
     fn fixture_codes_agree_with_the_masters() {
         let (Some(receipts), Some(prices), Some(generics)) = (
-            master("ssk_y_20250813.csv"),
-            master("mhlw_price_20250814.csv"),
-            master("mhlw_ippanmei_20250814.csv"),
+            Master::read("ssk_y_20250813.csv"),
+            Master::read("mhlw_price_20250814.csv"),
+            Master::read("mhlw_ippanmei_20250814.csv"),
         ) else {
             return;
         };
-        let (receipts, prices) = (by(&receipts, "医薬品コード"), by(&prices, "薬価基準収載医薬品コード"));
-        let generics = by(&generics, "一般名コード");
+        let (receipts, prices) = (receipts.by("医薬品コード"), prices.by("薬価基準収載医薬品コード"));
+        let generics = generics.by("一般名コード");
         let formulary = fixture();
         for product in formulary.products() {
             let name = &product.name;
             let receipt = receipts[product.receipt_code.as_deref().unwrap()];
-            assert_eq!(receipt["医薬品名・規格名漢字名称"], *name);
-            assert_eq!(receipt["廃止年月日"], "99999999", "{name}");
-            assert_eq!(receipt["単位漢字名称"], product.unit, "{name}");
+            assert_eq!(receipt.cell("医薬品名・規格名漢字名称"), *name);
+            assert_eq!(receipt.cell("廃止年月日"), "99999999", "{name}");
+            assert_eq!(receipt.cell("単位漢字名称"), product.unit, "{name}");
             let price = product.price_code.as_deref().unwrap();
-            assert_eq!(receipt["薬価基準収載医薬品コード"], price, "{name}");
+            let listed = receipt.cell("薬価基準収載医薬品コード");
+            assert!(listed == price || Some(listed) == product.yj_code.as_deref(), "{name}");
             assert!(prices.contains_key(price), "{name}");
             assert!(price.starts_with(&product.therapeutic_class), "{name}");
             if let Some(yj) = &product.yj_code {
@@ -165,10 +169,10 @@ mod tests {
                 assert!(yj == price || (&price[9..11] == "01" && yj[..9] == price[..9]), "{name}");
             }
             let generic = product.generic_code.as_deref().unwrap_or_default();
-            assert_eq!(receipt["一般名コード"].trim_start_matches('0'), generic, "{name}");
+            assert_eq!(receipt.cell("一般名コード").trim_start_matches('0'), generic, "{name}");
             if let Some(listed) = generics.get(generic) {
                 let entry = &formulary.product(&DrugCode::Generic(generic.to_owned())).unwrap().name;
-                assert_eq!(listed["一般名処方の標準的な記載"], *entry);
+                assert_eq!(listed.cell("一般名処方の標準的な記載"), *entry);
             }
             let route = match price[4..7].parse::<u16>().unwrap() {
                 ..400 => product.route == RouteClass::Internal,
@@ -181,17 +185,17 @@ mod tests {
 
     #[test]
     fn fixture_usages_agree_with_the_master() {
-        let Some(rows) = master("ep_usage_master_20251101.csv") else { return };
-        let rows = by(&rows, "usage_code");
+        let Some(rows) = Master::read("ep_usage_master_20251101.csv") else { return };
+        let rows = rows.by("usage_code");
         let formulary = fixture();
         let mut reader = csv::Reader::from_reader(FIXTURE[1].bytes);
         for record in reader.records().map(Result::unwrap) {
             let row = rows[&record[0]];
-            let start = NaiveDate::parse_from_str(&row["start"], "%Y%m%d").unwrap();
+            let start = NaiveDate::parse_from_str(row.cell("start"), "%Y%m%d").unwrap();
             let usage = formulary.usage(&record[0], start).unwrap();
-            assert_eq!((&usage.name, usage.valid_from), (&row["name"], start));
-            assert_eq!((row["end"].as_str(), usage.valid_to), ("99999999", None));
-            let flag = |column: &str| row[column] == "1";
+            assert_eq!((usage.name.as_str(), usage.valid_from), (row.cell("name"), start));
+            assert_eq!((row.cell("end"), usage.valid_to), ("99999999", None));
+            let flag = |column: &str| row.cell(column) == "1";
             assert_eq!(usage.guide, flag("code_kind"));
             assert_eq!(usage.condition_needed, flag("sup_asneeded_condition"));
             assert_eq!(usage.timing_needed, flag("sup_timing"));
@@ -203,38 +207,42 @@ mod tests {
                 SiteSupplement::Side,
                 SiteSupplement::Required,
             ];
-            assert_eq!(usage.site, site[row["sup_site"].parse::<usize>().unwrap()]);
+            assert_eq!(usage.site, site[row.cell("sup_site").parse::<usize>().unwrap()]);
         }
     }
 
     #[test]
     fn fixture_has_the_products_dispensed_most() {
         let (Some(rows), Some(receipts), Some(prices)) = (
-            master("ndb09_outpatient_frequency.csv"),
-            master("ssk_y_20250813.csv"),
-            master("mhlw_price_20250814.csv"),
+            Master::read("ndb09_outpatient_frequency.csv"),
+            Master::read("ssk_y_20250813.csv"),
+            Master::read("mhlw_price_20250814.csv"),
         ) else {
             return;
         };
-        let (receipts, prices) = (by(&receipts, "医薬品コード"), by(&prices, "薬価基準収載医薬品コード"));
+        let receipts = receipts.by("医薬品コード");
+        // Nine characters: the receipt master gives a product's own code where the price list has a common name.
+        let listed_codes: BTreeSet<&str> =
+            prices.rows().map(|row| &row.cell("薬価基準収載医薬品コード")[..9]).collect();
         let columns = ["qty_oral_out_external", "qty_oral_out_internal", "qty_topical_out_external"];
-        let amount =
-            |row: &Row| -> u64 { columns.iter().filter_map(|column| row[*column].parse::<u64>().ok()).sum() };
-        let mut listed: Vec<&Row> = rows
-            .iter()
+        let amount = |row: &Row| -> u64 {
+            columns.iter().filter_map(|column| row.cell(column).parse::<u64>().ok()).sum()
+        };
+        let mut listed: Vec<Row<'_>> = rows
+            .rows()
             .filter(|row| {
-                receipts.get(row["receipt_code"].as_str()).is_some_and(|receipt| {
-                    receipt["廃止年月日"] == "99999999"
-                        && receipt["経過措置年月日又は商品名医薬品コード使用期限"] == "0"
-                        && prices.contains_key(receipt["薬価基準収載医薬品コード"].as_str())
+                receipts.get(row.cell("receipt_code")).is_some_and(|receipt| {
+                    receipt.cell("廃止年月日") == "99999999"
+                        && receipt.cell("経過措置年月日又は商品名医薬品コード使用期限") == "0"
+                        && listed_codes.contains(&receipt.cell("薬価基準収載医薬品コード")[..9])
                 })
             })
             .collect();
         listed.sort_by_key(|row| std::cmp::Reverse(amount(row)));
         let formulary = fixture();
         for row in listed.iter().take(150) {
-            let code = DrugCode::Receipt(row["receipt_code"].clone());
-            assert!(formulary.product(&code).is_some(), "{} {}", row["receipt_code"], row["name"]);
+            let code = DrugCode::Receipt(row.cell("receipt_code").to_owned());
+            assert!(formulary.product(&code).is_some(), "{} {}", row.cell("receipt_code"), row.cell("name"));
         }
     }
 
@@ -247,10 +255,11 @@ mod tests {
 
     #[test]
     fn fixture_ingredients_agree_with_the_derived_table() {
-        let Some(rows) = master("prefix7_ingredients.csv") else { return };
+        let Some(rows) = Master::read("prefix7_ingredients.csv") else { return };
         let mut derived: HashMap<&str, Vec<BTreeSet<&str>>> = HashMap::new();
-        for row in &rows {
-            derived.entry(&row["prefix7"]).or_default().push(row["components_base"].split('|').collect());
+        for row in rows.rows() {
+            let names = row.cell("components_base").split('|').collect();
+            derived.entry(row.cell("prefix7")).or_default().push(names);
         }
         let formulary = fixture();
         let mut otherwise = BTreeSet::new();

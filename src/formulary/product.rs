@@ -154,6 +154,11 @@ impl Products {
             .map_or("", AsRef::as_ref)
     }
 
+    /// The id of a base ingredient that some product holds.
+    pub(super) fn ingredient_known(&self, name: &str) -> Option<IngredientId> {
+        self.ingredient_ids.get(name).copied()
+    }
+
     /// The id of a base ingredient, made when it is new.
     pub(super) fn ingredient(&mut self, name: &str) -> IngredientId {
         if let Some(id) = self.ingredient_ids.get(name) {

@@ -3,15 +3,17 @@
 
 use chrono::NaiveDate;
 
+use super::contraindication::{Contraindication, Contraindications, Side};
 use super::load::{Fault, File};
 use super::product::{Product, Products, RouteClass};
 use super::usage::{SiteSupplement, UsageEntry, Usages};
 
 /// The kinds of file that are known, told apart by header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Layout {
     Products,
     Usages,
+    Contraindications,
 }
 
 const PRODUCTS: [&str; 11] = [
@@ -41,6 +43,23 @@ const USAGES: [&str; 10] = [
     "site",
 ];
 
+const CONTRAINDICATIONS: [&str; 14] = [
+    "rule",
+    "a",
+    "a_routes",
+    "a_codes",
+    "a_washout_days",
+    "b",
+    "b_routes",
+    "b_codes",
+    "b_washout_days",
+    "consequence",
+    "condition",
+    "washout",
+    "confidence",
+    "basis",
+];
+
 /// A file cut into rows, each with the number of cells its layout has.
 pub(super) struct Table {
     pub(super) layout: Layout,
@@ -58,6 +77,7 @@ impl Table {
         let layout = match reader.headers() {
             Ok(header) if header.iter().eq(PRODUCTS) => Layout::Products,
             Ok(header) if header.iter().eq(USAGES) => Layout::Usages,
+            Ok(header) if header.iter().eq(CONTRAINDICATIONS) => Layout::Contraindications,
             Ok(_) => {
                 fault(Some(1), "unknown header");
                 return None;
@@ -70,6 +90,7 @@ impl Table {
         let width = match layout {
             Layout::Products => PRODUCTS.len(),
             Layout::Usages => USAGES.len(),
+            Layout::Contraindications => CONTRAINDICATIONS.len(),
         };
         let mut rows = Vec::new();
         for row in reader.records() {
@@ -217,6 +238,73 @@ fn usage_read(row: &csv::StringRecord, problems: &mut Vec<String>) -> Option<Usa
         interval_needed: &row[8] == "1",
         site: site?,
     })
+}
+
+/// Reads forbidden pairs. A pair whose one side no product holds is sound and left out: it can never be met.
+pub(super) fn contraindications_fill(
+    file: &str,
+    table: &Table,
+    products: &Products,
+    contraindications: &mut Contraindications,
+    faults: &mut Vec<Fault>,
+) {
+    for (line, row) in &table.rows {
+        let mut problems = Vec::new();
+        let sides = [side_read(row, 1, products, &mut problems), side_read(row, 5, products, &mut problems)];
+        for column in [0, 9] {
+            if row[column].is_empty() {
+                problems.push(format!("{}: expected a text", CONTRAINDICATIONS[column]));
+            }
+        }
+        if !matches!(&row[12], "A" | "B" | "C") {
+            problems.push("confidence: expected A, B or C".to_owned());
+        }
+        if problems.is_empty() && sides.iter().all(|side| !side.ingredients.is_empty()) {
+            let rule = Contraindication {
+                rule: row[0].to_owned(),
+                consequence: row[9].to_owned(),
+                condition: row[10].to_owned(),
+                washout: row[11].to_owned(),
+                confidence: row[12].to_owned(),
+                sides,
+            };
+            problems.extend(contraindications.insert(rule).err().map(str::to_owned));
+        }
+        push_all(file, *line, problems, faults);
+    }
+}
+
+/// Four cells from `first`: ingredients joined by ` / `, routes and code prefixes joined by spaces, days.
+fn side_read(row: &csv::StringRecord, first: usize, products: &Products, problems: &mut Vec<String>) -> Side {
+    let mut fault = |column: usize, problem: &str| {
+        problems.push(format!("{}: {problem}", CONTRAINDICATIONS[column]));
+    };
+    let names: Vec<&str> = row[first].split(" / ").collect();
+    if names.iter().any(|name| name.is_empty() || name.trim() != *name) {
+        fault(first, "expected ingredients joined by ' / '");
+    }
+    let routes: Vec<Option<RouteClass>> =
+        row[first + 1].split_terminator(' ').map(RouteClass::from_name).collect();
+    if routes.contains(&None) {
+        fault(first + 1, "unknown route class");
+    }
+    let codes: Vec<Box<str>> = row[first + 2].split_terminator(' ').map(Into::into).collect();
+    if codes
+        .iter()
+        .any(|code| !(4..=12).contains(&code.len()) || !code.bytes().all(|b| b.is_ascii_alphanumeric()))
+    {
+        fault(first + 2, "expected beginnings of codes, 4 to 12 characters each");
+    }
+    let washout_days = row[first + 3].parse();
+    if washout_days.is_err() {
+        fault(first + 3, "expected a number of days");
+    }
+    Side {
+        ingredients: names.iter().filter_map(|name| products.ingredient_known(name)).collect(),
+        routes: routes.into_iter().flatten().collect(),
+        code_prefixes: codes.into_boxed_slice(),
+        washout_days: washout_days.unwrap_or(0),
+    }
 }
 
 fn date(text: &str) -> Option<NaiveDate> {

@@ -25,6 +25,7 @@ pub(super) fn apply(a: Taken<'_>, b: Taken<'_>, policy: &Policy) -> Option<Hit> 
         severity: Severity::Moderate,
         ingredients,
         days,
+        text: None,
     })
 }
 

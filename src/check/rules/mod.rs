@@ -2,12 +2,13 @@
 //! pairs and turns hits into findings. A new kind of finding is a new file here and a variant of
 //! [`FindingKind`](super::FindingKind).
 
+mod contraindication;
 mod duplicate;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::finding::{Finding, FindingKind, LineSide, OtherSide, Severity, finding_id};
+use super::finding::{Finding, FindingKind, LineSide, OtherSide, RuleText, Severity, finding_id};
 use super::period::Interval;
 use super::policy::{Policy, SameInstitution};
 use super::subject::{Candidate, Period, Resolved};
@@ -21,6 +22,7 @@ struct Hit {
     severity: Severity,
     ingredients: Vec<IngredientId>,
     days: Interval,
+    text: Option<RuleText>,
 }
 
 /// A product with its days.
@@ -53,7 +55,9 @@ pub(super) fn apply(
         for period in &periods {
             let other = Taken { product: period.product, interval: period.subject.interval };
             let same_institution = *institution == period.subject.institution;
-            let hits = duplicate::apply(candidate, other, policy).into_iter();
+            let hits = duplicate::apply(candidate, other, policy)
+                .into_iter()
+                .chain(contraindication::apply(candidate, other, formulary));
             for hit in hits.filter_map(|hit| govern(hit, same_institution, policy)) {
                 let finding = describe(hit, line, candidate, period, same_institution, formulary);
                 findings
@@ -81,7 +85,7 @@ fn govern(mut hit: Hit, same_institution: bool, policy: &Policy) -> Option<Hit> 
             }
             SameInstitution::Silent => None,
         },
-        FindingKind::DuplicateIngredient => Some(hit),
+        FindingKind::DuplicateIngredient | FindingKind::Contraindication => Some(hit),
     }
 }
 
@@ -131,6 +135,7 @@ fn describe(
         same_institution,
         ingredients,
         overlap: hit.days,
+        text: hit.text,
         formulary_version: formulary.version().to_owned(),
     }
 }
