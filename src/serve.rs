@@ -69,7 +69,6 @@ pub enum StartError {
 }
 
 /// A running server.
-#[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
     exchange: Exchange,
@@ -93,7 +92,7 @@ pub async fn store_open(config: &Config) -> Result<(Store, Option<Cluster>), Sta
         Some(url) => (url.config(), None),
         None => {
             let cluster = tokio::task::spawn_blocking(move || {
-                Cluster::start(&state, Durability::Full, &SystemRandom::new())
+                Cluster::start(&state, Durability::Durable, &SystemRandom::new())
             })
             .await
             .map_err(|_| StartError::Worker)??;

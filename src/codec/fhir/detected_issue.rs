@@ -11,6 +11,7 @@ use crate::prescription::mitigation::Mitigation;
 fn code(kind: FindingKind) -> Value {
     let (code, display) = match kind {
         FindingKind::DuplicateIngredient => ("DUPTHPY", "重複投薬 Duplicate therapy"),
+        FindingKind::Contraindication => ("DRG", "併用禁忌 Contraindicated combination"),
     };
     json!({
         "coding": [
@@ -18,6 +19,21 @@ fn code(kind: FindingKind) -> Value {
             { "system": format!("{HIKIKAE}/CodeSystem/finding-kind"), "code": kind.as_str() },
         ]
     })
+}
+
+fn detail(kind: FindingKind) -> &'static str {
+    match kind {
+        FindingKind::DuplicateIngredient => {
+            "他の医療機関等で同一成分・同一経路の薬が処方または調剤されています。相手の薬と施設は、患者の同意がないため表示しません。\n\
+             The patient is on the same ingredient by the same route from elsewhere. The other medicine and place \
+             are withheld without the patient's consent."
+        }
+        FindingKind::Contraindication => {
+            "併用禁忌の薬が処方または調剤されています。相手の薬と施設は、患者の同意がないため表示しません。\n\
+             The patient is on a medicine that must not be combined with this one. The other medicine and place \
+             are withheld without the patient's consent."
+        }
+    }
 }
 
 /// The resource as a facility without the patient's consent sees it: that there is a finding, of what kind, and
@@ -36,9 +52,7 @@ pub fn detected_issue(id: Uuid, finding: &Finding, mitigation: Option<&Mitigatio
         "evidence": [{
             "code": [{ "text": format!("RP{} {} ({})", line.rp, line.line, line.places.join(", ")) }]
         }],
-        "detail": "他の医療機関等で同一成分・同一経路の薬が処方または調剤されています。相手の薬と施設は、患者の同意がないため表示しません。\n\
-                   The patient is on the same ingredient by the same route from elsewhere. The other medicine and \
-                   place are withheld without the patient's consent.",
+        "detail": detail(finding.kind),
     });
     if let Some(mitigation) = mitigation {
         resource["mitigation"] = json!([{
