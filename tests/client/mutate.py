@@ -187,8 +187,8 @@ def difference(original, mutated):
 
 
 class Campaign:
-    def __init__(self, world, seed):
-        self.world, self.seed = world, seed
+    def __init__(self, world, seed, show):
+        self.world, self.seed, self.show = world, seed, show
         self.clinic, self.pharmacy = world.clinics[-1], world.pharmacies[-1]
         self.at = len(world.clinics) - 1
         self.patient, self.drug = world.clean_pair(self.at)
@@ -312,6 +312,8 @@ class Campaign:
             self.fail(number, kind, f"no answer: {error!r}")
             return
         problem = self.problem(kind, answer, may_succeed)
+        if self.show:
+            print(f"case {number} ({kind}): {answer.status} {answer.body[:2000].decode('utf-8', 'replace')}")
         with self.lock:
             self.statuses[answer.status] += 1
             self.kinds[f"{kind} {answer.status} {','.join(dict.fromkeys(map(str, answer.codes()))) or answer.resource().get('error', '')}"] += 1
@@ -358,12 +360,12 @@ def main():
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", type=int, help="send this one case")
+    parser.add_argument("--only", type=int, help="send this one case and show the answer")
     options = parser.parse_args()
     world = World(options.directory, options.seed)
     world.prepare()
     world.tidy()
-    campaign = Campaign(world, options.seed)
+    campaign = Campaign(world, options.seed, options.only is not None)
     before = set(campaign.clinic.task_ids())
     ends = time.monotonic() + options.seconds
     numbers = iter([options.only] if options.only is not None else range(options.count))
