@@ -29,6 +29,8 @@ const NAME: &str = "hikikae";
 /// Crash recovery of a busy server takes minutes at worst.
 const START_LIMIT: Duration = Duration::from_mins(3);
 const STOP_LIMIT: Duration = Duration::from_mins(1);
+/// How long the processes of a killed server may take to notice.
+const REMAINS_LIMIT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Why there is no private PostgreSQL. Its text is for the operator and tells what to do.
@@ -133,6 +135,7 @@ impl Cluster {
         let server = if let Some(running) = PidFile::read_running(&place.data) {
             await_ready(&place, running.pid, &mut None)?
         } else {
+            remains_clear(&place);
             let mut started = server_spawn(&place, &programs, durability)?;
             let pid = i32::try_from(started.id()).map_err(|_| ClusterError::NotStopped(0))?;
             let ready = await_ready(&place, pid, &mut Some(&mut started))?;
@@ -246,17 +249,37 @@ impl PidFile {
         })
     }
 
-    /// The server that runs on this data. A file left by a server that is gone is taken away: PostgreSQL itself
-    /// would mistake any other process that has the old number by now for the server.
+    /// The server that runs on this data.
     fn read_running(data: &Path) -> Option<Self> {
-        let found = Self::read(data)?;
-        if serves(found.pid, data) {
-            return Some(found);
-        }
-        // When it cannot be removed, PostgreSQL says so on its start.
-        let _ = fs::remove_file(data.join("postmaster.pid"));
-        None
+        Self::read(data).filter(|found| serves(found.pid, data))
     }
+}
+
+/// Takes away what a killed server left: PostgreSQL would mistake any process that has the old number by now,
+/// and the killed one while nobody has taken its exit status, for a running server.
+///
+/// Its files also guard against starting beside processes of the killed server that still write, so they are only taken away
+/// once no process works in the data directory. When one stays, PostgreSQL judges.
+fn remains_clear(place: &Place) {
+    let deadline = Instant::now() + REMAINS_LIMIT;
+    while processes_on(&place.data) {
+        if Instant::now() > deadline {
+            return;
+        }
+        std::thread::sleep(POLL);
+    }
+    let lock = place.socket.join(".s.PGSQL.5432.lock");
+    for file in [place.data.join("postmaster.pid"), lock] {
+        // Mostly absent; and what cannot be removed PostgreSQL complains of on its start.
+        let _ = fs::remove_file(file);
+    }
+}
+
+/// Whether any process works in the directory.
+fn processes_on(data: &Path) -> bool {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    numbers.any(|pid| serves(pid, data))
 }
 
 /// Whether the process is a PostgreSQL on this data: it works in its data directory.
