@@ -6,6 +6,7 @@ pub mod bucket;
 pub mod cluster;
 pub mod directory;
 
+pub mod error;
 pub mod keys;
 pub mod migration;
 pub mod pool;
@@ -13,6 +14,7 @@ pub mod seal;
 
 pub use bucket::{Bucket, Buckets, IdentityToken, PatientId, PrescriptionId};
 pub use cluster::{Cluster, ClusterError, Durability};
+pub use error::StoreError;
 pub use keys::Keys;
-pub use pool::{Store, StoreError, StoreOptions, Tx, Work};
+pub use pool::{Store, StoreOptions, Tx, Work};
 pub use seal::{Lookup, SealContext, SealError, Sealer};
