@@ -41,8 +41,8 @@ impl PidFile {
 /// Takes away what a killed server left: PostgreSQL would mistake any process that has the old number by now,
 /// and the killed one while nobody has taken its exit status, for a running server.
 ///
-/// Its files also guard against starting beside processes of the killed server that still write, so they are only taken away
-/// once no process works in the data directory. When one stays, PostgreSQL judges.
+/// Its files also guard against starting beside processes of the killed server that still write, so they are
+/// only taken away once no process works in the data directory. When one stays, PostgreSQL judges.
 pub(super) fn remains_clear(place: &Place) {
     let deadline = Instant::now() + REMAINS_LIMIT;
     while processes_on(&place.data) {

@@ -6,9 +6,9 @@
 //! person,name,kana,birth_date,sex,insurer_number,symbol,number,branch_number,valid_from,valid_until,card_sha256,deceased_on
 //! ```
 //!
-//! One line is one insurance of one person. `person` ties the lines of a person together (several insurers, several cards) and
-//! means nothing outside the file; the lines of one person agree in name, kana, birth date, sex and date of
-//! death. Dates are `YYYY-MM-DD` or `YYYYMMDD`; `sex` is `male`, `female`, `unknown` or 1, 2, 3 as insurers code it;
+//! One line is one insurance of one person. `person` ties the lines of a person together (several insurers,
+//! several cards) and means nothing outside the file; the lines of one person agree in name, kana, birth date,
+//! sex and date of death. A line may repeat an insurance only to add a card. Dates are `YYYY-MM-DD` or `YYYYMMDD`; `sex` is `male`, `female`, `unknown` or 1, 2, 3 as insurers code it;
 //! `card_sha256` is the SHA-256 fingerprint, in hexadecimal, of the card's user authentication certificate.
 //! May be empty: kana, symbol, branch_number, valid_until (open), card_sha256, deceased_on.
 
