@@ -1,1 +1,11 @@
-//! (room)
+//! The wire forms of the documents: strict reading into the domain, exact writing out of it. Knows no
+//! signatures, no storage and no HTTP.
+
+pub mod cj1;
+mod coding;
+pub mod fault;
+mod items;
+mod log;
+mod row;
+pub mod sj1;
+mod spelling;

@@ -1,4 +1,12 @@
 //! The domain: what a prescription and a dispensing are, and how a prescription lives. Knows no wire format,
 //! no SQL, no HTTP.
 
+pub mod amount;
+pub mod dispensing;
+pub mod document;
 pub mod identifier;
+pub mod line;
+pub mod usage;
+
+#[cfg(test)]
+pub(crate) mod strategy;
