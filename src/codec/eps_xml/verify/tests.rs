@@ -7,7 +7,9 @@ use proptest::prelude::*;
 
 use super::super::test_document::{SJ1, delivered, dispensing, original, original_by, sample, trust};
 use super::*;
+use crate::trust::c14n::{Method, canonicalise};
 use crate::trust::test_pki::PKI;
+use crate::trust::test_stamp::Stamp;
 use crate::trust::verdict::Level;
 use crate::trust::xml::text_of;
 use crate::trust::{AnchorKind, Certificate, TrustPolicy};
@@ -339,4 +341,99 @@ fn document_element_maybe(text: &str) -> Option<String> {
     let start = text.find("<PrescriptionDocument ")?;
     let end = text[start..].find("</PrescriptionDocument>")?;
     Some(format!("{}</PrescriptionDocument>", &text[start..start + end]))
+}
+
+/// Adds an unsigned property to a signature that we made.
+fn property_add(text: &str, property: &str) -> String {
+    let end = "</xa:UnsignedSignatureProperties></xa:UnsignedProperties></xa:QualifyingProperties>";
+    if text.contains(end) {
+        return text.replace(end, &format!("{property}{end}"));
+    }
+    let start = "<xa:UnsignedProperties><xa:UnsignedSignatureProperties>";
+    text.replace("</xa:QualifyingProperties>", &format!("{start}{property}{end}"))
+}
+
+/// A time stamp element over `message`.
+fn stamp_element(name: &str, namespace: &str, message: &[u8], time: DateTime<Utc>) -> String {
+    let token = BASE64_STANDARD.encode(Stamp::of(message, time).token());
+    let body = format!("<xa:EncapsulatedTimeStamp>{token}</xa:EncapsulatedTimeStamp>");
+    format!("<{name}{namespace} Id=\"id-{name}\">{body}</{name}>")
+        .replace("id-xa141:", "id-")
+        .replace("id-xa:", "id-")
+}
+
+fn canonical(text: &str, name: &str) -> Vec<u8> {
+    let xml = Xml::parse(text.as_bytes()).unwrap();
+    let element = xml.nodes().find(|node| node.tag_name().name() == name).unwrap();
+    canonicalise(&xml, element, &Method::Inclusive)
+}
+
+/// An original with a signature time stamp.
+fn stamped(time: DateTime<Utc>) -> String {
+    let text = original();
+    property_add(
+        &text,
+        &stamp_element("xa:SignatureTimeStamp", "", &canonical(&text, "SignatureValue"), time),
+    )
+}
+
+fn verdict(text: &str, at: DateTime<Utc>) -> Verdict {
+    EpsPrescription::read(text.as_bytes()).unwrap().verify(&trust(), at)
+}
+
+#[test]
+fn a_time_stamp_lends_its_time() {
+    let text = stamped(PKI.now);
+    let verified = verdict(&text, PKI.now).outcome().unwrap();
+    assert_eq!((verified.level, verified.base_time), (Level::T, PKI.now));
+    // Long after the revocation lists have run out the stamped signature still holds, the bare one does not.
+    let later = PKI.now + TimeDelta::days(300);
+    assert!(verdict(&text, later).is_valid());
+    assert!(!verdict(&original(), later).is_valid());
+    // A time stamp from another signature is over something else.
+    let (mine, other) = (original(), original());
+    let foreign = stamp_element("xa:SignatureTimeStamp", "", &canonical(&other, "SignatureValue"), PKI.now);
+    let failure = verdict(&property_add(&mine, &foreign), PKI.now).outcome().unwrap_err();
+    assert_eq!(failure.code, Refusal::SignatureMismatch);
+    let twice = property_add(&text, &foreign.replace("id-Signature", "id-Other"));
+    assert_eq!(verdict(&twice, PKI.now).outcome().unwrap_err().code, Refusal::DocumentInvalid);
+}
+
+#[test]
+fn carried_proof_and_an_archive_time_stamp_raise_the_level() {
+    let certificate = BASE64_STANDARD.encode(PKI.hpki.certificate.der());
+    let values = format!(
+        "<xa:CertificateValues><xa:EncapsulatedX509Certificate>{certificate}</xa:EncapsulatedX509Certificate>\
+         </xa:CertificateValues>"
+    );
+    let text = property_add(&property_add(&stamped(PKI.now), &values), "<xa:RevocationValues/>");
+    // With the authority's certificate carried along the root alone suffices.
+    let read = EpsPrescription::read(text.as_bytes()).unwrap();
+    assert_eq!(read.verify(&PKI.store, PKI.now).outcome().unwrap().level, Level::Xl);
+    // TS 101 903 8.2.1: the references, the signature, and the unsigned properties so far.
+    let mut message = canonical(&text, "PrescriptionDocument");
+    let xml = Xml::parse(text.as_bytes()).unwrap();
+    for name in ["KeyInfo", "SignedProperties"] {
+        let element = xml.nodes().find(|node| node.tag_name().name() == name).unwrap();
+        message.extend(canonicalise(&xml, element, &Method::Exclusive(Vec::new())));
+    }
+    let rest = [
+        "SignedInfo",
+        "SignatureValue",
+        "KeyInfo",
+        "SignatureTimeStamp",
+        "CertificateValues",
+        "RevocationValues",
+    ];
+    for name in rest {
+        message.extend(canonical(&text, name));
+    }
+    let namespace = " xmlns:xa141=\"http://uri.etsi.org/01903/v1.4.1#\"";
+    let archive = |message: &[u8]| {
+        property_add(&text, &stamp_element("xa141:ArchiveTimeStamp", namespace, message, PKI.now))
+    };
+    assert_eq!(verdict(&archive(&message), PKI.now).outcome().unwrap().level, Level::A);
+    let failure = verdict(&archive(&message[1..]), PKI.now);
+    assert_eq!(failure.outcome().unwrap_err().code, Refusal::SignatureMismatch);
+    assert_eq!(failure.level, Some(Level::Xl));
 }
