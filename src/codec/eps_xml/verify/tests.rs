@@ -12,7 +12,7 @@ use crate::trust::test_pki::PKI;
 use crate::trust::test_stamp::Stamp;
 use crate::trust::verdict::Level;
 use crate::trust::xml::text_of;
-use crate::trust::{AnchorKind, Certificate, TrustPolicy};
+use crate::trust::{AnchorKind, Certificate, SignatureScheme, TrustPolicy};
 
 /// The one code that refuses a prescription, or `valid`.
 fn answer(text: &str) -> &'static str {
@@ -275,6 +275,49 @@ fn only_the_pinned_profile_is_taken() {
     assert_eq!(answer(&transform("http://www.w3.org/2001/10/xml-exc-c14n#")), "signature-invalid");
     assert_eq!(answer(&text.replace(content, "<ds:Reference URI=\"#nowhere\">")), "signature-invalid");
     assert_eq!(answer(&text.replace(&reference, "")), "signature-invalid");
+}
+
+/// Signs again, as the physician, after the signature's references were changed: `content` is the method by which the
+/// document's digest is made anew.
+fn signed_again(text: &str, content: &Method) -> String {
+    let xml = Xml::parse(text.as_bytes()).unwrap();
+    let element = xml.element_by_id("PrescriptionDocument").unwrap();
+    let digest = ring::digest::digest(&ring::digest::SHA256, &canonicalise(&xml, element, content));
+    let old = between(between(text, "#PrescriptionDocument\"", "</ds:Reference>"), "<ds:DigestValue>", "<");
+    let text = text.replace(old, &BASE64_STANDARD.encode(digest));
+    let xml = Xml::parse(text.as_bytes()).unwrap();
+    let info = xml.nodes().find(|node| node.tag_name().name() == "SignedInfo").unwrap();
+    let message = canonicalise(&xml, info, &Method::Exclusive(Vec::new()));
+    let value = PKI.physician.key.sign(SignatureScheme::RsaPkcs1Sha256, &message, &PKI.random).unwrap();
+    let old = text.split("SignatureValue>").next().unwrap().len();
+    let start = old - text[..old].chars().rev().take_while(|c| *c != '>').map(char::len_utf8).sum::<usize>();
+    let end = start + text[start..].find('<').unwrap();
+    format!("{}{}{}", &text[..start], BASE64_STANDARD.encode(value), &text[end..])
+}
+
+#[test]
+fn the_signer_cannot_widen_the_profile_either() {
+    let text = original();
+    let content = "<ds:Reference URI=\"#PrescriptionDocument\">";
+    let again = |text: &str| answer(&signed_again(text, &Method::Inclusive));
+    assert_eq!(again(&text), "valid");
+    // Other tools sign the document by exclusive canonicalisation, or leave the key information out.
+    let algorithm = Method::EXCLUSIVE;
+    let transforms = format!("<ds:Transforms><ds:Transform Algorithm=\"{algorithm}\"/></ds:Transforms>");
+    let exclusive = text.replace(content, &format!("{content}{transforms}"));
+    assert_eq!(answer(&signed_again(&exclusive, &Method::Exclusive(Vec::new()))), "valid");
+    assert_eq!(again(&exclusive), "signature-mismatch");
+    let start = text.find("</ds:Reference>").unwrap() + "</ds:Reference>".len();
+    let end = start + text[start..].find("</ds:Reference>").unwrap() + "</ds:Reference>".len();
+    assert_eq!(again(&format!("{}{}", &text[..start], &text[end..])), "valid");
+    // Nothing else may take a reference's place, and none may be left out.
+    let key_info = between(&text[start..], "URI=\"#", "\"");
+    let elsewhere = |id: &str| again(&text.replacen(&format!("\"#{key_info}\""), &format!("\"#{id}\""), 1));
+    assert_eq!(elsewhere("PrescriptionManagement"), "signature-mismatch");
+    assert_eq!(elsewhere("nowhere"), "signature-mismatch");
+    let properties = text.find("<ds:Reference Type").unwrap();
+    let info_end = text.find("</ds:SignedInfo>").unwrap();
+    assert_eq!(again(&format!("{}{}", &text[..properties], &text[info_end..])), "document-invalid");
 }
 
 #[test]
