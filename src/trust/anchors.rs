@@ -212,3 +212,44 @@ fn files(directory: &Path, extension: Option<&str>) -> Result<Vec<(PathBuf, Vec<
     found.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::test_pki::PKI;
+
+    #[test]
+    fn a_directory_is_loaded_by_kind() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::create_dir(at("hpki")).unwrap();
+        fs::create_dir(at("crl")).unwrap();
+        let two = PKI.hpki_root.certificate.to_pem() + &PKI.hpki.certificate.to_pem();
+        fs::write(at("hpki/roots.pem"), two).unwrap();
+        fs::write(at("hpki/README"), "not an anchor").unwrap();
+        fs::write(at("crl/a.crl"), PKI.crls[0].der()).unwrap();
+        fs::write(at("crl/b.pem"), PKI.crls[1].to_pem()).unwrap();
+        fs::write(at("crl/.hidden"), "passed over").unwrap();
+        let store = TrustStore::load(directory.path(), TrustPolicy::default()).unwrap();
+        assert_eq!(store.anchors(AnchorKind::Hpki).count(), 2);
+        assert_eq!(store.anchors(AnchorKind::Facility).count(), 0);
+        for list in &PKI.crls[..2] {
+            assert_eq!(store.crls(list.issuer()).len(), 1);
+        }
+        assert_eq!(store.crls(PKI.crls[2].issuer()).len(), 0);
+
+        fs::write(at("crl/broken"), "x").unwrap();
+        let broken = TrustStore::load(directory.path(), TrustPolicy::default()).unwrap_err();
+        assert!(matches!(broken, TrustStoreError::Crl { path, .. } if path.ends_with("broken")));
+        fs::write(at("hpki/empty.pem"), "").unwrap();
+        let broken = TrustStore::load(directory.path(), TrustPolicy::default()).unwrap_err();
+        assert!(matches!(broken, TrustStoreError::Anchor { path, .. } if path.ends_with("empty.pem")));
+    }
+
+    #[test]
+    fn no_directory_trusts_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = TrustStore::load(&directory.path().join("absent"), TrustPolicy::default()).unwrap();
+        assert!(AnchorKind::ALL.iter().all(|kind| store.anchors(*kind).count() == 0));
+    }
+}

@@ -4,24 +4,24 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use const_oid::db::rfc5280 as oid;
 use der::asn1::ObjectIdentifier;
 use der::{Decode, Reader, SliceReader};
 use ring::digest::{SHA256, digest};
-use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
-use x509_cert::ext::pkix::{self, KeyUsage};
+use x509_cert::ext::pkix::KeyUsage;
+use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::time::Time;
 
+use super::bounds::decode;
+use super::extension::{BasicConstraints, Extensions, Marked};
 use super::name::DistinguishedName;
 use super::pem::{self, PemError};
 use super::public_key::{PublicKey, SignatureInvalid, SignatureScheme};
-use super::role::{HEALTHCARE_ACTOR, HcRole, roles_decode};
+use super::role::HcRole;
 
 /// Why bytes are not a certificate we read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
-    /// Longer than [`Certificate::MAX_DER`].
+    /// Longer than [`Certificate::MAX_DER`], or with more extensions than any profile has.
     #[error("the certificate is too large")]
     TooLarge,
     /// Not DER, or not of the shape RFC 5280 4.1 gives.
@@ -48,39 +48,6 @@ impl From<der::Error> for CertificateError {
     fn from(error: der::Error) -> Self {
         Self::Malformed(error.kind())
     }
-}
-
-/// `basicConstraints` (RFC 5280 4.2.1.9).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BasicConstraints {
-    /// May issue certificates.
-    pub authority: bool,
-    /// How many authorities may follow below.
-    pub path_length: Option<u8>,
-}
-
-/// An extension's content together with its critical mark.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Marked<T> {
-    /// The critical mark.
-    pub critical: bool,
-    /// The content.
-    pub value: T,
-}
-
-#[derive(Default)]
-struct Extensions {
-    basic_constraints: Option<BasicConstraints>,
-    key_usage: Option<Marked<KeyUsage>>,
-    extended_key_usage: Option<Marked<Vec<ObjectIdentifier>>>,
-    policies: Vec<ObjectIdentifier>,
-    authority_key_id: Option<Vec<u8>>,
-    subject_key_id: Option<Vec<u8>>,
-    alternative_name: Option<DistinguishedName>,
-    distribution_points: Vec<GeneralName>,
-    roles: Vec<HcRole>,
-    name_constrained: bool,
-    unknown_critical: Vec<ObjectIdentifier>,
 }
 
 struct Inner {
@@ -114,7 +81,7 @@ impl Certificate {
         if bytes.len() > Self::MAX_DER {
             return Err(CertificateError::TooLarge);
         }
-        let parsed = x509_cert::Certificate::from_der(bytes)?;
+        let parsed: x509_cert::Certificate = decode(bytes)?;
         let tbs = parsed.tbs_certificate;
         if tbs.version != x509_cert::Version::V3 {
             return Err(CertificateError::Version);
@@ -293,78 +260,6 @@ impl std::fmt::Debug for Certificate {
     }
 }
 
-impl Extensions {
-    fn read(list: &[Extension]) -> Result<Self, CertificateError> {
-        let mut read = Self::default();
-        for (index, extension) in list.iter().enumerate() {
-            if list[..index].iter().any(|e| e.extn_id == extension.extn_id) {
-                return Err(CertificateError::DuplicateExtension(extension.extn_id));
-            }
-            read.take(extension).map_err(|_| CertificateError::Extension(extension.extn_id))?;
-        }
-        Ok(read)
-    }
-
-    fn take(&mut self, extension: &Extension) -> Result<(), der::Error> {
-        let (critical, bytes) = (extension.critical, extension.extn_value.as_bytes());
-        match extension.extn_id {
-            oid::ID_CE_SUBJECT_DIRECTORY_ATTRIBUTES => {
-                for attribute in Vec::<x509_cert::attr::Attribute>::from_der(bytes)? {
-                    if attribute.oid == HEALTHCARE_ACTOR {
-                        for value in attribute.values.iter() {
-                            self.roles.extend(roles_decode(value)?);
-                        }
-                    }
-                }
-            }
-            oid::ID_CE_SUBJECT_KEY_IDENTIFIER => {
-                self.subject_key_id =
-                    Some(pkix::SubjectKeyIdentifier::from_der(bytes)?.0.as_bytes().to_vec());
-            }
-            oid::ID_CE_KEY_USAGE => {
-                self.key_usage = Some(Marked { critical, value: KeyUsage::from_der(bytes)? });
-            }
-            oid::ID_CE_SUBJECT_ALT_NAME => {
-                for name in pkix::SubjectAltName::from_der(bytes)?.0 {
-                    if let GeneralName::DirectoryName(name) = name {
-                        self.alternative_name.get_or_insert(DistinguishedName::from_name(&name)?);
-                    }
-                }
-            }
-            oid::ID_CE_BASIC_CONSTRAINTS => {
-                let constraints = pkix::BasicConstraints::from_der(bytes)?;
-                self.basic_constraints = Some(BasicConstraints {
-                    authority: constraints.ca,
-                    path_length: constraints.path_len_constraint,
-                });
-            }
-            oid::ID_CE_NAME_CONSTRAINTS => self.name_constrained = true,
-            oid::ID_CE_CRL_DISTRIBUTION_POINTS => {
-                for point in pkix::CrlDistributionPoints::from_der(bytes)?.0 {
-                    if let Some(DistributionPointName::FullName(names)) = point.distribution_point {
-                        self.distribution_points.extend(names);
-                    }
-                }
-            }
-            oid::ID_CE_CERTIFICATE_POLICIES => {
-                let policies = pkix::CertificatePolicies::from_der(bytes)?;
-                self.policies = policies.0.iter().map(|p| p.policy_identifier).collect();
-            }
-            oid::ID_CE_AUTHORITY_KEY_IDENTIFIER => {
-                let key = pkix::AuthorityKeyIdentifier::from_der(bytes)?.key_identifier;
-                self.authority_key_id = key.map(|k| k.as_bytes().to_vec());
-            }
-            oid::ID_CE_EXT_KEY_USAGE => {
-                let value = pkix::ExtendedKeyUsage::from_der(bytes)?.0;
-                self.extended_key_usage = Some(Marked { critical, value });
-            }
-            _ if critical => self.unknown_critical.push(extension.extn_id),
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
 /// The place of the signed part within the outer `SEQUENCE { tbs, algorithm, signature }`.
 pub(crate) fn signed_range(bytes: &[u8]) -> Result<std::ops::Range<usize>, der::Error> {
     let mut reader = SliceReader::new(bytes)?;
@@ -385,4 +280,127 @@ pub(crate) fn instant(time: Time) -> Result<DateTime<Utc>, der::Error> {
         .ok()
         .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
         .ok_or_else(|| der::ErrorKind::DateTime.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::trust::issuance::{CertificateRequest, IssuanceError, extension};
+    use crate::trust::profile;
+    use crate::trust::test_pki::{PKI, person_request};
+    use const_oid::db::rfc5280 as oid;
+
+    #[test]
+    fn what_the_authority_wrote_is_read() {
+        let physician = &PKI.physician.certificate;
+        assert_eq!(physician.subject().common_name(), Some("Hanako Ishi"));
+        assert_eq!(physician.subject().serial_number(), Some("Test100001"));
+        assert_eq!(physician.kanji_name(), Some("医師　花子"));
+        assert_eq!(physician.hc_roles(), [HcRole::MedicalDoctor]);
+        assert_eq!(physician.institution_code(), None);
+        assert_eq!(physician.issuer(), PKI.hpki.certificate.subject());
+        assert_eq!(physician.authority_key_id(), PKI.hpki.certificate.subject_key_id());
+        assert!(physician.key_usage().unwrap().critical);
+        assert_eq!(physician.basic_constraints(), None);
+        assert_eq!(physician.unknown_critical_extensions(), []);
+        assert_eq!(PKI.hpki.certificate.basic_constraints().unwrap().path_length, Some(0));
+        assert_eq!(PKI.clinic.certificate.institution_code(), Some("1311234567"));
+        assert_eq!(PKI.clinic.certificate.subject().organization(), Some("試験診療所"));
+        assert_eq!(PKI.clinic.certificate.hc_roles(), []);
+        assert_eq!(PKI.patient.certificate.kanji_name(), None);
+    }
+
+    #[test]
+    fn several_roles_are_all_read() {
+        let director = HcRole::Other("Director of Clinic".to_owned());
+        for roles in [vec![], vec![HcRole::Dentist], vec![HcRole::MedicalDoctor, director]] {
+            let request = person_request("A", "甲", "Test1", &roles, &PKI.physician.key, PKI.now);
+            let certificate = PKI.hpki.issue(&request, &PKI.random).unwrap();
+            assert_eq!(certificate.hc_roles().len(), roles.len());
+            assert!(roles.iter().all(|role| certificate.hc_roles().contains(role)));
+        }
+    }
+
+    #[test]
+    fn pem_and_der_give_the_same() {
+        let (one, other) = (&PKI.physician.certificate, &PKI.hpki.certificate);
+        let text = one.to_pem() + &other.to_pem();
+        let read = Certificate::from_pem_many(text.as_bytes()).unwrap();
+        assert_eq!(read, [one.clone(), other.clone()]);
+        assert_eq!(Certificate::from_pem_many(b""), Err(PemError::Missing.into()));
+    }
+
+    #[test]
+    fn what_is_not_exactly_a_certificate_is_refused() {
+        let der = PKI.physician.certificate.der();
+        assert!(Certificate::from_der(&[der, &[0]].concat()).is_err());
+        assert!(Certificate::from_der(&der[..der.len() - 1]).is_err());
+        assert!(Certificate::from_der(&[]).is_err());
+        assert_eq!(
+            Certificate::from_der(&vec![0; Certificate::MAX_DER + 1]),
+            Err(CertificateError::TooLarge)
+        );
+        let mut request = person_request("A", "甲", "Test1", &[], &PKI.physician.key, PKI.now);
+        request.extensions.push(request.extensions[0].clone());
+        let twice = PKI.hpki.issue(&request, &PKI.random).unwrap_err();
+        assert!(twice.to_string().ends_with("appears twice"));
+    }
+
+    #[test]
+    fn names_and_extensions_of_hostile_size_are_refused() {
+        let attribute = |n: u8| x509_cert::attr::AttributeTypeAndValue {
+            oid: crate::trust::name::COMMON_NAME,
+            value: der::Any::new(der::Tag::Utf8String, vec![n]).unwrap(),
+        };
+        let set = der::asn1::SetOfVec::try_from((0..65).map(attribute).collect::<Vec<_>>()).unwrap();
+        let large = x509_cert::name::RdnSequence(vec![x509_cert::name::RelativeDistinguishedName(set)]);
+        let refused = |change: &dyn Fn(&mut CertificateRequest)| {
+            let mut request = person_request("A", "甲", "Test1", &[], &PKI.physician.key, PKI.now);
+            change(&mut request);
+            match PKI.facility_root.issue(&request, &PKI.random) {
+                Err(IssuanceError::Certificate(error)) => error,
+                other => panic!("{other:?}"),
+            }
+        };
+        let subject = refused(&|request| request.subject = large.clone());
+        assert_eq!(subject, CertificateError::Malformed(der::ErrorKind::Overlength));
+        let alternative = refused(&|request| {
+            request.extensions.retain(|e| e.extn_id != oid::ID_CE_SUBJECT_ALT_NAME);
+            request.extensions.push(profile::alternative_name(&large).unwrap());
+        });
+        assert_eq!(alternative, CertificateError::Extension(oid::ID_CE_SUBJECT_ALT_NAME));
+        let many = refused(&|request| {
+            let unknown = |n: u32| ObjectIdentifier::from_arcs([1, 2, 3, n]).unwrap();
+            let unknown = (0..64).map(|n| extension(unknown(n), false, &der::asn1::Null).unwrap());
+            request.extensions.extend(unknown);
+        });
+        assert_eq!(many, CertificateError::TooLarge);
+    }
+
+    #[test]
+    fn nothing_personal_is_shown() {
+        let shown = format!("{:?} {:?}", PKI.physician.certificate, PKI.physician.certificate.subject());
+        assert!(!shown.contains("Ishi") && !shown.contains("Test100001"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
+            prop_assert!(Certificate::from_der(&bytes).is_err());
+            let _ = Certificate::from_pem_many(&bytes);
+        }
+
+        #[test]
+        fn no_damage_makes_it_panic(cut in any::<prop::sample::Index>(), put in prop::collection::vec(any::<u8>(), 0..8)) {
+            let mut bytes = PKI.physician.certificate.der().to_vec();
+            let start = cut.index(bytes.len());
+            let end = (start + put.len()).min(bytes.len());
+            bytes.splice(start..end, put);
+            let _ = Certificate::from_der(&bytes);
+        }
+    }
 }

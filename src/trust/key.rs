@@ -57,11 +57,9 @@ impl SigningKey {
     ///
     /// # Errors
     /// [`SigningKeyError::Operation`].
-    pub fn rsa_generate<R>(rng: &mut R, bits: usize) -> Result<Self, SigningKeyError>
-    where
-        R: rsa::rand_core::CryptoRngCore + ?Sized,
-    {
-        Self::from_rsa(RsaPrivateKey::new(rng, bits).map_err(|_| SigningKeyError::Operation)?)
+    pub fn rsa_generate(bits: usize, random: &dyn SecureRandom) -> Result<Self, SigningKeyError> {
+        let key = RsaPrivateKey::new(&mut RingRng(random), bits);
+        Self::from_rsa(key.map_err(|_| SigningKeyError::Operation)?)
     }
 
     /// A new P-256 key.
@@ -88,6 +86,7 @@ impl SigningKey {
         if let Ok(key) = RsaPrivateKey::from_pkcs8_der(der) {
             return Self::from_rsa(key);
         }
+        // The random source only checks the pair here; whoever signs passes in their own.
         let pair = p256(der, &ring::rand::SystemRandom::new(), SignatureScheme::EcdsaSha256Asn1)?;
         let spki = p256_spki(pair.public_key().as_ref()).map_err(|_| SigningKeyError::Malformed)?;
         Ok(Self { secret: Arc::new(Secret::P256), pkcs8: Arc::new(Zeroizing::new(der.to_vec())), spki })
@@ -240,3 +239,61 @@ impl rsa::rand_core::RngCore for RingRng<'_> {
 }
 
 impl rsa::rand_core::CryptoRng for RingRng<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::trust::test_pki::PKI;
+
+    #[test]
+    fn each_scheme_of_a_key_verifies_and_no_other_signs() {
+        use SignatureScheme as S;
+        let all = [
+            S::RsaPkcs1Sha256,
+            S::RsaPkcs1Sha384,
+            S::RsaPkcs1Sha512,
+            S::RsaPssSha256,
+            S::EcdsaSha256Asn1,
+            S::EcdsaSha384Asn1,
+            S::EcdsaP256Sha256Fixed,
+        ];
+        for (key, own) in [(&PKI.physician.key, &all[..4]), (&PKI.clinic.key, &[all[4], all[6]][..])] {
+            let public = key.public_key().unwrap();
+            for scheme in all {
+                let signature = key.sign(scheme, b"text", &PKI.random);
+                assert_eq!(signature.is_ok(), own.contains(&scheme), "{scheme:?}");
+                if let Ok(signature) = signature {
+                    public.verify(scheme, b"text", &signature).unwrap();
+                    public.verify(scheme, b"test", &signature).unwrap_err();
+                    for other in all.into_iter().filter(|other| *other != scheme) {
+                        public.verify(other, b"text", &signature).unwrap_err();
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_survives_its_file_which_only_its_owner_reads() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, identity) in [("rsa.key", &PKI.physician), ("ec.key", &PKI.clinic)] {
+            let path = directory.path().join(name);
+            identity.key.save_new(&path).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert!(SigningKey::load(&path).unwrap().is_key_of(&identity.certificate));
+            assert!(!SigningKey::load(&path).unwrap().is_key_of(&PKI.patient.certificate));
+            assert!(matches!(identity.key.save_new(&path), Err(SigningKeyError::File(_))));
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        for text in [b"".as_slice(), PKI.clinic.certificate.to_pem().as_bytes()] {
+            assert!(matches!(SigningKey::from_pkcs8_pem(text), Err(SigningKeyError::Malformed)));
+        }
+        let shown = format!("{:?}", PKI.physician.key);
+        assert_eq!(shown, "SigningKey(RSA)");
+    }
+}

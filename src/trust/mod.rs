@@ -6,15 +6,18 @@
 //! Path validation is our own, because HPKI marks `certificatePolicies` critical, which validators made for the
 //! web refuse. The subset of RFC 5280 section 6 that is done is stated in [`path`].
 
+mod bounds;
+mod pem;
+
 pub mod anchors;
 pub mod assertion;
 pub mod c14n;
 pub mod certificate;
+pub mod extension;
 pub mod issuance;
 pub mod key;
 pub mod name;
 pub mod path;
-mod pem;
 pub mod profile;
 pub mod public_key;
 pub mod revocation;

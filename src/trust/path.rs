@@ -160,12 +160,15 @@ impl TrustStore {
         Ok(ValidPath { kind, certificates })
     }
 
-    /// The kind of anchor `leaf` chains to by name and signature alone, or `None`. It says whom to ask about,
-    /// not whom to trust: [`Self::validate`] with the kind comes next.
+    /// The kind of anchor `leaf` chains to by name and signature alone. `None` when there is none, and also when
+    /// there are two: then nobody can tell which actor it is. It says whom to ask about, not whom to trust:
+    /// [`Self::validate`] with the kind comes next.
     pub fn kind_of(&self, leaf: &Certificate, intermediates: &[Certificate]) -> Option<AnchorKind> {
-        AnchorKind::ALL.into_iter().find(|kind| {
+        let chains = |kind: &AnchorKind| {
             Search::new(self, *kind, intermediates, &|_: &[&Certificate]| Ok(())).run(leaf).is_ok()
-        })
+        };
+        let mut kinds = AnchorKind::ALL.into_iter().filter(chains);
+        kinds.next().filter(|_| kinds.next().is_none())
     }
 
     fn policy_check(&self, kind: AnchorKind, leaf: &Certificate) -> Result<(), PathError> {

@@ -12,6 +12,7 @@ use x509_cert::ext::pkix::CrlReason;
 use x509_cert::ext::pkix::crl::dp::IssuingDistributionPoint;
 use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 
+use super::bounds::decode;
 use super::certificate::{Certificate, instant, sha256, signed_range};
 use super::name::DistinguishedName;
 use super::pem::{self, PemError};
@@ -110,7 +111,7 @@ impl Crl {
         if bytes.len() > Self::MAX_DER {
             return Err(CrlError::TooLarge);
         }
-        let parsed = CertificateList::from_der(bytes)?;
+        let parsed: CertificateList = decode(bytes)?;
         let tbs = parsed.tbs_cert_list;
         if tbs.signature != parsed.signature_algorithm {
             return Err(CrlError::AlgorithmMismatch);
@@ -152,6 +153,11 @@ impl Crl {
     /// [`CrlError`] of the first block that fails.
     pub fn from_pem(text: &[u8]) -> Result<Vec<Self>, CrlError> {
         pem::blocks(text, "X509 CRL")?.iter().map(|der| Self::from_der(der)).collect()
+    }
+
+    /// The list as one PEM block.
+    pub fn to_pem(&self) -> String {
+        pem::block("X509 CRL", &self.0.der)
     }
 
     /// The bytes it was read from.
@@ -232,7 +238,7 @@ impl std::fmt::Debug for Crl {
 type Scope = (Holders, Option<Vec<GeneralName>>);
 
 fn scope(bytes: &[u8]) -> Result<Scope, CrlError> {
-    let point = IssuingDistributionPoint::from_der(bytes)?;
+    let point = decode::<IssuingDistributionPoint>(bytes)?;
     if point.indirect_crl || point.only_contains_attribute_certs || point.only_some_reasons.is_some() {
         return Err(CrlError::Scope);
     }
@@ -265,4 +271,101 @@ fn entry(revoked: &RevokedCert) -> Result<Entry, CrlError> {
     let at = instant(revoked.revocation_date)?;
     let serial = revoked.serial_number.as_bytes().into();
     Ok(Entry { serial, revocation: Revocation { at, reason } })
+}
+
+#[cfg(test)]
+mod tests {
+    use der::Encode as _;
+    use proptest::prelude::*;
+    use x509_cert::ext::Extension;
+
+    use super::*;
+    use crate::trust::issuance::{CrlRequest, IssuanceError, RevocationRequest, extension};
+    use crate::trust::test_pki::{PKI, crl_request};
+
+    fn list(extensions: Vec<Extension>) -> Result<Crl, IssuanceError> {
+        let request = CrlRequest { extensions, ..crl_request(PKI.now, Vec::new()) };
+        PKI.facility_root.crl_issue(&request, &PKI.random)
+    }
+
+    fn hpki_list() -> &'static Crl {
+        PKI.crls.iter().find(|list| list.issuer() == PKI.hpki.certificate.subject()).unwrap()
+    }
+
+    #[test]
+    fn what_the_authority_wrote_is_read() {
+        let list = hpki_list();
+        let revocation = list.entry(PKI.revoked.certificate.serial()).unwrap();
+        assert_eq!(revocation.at, PKI.now - TimeDelta::days(30));
+        assert_eq!(revocation.reason, Some(CrlReason::CessationOfOperation));
+        assert_eq!(list.entry(PKI.physician.certificate.serial()), None);
+        assert_eq!(list.next_update(), PKI.now + TimeDelta::days(1));
+        assert!(list.is_signed_by(&PKI.hpki.certificate));
+        assert!(!list.is_signed_by(&PKI.hpki_root.certificate));
+    }
+
+    #[test]
+    fn the_earliest_of_two_entries_of_one_serial_counts() {
+        let entry = |days| RevocationRequest {
+            serial: vec![7],
+            at: PKI.now - TimeDelta::days(days),
+            reason: CrlReason::Superseded,
+        };
+        let request = crl_request(PKI.now, vec![entry(2), entry(5), entry(3)]);
+        let list = PKI.facility_root.crl_issue(&request, &PKI.random).unwrap();
+        assert_eq!(list.entry(&[7]).unwrap().at, PKI.now - TimeDelta::days(5));
+        assert_eq!(list.entry(&[6]), None);
+        assert_eq!(list.entry(&[8]), None);
+    }
+
+    #[test]
+    fn lists_we_could_misread_are_refused() {
+        let number = der::asn1::Uint::new(&[1]).unwrap();
+        let delta = list(vec![extension(oid::ID_CE_DELTA_CRL_INDICATOR, true, &number).unwrap()]);
+        assert!(matches!(delta, Err(IssuanceError::Crl(CrlError::Delta))));
+        let unknown = ObjectIdentifier::new_unwrap("1.2.3.4");
+        let refused = list(vec![extension(unknown, true, &der::asn1::Null).unwrap()]);
+        assert!(matches!(refused, Err(IssuanceError::Crl(CrlError::CriticalExtension(id))) if id == unknown));
+        list(vec![extension(unknown, false, &der::asn1::Null).unwrap()]).unwrap();
+        let removed = RevocationRequest { serial: vec![7], at: PKI.now, reason: CrlReason::RemoveFromCRL };
+        let removed = PKI.facility_root.crl_issue(&crl_request(PKI.now, vec![removed]), &PKI.random);
+        assert!(matches!(removed, Err(IssuanceError::Crl(CrlError::Delta))));
+    }
+
+    #[test]
+    fn a_list_without_an_end_is_refused() {
+        let mut parsed = CertificateList::from_der(hpki_list().der()).unwrap();
+        parsed.tbs_cert_list.next_update = None;
+        assert_eq!(Crl::from_der(&parsed.to_der().unwrap()).unwrap_err(), CrlError::NextUpdate);
+    }
+
+    #[test]
+    fn a_changed_list_is_nobodys() {
+        let der = hpki_list().der();
+        for index in (0..der.len()).step_by(7) {
+            let mut bytes = der.to_vec();
+            bytes[index] ^= 1;
+            assert!(
+                !Crl::from_der(&bytes).is_ok_and(|list| list.is_signed_by(&PKI.hpki.certificate)),
+                "{index}"
+            );
+        }
+    }
+
+    #[test]
+    fn der_and_pem_give_the_same() {
+        let text = hpki_list().to_pem();
+        let read = Crl::from_pem(text.as_bytes()).unwrap();
+        assert_eq!(read[0].der(), hpki_list().der());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
+            prop_assert!(Crl::from_der(&bytes).is_err());
+            let _ = Crl::from_pem(&bytes);
+        }
+    }
 }

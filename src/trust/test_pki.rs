@@ -4,7 +4,6 @@ use std::sync::LazyLock;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use der::asn1::ObjectIdentifier;
-use rand::rngs::OsRng;
 use ring::rand::SystemRandom;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::CrlReason;
@@ -60,7 +59,7 @@ impl TestPki {
     fn new() -> Self {
         let random = SystemRandom::new();
         let now = DateTime::from_timestamp(1_775_012_400, 0).unwrap();
-        let rsa = || std::thread::spawn(|| SigningKey::rsa_generate(&mut OsRng, 2048).unwrap());
+        let rsa = || std::thread::spawn(|| SigningKey::rsa_generate(2048, &SystemRandom::new()).unwrap());
         let rsa: Vec<_> = [(); 5].map(|()| rsa()).into_iter().map(|t| t.join().unwrap()).collect();
         let ec = || SigningKey::p256_generate(&random).unwrap();
 
