@@ -1,6 +1,6 @@
 //! The codes SJ1 and CJ1 write alike: sex, and drug, usage and institution codes of a kind named beside them.
 
-use super::row::Items;
+use super::items::Items;
 use crate::prescription::document::Sex;
 use crate::prescription::identifier::{DrugCode, InstitutionCode};
 use crate::prescription::line::UsageCoding;

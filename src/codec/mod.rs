@@ -5,5 +5,8 @@ pub mod cj1;
 mod coding;
 pub mod eps_xml;
 pub mod fault;
+mod items;
+mod log;
 mod row;
 pub mod sj1;
+mod spelling;

@@ -274,6 +274,18 @@ mod tests {
     }
 
     #[test]
+    fn every_listed_product_has_a_price_code() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/mhlw_price_20250814.csv");
+        let Ok(text) = std::fs::read_to_string(path) else {
+            eprintln!("skipped: the price list is not beside the project");
+            return;
+        };
+        for code in text.lines().skip(1).filter_map(|row| row.split(',').nth(1)) {
+            assert!(DrugCode::price(code).is_ok(), "{code}");
+        }
+    }
+
+    #[test]
     fn every_vector_is_judged_rightly() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/check_digit_vectors.csv");
         let Ok(text) = std::fs::read_to_string(path) else {
@@ -285,7 +297,6 @@ mod tests {
             let (kind, number, valid) = (cells[0], cells[1], cells[2] == "1");
             let judged = match kind {
                 "price12/YJ12" => DrugCode::yj(number).is_ok(),
-                // Their fee table is 3 although the list they come from says otherwise.
                 "medical_institution10" => number.parse::<InstitutionCode>().unwrap().check_digit_holds(),
                 "HOT7" => continue,
                 _ => payer_number_checks(number),

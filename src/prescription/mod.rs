@@ -7,3 +7,6 @@ pub mod document;
 pub mod identifier;
 pub mod line;
 pub mod usage;
+
+#[cfg(test)]
+pub(crate) mod strategy;

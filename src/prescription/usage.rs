@@ -65,7 +65,7 @@ impl UsageCode {
         self.0.as_bytes()[index]
     }
 
-    /// 基本用法区分; `None` for the dummy.
+    /// 基本用法区分; `None` for the dummy and for old codes without one.
     pub fn basic(&self) -> Option<BasicUsage> {
         match self.place(0) {
             b'1' => Some(BasicUsage::Internal),
@@ -125,6 +125,10 @@ impl FromStr for UsageCode {
         if code.is_dummy() {
             return Ok(code);
         }
+        // Until 2025-10 the master also had codes without a basic usage.
+        if code.place(0) == b'X' {
+            return Ok(code);
+        }
         let (Some(basic), Some(timing)) = (code.basic(), code.timing()) else {
             return Err(EXPECTED);
         };
@@ -170,6 +174,7 @@ mod tests {
 
     #[test]
     fn codes_that_contradict_themselves_are_refused() {
+        assert!(code("X011100000000000").basic().is_none());
         for text in [
             "",
             "1011100000000",

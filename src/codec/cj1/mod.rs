@@ -4,15 +4,18 @@
 mod code;
 mod outline;
 mod reading;
+#[cfg(test)]
+mod tests;
 mod writing;
 
 use super::fault::{Fault, Form, Read};
-use super::row::{Log, Source};
+use super::log::Log;
+use super::row::Source;
 use crate::prescription::dispensing::Dispensing;
 
 const NAME: &str = "CJ1";
 
-/// Reads a dispensing result. For everything accepted, [`write`] with the value and form gives back `bytes`.
+/// Reads a dispensing result. For everything accepted, [`write()`] with the value and form gives back `bytes`.
 ///
 /// # Errors
 /// Every fault of the document, in its order; at most 200, then one that says how many were left out.

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::code;
-use crate::codec::row::{Items, Log, Row};
+use crate::codec::items::Items;
+use crate::codec::log::Log;
+use crate::codec::row::Row;
 
 /// A record of CJ1.
 struct Record {
@@ -30,16 +32,12 @@ const fn repeating(number: u16, items: usize) -> Record {
     Record { repeats: true, ..record(number, items) }
 }
 
-const fn uncredited(record: Record) -> Record {
-    Record { creator: false, ..record }
-}
-
 static RECORDS: [Record; 21] = [
-    uncredited(mandatory(1, 10)),
+    Record { creator: false, ..mandatory(1, 10) },
     repeating(2, 3),
     repeating(4, 3),
     mandatory(5, 2),
-    uncredited(mandatory(6, 5)),
+    Record { creator: false, ..mandatory(6, 5) },
     mandatory(7, 2),
     mandatory(11, 8),
     mandatory(15, 3),
@@ -55,7 +53,7 @@ static RECORDS: [Record; 21] = [
     repeating(411, 3),
     repeating(421, 2),
     repeating(501, 2),
-    uncredited(repeating(511, 2)),
+    Record { creator: false, ..repeating(511, 2) },
 ];
 
 const RP: usize = 1;

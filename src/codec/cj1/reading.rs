@@ -7,7 +7,9 @@ use super::outline::{GroupRows, LineRows, Outline};
 use crate::codec::coding::{
     DISPENSED_CODE_KIND, InstitutionItems, SEX, USAGE_CODE_KIND, drug_code, institution_code, usage_code,
 };
-use crate::codec::row::{Items, Log, Row};
+use crate::codec::items::Items;
+use crate::codec::log::Log;
+use crate::codec::row::Row;
 use crate::prescription::amount::Amount;
 use crate::prescription::dispensing::{
     DispensedForm, DispensedGroup, DispensedLine, Dispensing, DispensingPatient, DispensingPrescriber,
@@ -68,10 +70,10 @@ pub(super) fn dispensing(outline: &Outline<'_, '_>, log: &mut Log) -> Option<Dis
         let text = items.required_text(2, TEXT_WIDTH);
         Some(Inquiry { class: class?, text: text? })
     });
-    if let (Some(dispensed), Some(patient), Some(row)) = (dispensed_on, &patient, outline.row(1)) {
-        if patient.birth_date > dispensed {
-            log.fault(row, 3, "expected a date not after the dispensing date");
-        }
+    if let (Some(dispensed), Some(patient), Some(row)) = (dispensed_on, &patient, outline.row(1))
+        && patient.birth_date > dispensed
+    {
+        log.fault(row, 3, "expected a date not after the dispensing date");
     }
     Some(Dispensing {
         patient: patient?,

@@ -2,7 +2,7 @@
 
 use super::code;
 use crate::codec::coding::{DISPENSED_CODE_KIND, SEX, USAGE_CODE_KIND, drug_code_kind, usage_code_kind};
-use crate::codec::row::{Rows, code_of};
+use crate::codec::spelling::{Rows, code_of};
 use crate::prescription::dispensing::{
     DispensedGroup, DispensedLine, Dispensing, DispensingPatient, LineNote, Pharmacy,
 };
@@ -38,8 +38,8 @@ pub(super) fn rows(dispensing: &Dispensing) -> Rows {
     if let Some(prescriber) = &dispensing.prescriber {
         rows.push(["55", &prescriber.name, text(prescriber.department.as_ref()), ""]);
     }
-    for note in &dispensing.groups {
-        group(&mut rows, note);
+    for rp in &dispensing.groups {
+        group(&mut rows, rp);
     }
     notes(&mut rows, dispensing);
     rows

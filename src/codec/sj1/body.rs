@@ -3,7 +3,9 @@
 use super::code;
 use super::outline::{GroupRows, LineRows, Outline};
 use crate::codec::coding::{self, DrugCodeKind, drug_code, usage_code};
-use crate::codec::row::{Items, Log, Row};
+use crate::codec::items::Items;
+use crate::codec::log::Log;
+use crate::codec::row::Row;
 use crate::prescription::amount::Amount;
 use crate::prescription::document::{ClinicalNote, LaboratoryValue};
 use crate::prescription::identifier::DrugCode;
@@ -97,7 +99,7 @@ fn usage_supplement(row: &Row<'_>, last: &mut u16, log: &mut Log) -> Option<Usag
         _ => true,
     };
     let text = items.required_text(4, 100);
-    let code = items.code_text(5, 8);
+    let code = items.supplement_code(5);
     let site = items.code_text(6, 3);
     Some(UsageSupplement { number: number?, kind, text: text?, code, site })
 }
@@ -160,7 +162,7 @@ fn uneven_doses(items: &mut Items<'_, '_, '_>) -> Vec<UnevenDose> {
             items.refuse(8 + dose, "there is no dose that the code could belong to");
             continue;
         };
-        let code = items.code_text(8 + dose, 8);
+        let code = items.supplement_code(8 + dose);
         if let Some(amount) = amount {
             doses.push(UnevenDose { amount, code });
         }
@@ -182,7 +184,7 @@ fn drug_supplement(row: &Row<'_>, last: &mut u16, log: &mut Log) -> Option<DrugS
     if kind == Some(DrugSupplementKind::CodedUsage) {
         items.require(6);
     }
-    let code = items.code_text(6, 8);
+    let code = items.supplement_code(6);
     Some(DrugSupplement { number: number?, kind, text: text?, code })
 }
 

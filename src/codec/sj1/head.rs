@@ -4,7 +4,9 @@
 use super::code;
 use super::outline::Outline;
 use crate::codec::coding::{InstitutionItems, SEX, institution_code};
-use crate::codec::row::{Items, Log, Row};
+use crate::codec::items::Items;
+use crate::codec::log::Log;
+use crate::codec::row::Row;
 use crate::prescription::document::{
     Department, Institution, Insurance, InsuredIdentity, Narcotics, PatientParticulars, Prescriber,
     Prescription, PublicPayer, Rates, Refill, Remark, SpecialPayer, Split,
@@ -15,7 +17,7 @@ use crate::prescription::identifier::payer_number_checks;
 /// was refused.
 pub(super) fn read(outline: &Outline<'_, '_>, log: &mut Log) -> Option<Prescription> {
     let institution = institution(outline, log);
-    let department = outline.head(4).and_then(|row| department(&mut Items::of(row, log)));
+    let department = outline.head(4).map(|row| department(&mut Items::of(row, log)));
     let prescriber = outline.head(5).and_then(|row| prescriber(&mut Items::of(row, log)));
     let patient = patient(outline, log);
     let copayment = single(outline, 14, log, |items| items.required_code(1, 1, code::COPAYMENT));
@@ -34,15 +36,15 @@ pub(super) fn read(outline: &Outline<'_, '_>, log: &mut Log) -> Option<Prescript
         items.require(2);
         items.digits(2, 1..=16)
     });
-    if let (Some(issued), Some(until), Some(row)) = (issued_on, usable_until, outline.head(52)) {
-        if until < issued {
-            log.fault(row, 1, "expected a date not before the issue date");
-        }
+    if let (Some(issued), Some(until), Some(row)) = (issued_on, usable_until, outline.head(52))
+        && until < issued
+    {
+        log.fault(row, 1, "expected a date not before the issue date");
     }
-    if let (Some(issued), Some(patient), Some(row)) = (issued_on, &patient, outline.head(13)) {
-        if patient.birth_date > issued {
-            log.fault(row, 1, "expected a date not after the issue date");
-        }
+    if let (Some(issued), Some(patient), Some(row)) = (issued_on, &patient, outline.head(13))
+        && patient.birth_date > issued
+    {
+        log.fault(row, 1, "expected a date not after the issue date");
     }
     if let Some(row) = outline.head(64) {
         if outline.head(63).is_some() {
@@ -115,7 +117,7 @@ fn institution(outline: &Outline<'_, '_>, log: &mut Log) -> Option<Institution> 
     Some(Institution { code: code?, name, postal_code, address, phone, fax, other_contact })
 }
 
-fn department(items: &mut Items<'_, '_, '_>) -> Option<Department> {
+fn department(items: &mut Items<'_, '_, '_>) -> Department {
     // 表3-11 item 1: omitted means without a code.
     let coded = if items.is_empty(1) { Some(false) } else { items.code(1, 1, code::DEPARTMENT_CODED) };
     match coded {
@@ -128,7 +130,7 @@ fn department(items: &mut Items<'_, '_, '_>) -> Option<Department> {
         }
         None => {}
     }
-    Some(Department { code: items.ascii(2, 6), name: items.text(3, 80) })
+    Department { code: items.ascii(2, 6), name: items.text(3, 80) }
 }
 
 fn prescriber(items: &mut Items<'_, '_, '_>) -> Option<Prescriber> {
@@ -173,7 +175,7 @@ fn insurance(outline: &Outline<'_, '_>, log: &mut Log) -> Option<Insurance> {
         Some(Rates { burden: burden?, benefit: benefit? })
     });
     let duty_reason = single(outline, 25, log, |items| items.required_code(1, 1, code::DUTY_REASON));
-    let public_payers = [27, 28, 29].map(|record| single(outline, record, log, |items| public_payer(items)));
+    let public_payers = [27, 28, 29].map(|record| single(outline, record, log, public_payer));
     let special_payer = outline.head(30).and_then(|row| {
         let mut items = Items::of(row, log);
         let payer_number = items.required_text(1, 40);

@@ -5,15 +5,18 @@ mod body;
 mod code;
 mod head;
 mod outline;
+#[cfg(test)]
+mod tests;
 mod writing;
 
 use super::fault::{Fault, Form, Read};
-use super::row::{Log, Source};
+use super::log::Log;
+use super::row::Source;
 use crate::prescription::document::Prescription;
 
 const NAME: &str = "SJ1";
 
-/// Reads a prescription. For everything accepted, [`write`] with the value and form gives back `bytes`.
+/// Reads a prescription. For everything accepted, [`write()`] with the value and form gives back `bytes`.
 ///
 /// # Errors
 /// Every fault of the document, in its order; at most 200, then one that says how many were left out.

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::codec::row::{Log, Row};
+use crate::codec::log::Log;
+use crate::codec::row::Row;
 
 /// A record of SJ1.
 struct Record {
@@ -161,11 +162,9 @@ impl<'r, 'a> Outline<'r, 'a> {
     fn take_head(&mut self, row: &'r Row<'a>, record: &Record, last: &mut u16, log: &mut Log) {
         if record.repeats {
             self.remarks.push(row);
-        } else if self.head.contains_key(&record.number) {
+        } else if !place_once(&mut self.head, record.number, row) {
             log.row_fault(row, "expected this record only once");
             return;
-        } else {
-            self.head.insert(record.number, row);
         }
         if !self.groups.is_empty() || self.has_tail() {
             log.row_fault(row, "expected records 1 to 82 before the first record 101");
@@ -292,17 +291,22 @@ impl<'r, 'a> GroupRows<'r, 'a> {
         }
         if record.repeats {
             line.supplements.push(row);
-        } else if line.details.contains_key(&record.number) {
+        } else if !place_once(&mut line.details, record.number, row) {
             log.row_fault(row, "expected this record only once for a drug");
             return;
-        } else {
-            line.details.insert(record.number, row);
         }
         if record.number < line.last {
             log.row_fault(row, "expected the records of a drug in ascending order");
         }
         line.last = line.last.max(record.number);
     }
+}
+
+/// Puts a row in its place unless there is one already.
+fn place_once<'r, 'a>(places: &mut BTreeMap<u16, &'r Row<'a>>, number: u16, row: &'r Row<'a>) -> bool {
+    let free = !places.contains_key(&number);
+    places.entry(number).or_insert(row);
+    free
 }
 
 fn record_of(row: &Row<'_>) -> Option<&'static Record> {

@@ -2,7 +2,7 @@
 
 use super::code;
 use crate::codec::coding::{PRESCRIBED_CODE_KIND, SEX, USAGE_CODE_KIND, drug_code_kind, usage_code_kind};
-use crate::codec::row::{Rows, code_of};
+use crate::codec::spelling::{Rows, code_of};
 use crate::prescription::document::{Institution, Insurance, PatientParticulars, Prescription};
 use crate::prescription::identifier::DrugCode;
 use crate::prescription::line::{Line, RpGroup, UnevenDose};
@@ -27,8 +27,8 @@ pub(super) fn rows(prescription: &Prescription) -> Rows {
     }
     insurance(&mut rows, &prescription.insurance);
     conditions(&mut rows, prescription);
-    for note in &prescription.groups {
-        group(&mut rows, note);
+    for rp in &prescription.groups {
+        group(&mut rows, rp);
     }
     for note in &prescription.clinical_notes {
         rows.push(["301", &note.number.to_string(), text(note.drug_name.as_ref()), &note.comment]);
