@@ -126,6 +126,32 @@ fn what_we_sign_verifies_in_every_form() {
 }
 
 #[test]
+fn what_stands_before_the_document_changes_nothing() {
+    let text = original();
+    assert_eq!(answer(&format!("\u{feff}{text}")), "valid");
+    assert_eq!(answer(text.split_once("?>").unwrap().1), "valid", "the declaration is optional");
+    assert_eq!(answer(&format!("<!-- x -->{text}")), "document-invalid");
+    // Windows line ends are line ends to XML, also within what is signed.
+    let lines = text.replace("<PrescriptionSign>", "\r\n<PrescriptionSign>\r\n");
+    assert_eq!(answer(&lines), "valid");
+}
+
+#[test]
+fn the_worst_document_within_the_limits_is_soon_refused() {
+    let namespaces =
+        |letter| (0..28).fold(String::new(), |text, n| format!("{text} xmlns:{letter}{n}='urn:{n}'"));
+    let text = original();
+    let crowd = "<x a='1' b='2'/>".repeat(18_000);
+    let stuffed = text
+        .replace("<Document ", &format!("<Document{} ", namespaces('a')))
+        .replace("<Prescription>", &format!("<Prescription{}>", namespaces('b')))
+        .replace("<xa:SigningTime>", &format!("{crowd}<xa:SigningTime>"));
+    let start = std::time::Instant::now();
+    assert_eq!(answer(&stuffed), "signature-mismatch");
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+}
+
+#[test]
 fn the_signer_must_be_the_right_one_at_the_time() {
     let by = |identity| {
         let text = original_by(identity);
