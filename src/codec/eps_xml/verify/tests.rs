@@ -59,6 +59,7 @@ fn the_field_sample_verifies_to_level_xl_at_its_time_stamp() {
     assert!(told.contains("passed          signature time stamp") && told.ends_with("valid"), "{told}");
     let json = serde_json::to_value(&verdict).unwrap();
     assert_eq!((&json["level"], &json["checks"][0]["check"]), (&"XL".into(), &"structure".into()));
+    assert_eq!((&json["valid"], &json["signer"]["roles"][0]), (&true.into(), &"Medical Doctor".into()));
     assert_eq!(json["checks"][11]["outcome"], "not-applicable");
     // Trusting nobody, the time stamp cannot lend its time and no path is found.
     let nobody = TrustStore::new(TrustPolicy::default());
