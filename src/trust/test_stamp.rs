@@ -75,7 +75,7 @@ impl<'s> Stamp<'s> {
             unsigned_attrs: None,
         };
         let content = Any::encode_from(&OctetString::new(info).unwrap()).unwrap();
-        let signed = SignedData {
+        let data = SignedData {
             version: CmsVersion::V3,
             digest_algorithms: SetOfVec::try_from(vec![sha256]).unwrap(),
             encap_content_info: EncapsulatedContentInfo {
@@ -88,7 +88,7 @@ impl<'s> Stamp<'s> {
             crls: None,
             signer_infos: SignerInfos::try_from(vec![signer]).unwrap(),
         };
-        let content = Any::encode_from(&signed).unwrap();
+        let content = Any::encode_from(&data).unwrap();
         ContentInfo { content_type: rfc5911::ID_SIGNED_DATA, content }.to_der().unwrap()
     }
 

@@ -59,6 +59,7 @@ fn the_field_sample_verifies_to_level_xl_at_its_time_stamp() {
     assert!(told.contains("passed          signature time stamp") && told.ends_with("valid"), "{told}");
     let json = serde_json::to_value(&verdict).unwrap();
     assert_eq!((&json["level"], &json["checks"][0]["check"]), (&"XL".into(), &"structure".into()));
+    assert_eq!((&json["valid"], &json["signer"]["roles"][0]), (&true.into(), &"Medical Doctor".into()));
     assert_eq!(json["checks"][11]["outcome"], "not-applicable");
     // Trusting nobody, the time stamp cannot lend its time and no path is found.
     let nobody = TrustStore::new(TrustPolicy::default());
@@ -123,6 +124,32 @@ fn what_we_sign_verifies_in_every_form() {
     let other = super::super::test_document::delivered(&original_by(&PKI.physician));
     assert!(!read.embeds(&EpsPrescription::read(other.as_bytes()).unwrap()));
     assert!(!read.embeds(&EpsPrescription::read(original.as_bytes()).unwrap()));
+}
+
+#[test]
+fn what_stands_before_the_document_changes_nothing() {
+    let text = original();
+    assert_eq!(answer(&format!("\u{feff}{text}")), "valid");
+    assert_eq!(answer(text.split_once("?>").unwrap().1), "valid", "the declaration is optional");
+    assert_eq!(answer(&format!("<!-- x -->{text}")), "document-invalid");
+    // Windows line ends are line ends to XML, also within what is signed.
+    let lines = text.replace("<PrescriptionSign>", "\r\n<PrescriptionSign>\r\n");
+    assert_eq!(answer(&lines), "valid");
+}
+
+#[test]
+fn the_worst_document_within_the_limits_is_soon_refused() {
+    let namespaces =
+        |letter| (0..28).fold(String::new(), |text, n| format!("{text} xmlns:{letter}{n}='urn:{n}'"));
+    let text = original();
+    let crowd = "<x a='1' b='2'/>".repeat(18_000);
+    let stuffed = text
+        .replace("<Document ", &format!("<Document{} ", namespaces('a')))
+        .replace("<Prescription>", &format!("<Prescription{}>", namespaces('b')))
+        .replace("<xa:SigningTime>", &format!("{crowd}<xa:SigningTime>"));
+    let start = std::time::Instant::now();
+    assert_eq!(answer(&stuffed), "signature-mismatch");
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
 }
 
 #[test]
