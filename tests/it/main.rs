@@ -3,4 +3,6 @@
 mod cluster;
 mod directory;
 mod harness;
+mod life;
 mod store;
+mod world;
