@@ -38,7 +38,10 @@ async fn the_main_job() {
     let result = world.dispensing(PHARMACY, &rx, &accepted);
     let dispensed = world.dispense(PHARMACY, &accepted, result.clone()).await.unwrap().outcome;
     assert_eq!(dispensed.task.life.shown(world.now()), Shown::Dispensed);
-    assert_eq!(refusal(world.dispense(PHARMACY, &accepted, result.clone()).await), Some(Refusal::AlreadyDispensed));
+    assert_eq!(
+        refusal(world.dispense(PHARMACY, &accepted, result.clone()).await),
+        Some(Refusal::AlreadyDispensed)
+    );
 
     // Invariant 1: both originals come back byte for byte, to both sides.
     for reader in [CLINIC, PHARMACY] {
@@ -175,7 +178,10 @@ async fn a_lease_falls_back_and_the_use_period_ends() {
     let expired = world.exchange.task_read(&caller(CLINIC), id, &request()).await.unwrap();
     assert_eq!(expired.task.life.shown(world.now()), Shown::Expired);
     assert_eq!(refusal(world.accept(OTHER_PHARMACY, 1, &task).await), Some(Refusal::Expired));
-    assert_eq!(refusal(world.exchange.renew(&caller(PHARMACY), id, &request()).await), Some(Refusal::NotHeld));
+    assert_eq!(
+        refusal(world.exchange.renew(&caller(PHARMACY), id, &request()).await),
+        Some(Refusal::NotHeld)
+    );
     // Nobody holds it, so it is no longer compared with.
     world.register(&crate::world::Rx { clinic: OTHER_CLINIC, ..world.rx(1) }).await.unwrap();
 }

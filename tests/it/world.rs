@@ -36,7 +36,8 @@ static PKI: LazyLock<Pki> = LazyLock::new(|| {
         registration_number: format!("9{:05}", id.len()),
         roles: vec![role],
     };
-    let facility = |code: &str| FacilitySpec { code: code.parse().unwrap(), name: format!("facility {code}") };
+    let facility =
+        |code: &str| FacilitySpec { code: code.parse().unwrap(), name: format!("facility {code}") };
     let people = [person("physician", HcRole::MedicalDoctor), person("pharmacist", HcRole::Pharmacist)];
     let facilities = [facility(CLINIC), facility(OTHER_CLINIC), facility(PHARMACY), facility(OTHER_PHARMACY)];
     let now = Clock::system().now();
