@@ -3,6 +3,7 @@
 use chrono::{Days, TimeDelta};
 use futures_util::future::join_all;
 use hikikae::exchange::error::ExchangeError;
+use hikikae::exchange::read::Search;
 use hikikae::prescription::mitigation::ManagementCode;
 use hikikae::prescription::state::{Refusal, Shown};
 use hikikae::store::PrescriptionId;
@@ -297,5 +298,33 @@ async fn every_act_leaves_a_trace_and_nothing_readable() {
         assert!(!dump.contains(&secret), "the dump shows {secret}");
         let hex = secret.bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         assert!(!dump.contains(&hex), "the dump shows {secret} in hexadecimal");
+    }
+}
+
+#[tokio::test]
+async fn each_side_finds_its_own_page_by_page() {
+    let world = World::new().await;
+    let mut tasks = Vec::new();
+    for patient in 1..6 {
+        tasks.push(world.register(&world.rx(patient)).await.unwrap().outcome.task);
+    }
+    world.accept(PHARMACY, 2, &tasks[1]).await.unwrap();
+    let mut search = Search { count: 2, ..Search::default() };
+    let mut found = Vec::new();
+    loop {
+        let page = world.exchange.task_search(&caller(CLINIC), &search, &request()).await.unwrap();
+        found.extend(page.tasks.iter().map(|outcome| outcome.task.id));
+        search.after = page.next;
+        if search.after.is_none() {
+            break;
+        }
+    }
+    // Oldest change first: the accepted one has moved to the end.
+    let order = [0, 2, 3, 4, 1].map(|index: usize| tasks[index].id);
+    assert_eq!(found, order);
+    let search = Search { count: 10, shown: vec![Shown::Accepted], ..Search::default() };
+    for (who, expected) in [(CLINIC, 1), (PHARMACY, 1), (OTHER_CLINIC, 0), (OTHER_PHARMACY, 0)] {
+        let page = world.exchange.task_search(&caller(who), &search, &request()).await.unwrap();
+        assert_eq!(page.tasks.len(), expected, "{who}");
     }
 }
