@@ -58,6 +58,7 @@ impl Problem {
     }
 
     /// The caller may come again after this long.
+    #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
@@ -88,7 +89,10 @@ fn kind(code: &str) -> &'static str {
         "method-not-allowed" | "not-acceptable" | "unsupported-media-type" => "not-supported",
         "too-many-requests" | "too-many-attempts" => "throttled",
         "overloaded" | "database-unavailable" | "revocation-unavailable" => "transient",
-        "signature-invalid" | "signature-mismatch" | "certificate-untrusted" | "certificate-expired"
+        "signature-invalid"
+        | "signature-mismatch"
+        | "certificate-untrusted"
+        | "certificate-expired"
         | "certificate-revoked" => "security",
         "version-mismatch" => "conflict",
         "document-invalid" => "invalid",
@@ -137,7 +141,7 @@ impl From<ExchangeError> for Problem {
                 match failure.code {
                     verdict::Refusal::RevocationUnavailable => {
                         Self::at_places(S::SERVICE_UNAVAILABLE, failure.code.as_str(), place)
-                            .retry_after(Duration::from_secs(60))
+                            .retry_after(Duration::from_mins(1))
                     }
                     code => Self::at_places(S::UNPROCESSABLE_ENTITY, code.as_str(), place),
                 }
@@ -201,8 +205,12 @@ impl From<ExchangeError> for Problem {
             }
             ExchangeError::Store(error) => {
                 tracing::error!(%error, "the database refused an act");
-                Self::new(S::SERVICE_UNAVAILABLE, "database-unavailable", "try again with the same Idempotency-Key")
-                    .retry_after(Duration::from_secs(2))
+                Self::new(
+                    S::SERVICE_UNAVAILABLE,
+                    "database-unavailable",
+                    "try again with the same Idempotency-Key",
+                )
+                .retry_after(Duration::from_secs(2))
             }
             ExchangeError::Internal(what) => {
                 tracing::error!(what, "an act failed inside the server");
