@@ -217,7 +217,8 @@ fn settings(config: &Config, base_url: &str) -> Settings {
 }
 
 fn acceptor(tls: &Tls) -> Result<TlsAcceptor, StartError> {
-    let fault = |path: &Path, error: &dyn std::fmt::Display| StartError::Tls(format!("{}: {error}", path.display()));
+    let fault =
+        |path: &Path, error: &dyn std::fmt::Display| StartError::Tls(format!("{}: {error}", path.display()));
     let certificates = |path: &Path| {
         let file = File::open(path).map_err(|error| fault(path, &error))?;
         CertificateDer::pem_reader_iter(BufReader::new(file))

@@ -47,7 +47,11 @@ pub fn of_prescription(prescription: &Prescription, places: &[String]) -> Propos
 }
 
 /// The lines of a dispensing, as dispensed. It belongs to the institution that prescribed it.
-pub fn of_dispensing(dispensing: &Dispensing, prescribed_by: &InstitutionCode, places: &[String]) -> Proposal {
+pub fn of_dispensing(
+    dispensing: &Dispensing,
+    prescribed_by: &InstitutionCode,
+    places: &[String],
+) -> Proposal {
     let lines = dispensing.groups.iter().flat_map(|group| {
         let usage = group.usage_code.code().map(|code| code.as_str());
         let supply = match group.form {

@@ -134,9 +134,11 @@ impl Exchange {
             self.store.finding_list(id),
         )?;
         let document = document.ok_or(ExchangeError::Internal("a prescription has its document"))?;
-        let (trust, conversions, at) = (self.trust(), row.details.conversions.clone(), task.task.registered_at);
+        let (trust, conversions, at) =
+            (self.trust(), row.details.conversions.clone(), task.task.registered_at);
         let (delivered, verification) = blocking(move || {
-            let original = EpsPrescription::read_original(&document.bytes).map_err(ExchangeError::Document)?;
+            let original =
+                EpsPrescription::read_original(&document.bytes).map_err(ExchangeError::Document)?;
             let delivered =
                 original.delivered(*id.as_uuid(), &conversions).map_err(ExchangeError::Document)?;
             // Judged as at registration: a certificate that has expired since does not undo the prescription.

@@ -7,9 +7,9 @@ use uuid::Uuid;
 use super::error::ExchangeError;
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::state::State;
+use crate::store::PatientId;
 use crate::store::directory::{Facility, FacilityKind};
 use crate::store::prescription::PrescriptionRow;
-use crate::store::PatientId;
 
 /// A logged-in caller.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -113,10 +113,6 @@ pub(super) fn if_match(request: &Request, task: &Registered) -> Result<(), Excha
 }
 
 /// The prescription after a change.
-pub(super) fn changed(
-    row: &PrescriptionRow,
-    next: Life,
-    now: chrono::DateTime<chrono::Utc>,
-) -> Registered {
+pub(super) fn changed(row: &PrescriptionRow, next: Life, now: chrono::DateTime<chrono::Utc>) -> Registered {
     Registered { version: row.registered.version + 1, life: next, changed_at: now, ..row.registered.clone() }
 }

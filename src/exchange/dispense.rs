@@ -40,12 +40,8 @@ impl Exchange {
         if_match(request, &row.registered)?;
         // Whether this pharmacy may dispense now at all, before its document is looked at.
         let now = self.clock.now();
-        let probe = Act::Dispense {
-            by: pharmacy.code.clone(),
-            on: japanese_date(now),
-            days_supplied: 0,
-            complete,
-        };
+        let probe =
+            Act::Dispense { by: pharmacy.code.clone(), on: japanese_date(now), days_supplied: 0, complete };
         row.registered.life.after(&probe, now)?;
 
         let trace = trace(caller, request, "read");

@@ -109,7 +109,11 @@ impl Exchange {
     /// # Errors
     ///
     /// `identity-not-verified` when there is none, it has ended, or it is another facility's.
-    pub async fn identity_of(&self, caller: &Caller, token: Option<&str>) -> Result<PatientId, ExchangeError> {
+    pub async fn identity_of(
+        &self,
+        caller: &Caller,
+        token: Option<&str>,
+    ) -> Result<PatientId, ExchangeError> {
         let facility = caller.facility()?;
         let token = token.and_then(IdentityToken::decode).ok_or(ExchangeError::IdentityTokenInvalid)?;
         self.store

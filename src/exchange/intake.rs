@@ -36,9 +36,7 @@ pub(super) struct SignedDispensing {
 }
 
 fn refused(place: &str, verdict: &Verdict) -> Result<Verified, ExchangeError> {
-    verdict
-        .outcome()
-        .map_err(|failure| ExchangeError::Signature { place: place.to_owned(), failure })
+    verdict.outcome().map_err(|failure| ExchangeError::Signature { place: place.to_owned(), failure })
 }
 
 /// `SJ1[line 12]` for every drug line (record 201), in order.
@@ -65,7 +63,8 @@ pub(super) fn prescription_read(
     if !faults.is_empty() {
         return Err(ExchangeError::Document(faults));
     }
-    let text = std::str::from_utf8(payload).map_err(|_| ExchangeError::Internal("a payload read is UTF-8"))?;
+    let text =
+        std::str::from_utf8(payload).map_err(|_| ExchangeError::Internal("a payload read is UTF-8"))?;
     let lines = prescription.groups.iter().flat_map(|group| &group.lines);
     let (places, conversions) = drug_lines("SJ1", text)
         .zip(lines)
@@ -126,7 +125,8 @@ pub(super) fn dispensing_read(
     )?;
     let payload = envelope.payload();
     let dispensing = cj1::read(payload).map_err(ExchangeError::Document)?.value;
-    let text = std::str::from_utf8(payload).map_err(|_| ExchangeError::Internal("a payload read is UTF-8"))?;
+    let text =
+        std::str::from_utf8(payload).map_err(|_| ExchangeError::Internal("a payload read is UTF-8"))?;
     let places = drug_lines("CJ1", text).map(|(place, _)| place).collect();
     Ok(SignedDispensing { dispensing, signer, places })
 }
@@ -145,7 +145,10 @@ impl SignedPrescription {
 }
 
 impl SignedDispensing {
-    pub(super) fn proposal(&self, prescribed_by: &crate::prescription::identifier::InstitutionCode) -> crate::check::Proposal {
+    pub(super) fn proposal(
+        &self,
+        prescribed_by: &crate::prescription::identifier::InstitutionCode,
+    ) -> crate::check::Proposal {
         proposal::of_dispensing(&self.dispensing, prescribed_by, &self.places)
     }
 }

@@ -26,8 +26,7 @@ impl Exchange {
     ) -> Result<FindingRow, ExchangeError> {
         let facility = caller.facility()?;
         let row = self.store.finding_find(id, &facility.code).await?.ok_or(ExchangeError::NotFound)?;
-        let mitigation =
-            Mitigation { code, comment, facility: facility.code.clone(), at: self.clock.now() };
+        let mitigation = Mitigation { code, comment, facility: facility.code.clone(), at: self.clock.now() };
         let trace = trace(caller, request, "done");
         if self.store.finding_mitigate(&row, &mitigation, &trace).await? {
             Ok(FindingRow { mitigation: Some(mitigation), ..row })

@@ -25,8 +25,8 @@ use crate::clock::Clock;
 use crate::formulary::Formulary;
 use crate::prescription::registered::Registered;
 use crate::store::Store;
-use crate::store::directory::AttemptLimit;
 use crate::store::access::{Trace, TraceContent};
+use crate::store::directory::AttemptLimit;
 use crate::store::idempotency::{IdempotencyKey, KEPT, Replay, StoredAnswer};
 use crate::trust::TrustStore;
 use caller::Caller;
@@ -185,11 +185,7 @@ fn idempotency_key(caller: &Caller, request: &Request) -> Result<Option<Idempote
         .idempotency
         .as_ref()
         .map(|(key, hash)| {
-            Ok(IdempotencyKey {
-                caller: caller.facility()?.code.clone(),
-                key: key.clone(),
-                request: *hash,
-            })
+            Ok(IdempotencyKey { caller: caller.facility()?.code.clone(), key: key.clone(), request: *hash })
         })
         .transpose()
 }

@@ -88,7 +88,8 @@ impl Exchange {
             let findings = self
                 .findings_answered("register", clinic, patient, &signed.proposal(), &history, &trace)
                 .await?;
-            let id = self.store.buckets().prescription_mint(self.store.rng(), bucket).map_err(StoreError::from)?;
+            let id =
+                self.store.buckets().prescription_mint(self.store.rng(), bucket).map_err(StoreError::from)?;
             let registered = Registered {
                 id: *id.as_uuid(),
                 version: 1,
@@ -108,7 +109,8 @@ impl Exchange {
             };
             let outcome = TaskOutcome { task: registered, at: now };
             let answer = Self::answer(caller, request, &outcome, now)?;
-            let periods = proposal::periods(&signed.proposal(), Source::Prescribed, &id.to_string(), &clinic.name);
+            let periods =
+                proposal::periods(&signed.proposal(), Source::Prescribed, &id.to_string(), &clinic.name);
             let written = self
                 .store
                 .registration_insert(&Registration {
@@ -187,7 +189,14 @@ impl Exchange {
         if unresolved || mitigated.len() < ids.len() {
             // Kept before the act, so that what was shown for information is counted too.
             self.store
-                .finding_insert(act, patient, &facility.code, &findings, self.clock.now(), unresolved.then_some(&trace))
+                .finding_insert(
+                    act,
+                    patient,
+                    &facility.code,
+                    &findings,
+                    self.clock.now(),
+                    unresolved.then_some(&trace),
+                )
                 .await?;
         }
         if unresolved { Err(ExchangeError::CheckUnresolved(findings)) } else { Ok(ids) }

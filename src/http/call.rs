@@ -94,7 +94,10 @@ impl Call {
             None => None,
         };
         caller.ok_or_else(|| {
-            unauthorised("token-invalid", "this token is unknown, has ended, or is bound to another certificate")
+            unauthorised(
+                "token-invalid",
+                "this token is unknown, has ended, or is bound to another certificate",
+            )
         })
     }
 
@@ -108,9 +111,7 @@ impl Call {
                     .to_str()
                     .ok()
                     .filter(|key| !key.is_empty() && key.chars().count() <= KEY_LENGTH)
-                    .ok_or_else(|| {
-                        malformed("Idempotency-Key must be 1 to 128 visible ASCII characters")
-                    })?;
+                    .ok_or_else(|| malformed("Idempotency-Key must be 1 to 128 visible ASCII characters"))?;
                 Some((key.to_owned(), self.fingerprint()))
             }
         };
@@ -139,7 +140,8 @@ impl Call {
 
     /// Refuses a body of another media type.
     pub(super) fn content_type(&self, accepted: &[&str]) -> Result<(), Problem> {
-        let given = self.header(header::CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default();
+        let given =
+            self.header(header::CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default();
         if accepted.iter().any(|accepted| accepted.eq_ignore_ascii_case(given.trim())) {
             Ok(())
         } else {
@@ -158,7 +160,8 @@ impl Call {
         let fits = accept.split(',').any(|range| {
             let mut parts = range.split(';').map(str::trim);
             let name = parts.next().unwrap_or_default();
-            let refused = parts.any(|parameter| parameter.replace(' ', "").trim_end_matches(['0', '.']) == "q=");
+            let refused =
+                parts.any(|parameter| parameter.replace(' ', "").trim_end_matches(['0', '.']) == "q=");
             let json = media_type == "application/fhir+json" && name.eq_ignore_ascii_case("application/json");
             !refused
                 && (json

@@ -48,9 +48,8 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         operator::readyz(app),
         operator::metrics(app),
     ];
-    let nothing: BoxedFilter<(Response,)> = warp::any()
-        .and_then(|| async { Err::<Response, Rejection>(warp::reject::not_found()) })
-        .boxed();
+    let nothing: BoxedFilter<(Response,)> =
+        warp::any().and_then(|| async { Err::<Response, Rejection>(warp::reject::not_found()) }).boxed();
     endpoints
         .into_iter()
         .fold(nothing, |routes, endpoint| routes.or(endpoint).unify().boxed())
@@ -62,12 +61,8 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
 /// No route took the request: the path is unknown, or the method is another.
 fn unmatched(rejection: &Rejection) -> Response {
     if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        Problem::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method-not-allowed",
-            "this path knows another method",
-        )
-        .response()
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "this path knows another method")
+            .response()
     } else {
         Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this path").response()
     }

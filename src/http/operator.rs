@@ -39,8 +39,6 @@ pub(super) fn metrics(app: &App) -> BoxedFilter<(Response,)> {
     let handle = app.metrics.clone();
     path!("metrics")
         .and(warp::get())
-        .map(move || {
-            answer::bytes(StatusCode::OK, "text/plain; version=0.0.4", handle.render().into_bytes())
-        })
+        .map(move || answer::bytes(StatusCode::OK, "text/plain; version=0.0.4", handle.render().into_bytes()))
         .boxed()
 }

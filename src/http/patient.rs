@@ -17,8 +17,8 @@ use crate::codec::fhir::parameters::parameters;
 use crate::codec::fhir::patient::{Insurance, Particulars, coverage, patient};
 use crate::codec::fhir::task::instant;
 use crate::exchange::identity::VerifiedIdentity;
-use crate::prescription::mitigation::{COMMENT_LENGTH, ManagementCode};
 use crate::prescription::document;
+use crate::prescription::mitigation::{COMMENT_LENGTH, ManagementCode};
 use crate::store::directory::{InsuredIdentity, Sex};
 
 const FHIR: &str = "application/fhir+json";
@@ -104,7 +104,10 @@ pub(super) fn mitigate(app: &App) -> BoxedFilter<(Response,)> {
                 }
                 let request = call.request()?;
                 let row = call.app().exchange.mitigate(&caller, id, code, comment, &request).await?;
-                Ok(answer::fhir(StatusCode::OK, &detected_issue(row.id, &row.finding, row.mitigation.as_ref())))
+                Ok(answer::fhir(
+                    StatusCode::OK,
+                    &detected_issue(row.id, &row.finding, row.mitigation.as_ref()),
+                ))
             })
         })
         .boxed()

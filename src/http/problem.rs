@@ -88,7 +88,10 @@ fn kind(code: &str) -> &'static str {
         "method-not-allowed" | "not-acceptable" | "unsupported-media-type" => "not-supported",
         "too-many-requests" | "too-many-attempts" => "throttled",
         "overloaded" | "database-unavailable" | "revocation-unavailable" => "transient",
-        "signature-invalid" | "signature-mismatch" | "certificate-untrusted" | "certificate-expired"
+        "signature-invalid"
+        | "signature-mismatch"
+        | "certificate-untrusted"
+        | "certificate-expired"
         | "certificate-revoked" => "security",
         "version-mismatch" => "conflict",
         "document-invalid" => "invalid",
@@ -201,8 +204,12 @@ impl From<ExchangeError> for Problem {
             }
             ExchangeError::Store(error) => {
                 tracing::error!(%error, "the database refused an act");
-                Self::new(S::SERVICE_UNAVAILABLE, "database-unavailable", "try again with the same Idempotency-Key")
-                    .retry_after(Duration::from_secs(2))
+                Self::new(
+                    S::SERVICE_UNAVAILABLE,
+                    "database-unavailable",
+                    "try again with the same Idempotency-Key",
+                )
+                .retry_after(Duration::from_secs(2))
             }
             ExchangeError::Internal(what) => {
                 tracing::error!(what, "an act failed inside the server");

@@ -195,8 +195,6 @@ async fn answer(
 /// The rest of an unread body makes the connection useless.
 fn close(problem: Problem) -> Response {
     let mut response = problem.response();
-    response
-        .headers_mut()
-        .insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+    response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
     response
 }

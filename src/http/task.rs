@@ -60,12 +60,10 @@ pub(super) fn accept(app: &App) -> BoxedFilter<(Response,)> {
                 call.acceptable(FHIR)?;
                 let given = call.parameters(&["exchangeNumber", "prescription"])?;
                 let wanted = match (given.get("exchangeNumber"), given.get("prescription")) {
-                    (Some(number), None) => Wanted::Number(
-                        number.parse().map_err(|_| ExchangeError::ExchangeNumberUnknown)?,
-                    ),
-                    (None, Some(id)) => {
-                        Wanted::Id(id.parse().map_err(|_| ExchangeError::NotFound)?)
+                    (Some(number), None) => {
+                        Wanted::Number(number.parse().map_err(|_| ExchangeError::ExchangeNumberUnknown)?)
                     }
+                    (None, Some(id)) => Wanted::Id(id.parse().map_err(|_| ExchangeError::NotFound)?),
                     _ => {
                         return Err(Problem::new(
                             StatusCode::BAD_REQUEST,
@@ -247,8 +245,7 @@ fn finish(mut response: Response, version: i64, replayed: bool) -> Response {
 fn accepted(caller: &Caller, answered: &Answered<Accepted>) -> Response {
     use base64::Engine;
     let Accepted { task, media_type, delivered, verification: verdict, findings } = &answered.outcome;
-    let resource =
-        fhir::task::task(&task.task, caller.sees_number(&task.task.clinic), task.at);
+    let resource = fhir::task::task(&task.task, caller.sees_number(&task.task.clinic), task.at);
     let findings = fhir::collection(
         findings.iter().map(|row| detected_issue(row.id, &row.finding, row.mitigation.as_ref())),
     );

@@ -85,7 +85,9 @@ fn actor(caller: &Caller) -> serde_json::Value {
         Actor::Facility(facility) => {
             json!({ "kind": "facility", "id": facility.code, "name": facility.name })
         }
-        Actor::Practitioner(person) => json!({ "kind": "practitioner", "id": person.id, "name": person.name }),
+        Actor::Practitioner(person) => {
+            json!({ "kind": "practitioner", "id": person.id, "name": person.name })
+        }
         Actor::Patient { id, name } => json!({ "kind": "patient", "id": id, "name": name }),
     }
 }

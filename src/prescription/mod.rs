@@ -5,10 +5,10 @@ pub mod amount;
 pub mod dispensing;
 pub mod document;
 pub mod identifier;
+pub mod line;
 pub mod mitigation;
 pub mod registered;
 pub mod state;
-pub mod line;
 pub mod usage;
 
 #[cfg(test)]

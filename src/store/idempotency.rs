@@ -82,9 +82,7 @@ impl Store {
             SELECT request_hash, sealed FROM idempotency WHERE bucket = $1 AND key_hash = $2";
         let key_hash = self.key_hash(key);
         let bucket = Bucket::of_hash(&key_hash);
-        let Some(row) =
-            self.one_opt("idempotency-find", SQL, &[&bucket, &key_hash.as_slice()]).await?
-        else {
+        let Some(row) = self.one_opt("idempotency-find", SQL, &[&bucket, &key_hash.as_slice()]).await? else {
             return Ok(Replay::New);
         };
         if row.get::<_, &[u8]>("request_hash") != key.request {

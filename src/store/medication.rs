@@ -85,10 +85,7 @@ impl Store {
             let counts = match source {
                 Source::Dispensed => true,
                 Source::Prescribed => match life(row, id)?.shown(now) {
-                    Shown::Issued
-                    | Shown::AwaitingNextUse
-                    | Shown::Accepted
-                    | Shown::PartlyDispensed => true,
+                    Shown::Issued | Shown::AwaitingNextUse | Shown::Accepted | Shown::PartlyDispensed => true,
                     Shown::Dispensed | Shown::Cancelled | Shown::Expired => false,
                 },
             };

@@ -4,12 +4,12 @@
 
 pub mod access;
 pub mod bucket;
+pub mod cluster;
+pub mod directory;
 pub mod dispensing;
 pub mod document;
 pub mod finding;
 pub mod idempotency;
-pub mod cluster;
-pub mod directory;
 
 pub mod keys;
 pub mod medication;

@@ -144,8 +144,7 @@ pub(super) fn flat(state: &State) -> Flat<'_> {
 impl Store {
     fn prescription_read(&self, row: &Row) -> Result<PrescriptionRow, StoreError> {
         let id: PrescriptionId = row.get("id");
-        let details: Details =
-            self.open_json(TABLE, id.as_bytes(), "sealed", row.get("sealed"))?;
+        let details: Details = self.open_json(TABLE, id.as_bytes(), "sealed", row.get("sealed"))?;
         let patient: PatientId = row.get("patient_id");
         Ok(PrescriptionRow {
             bucket: row.get("bucket"),
@@ -175,10 +174,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn prescription_find(
-        &self,
-        id: PrescriptionId,
-    ) -> Result<Option<PrescriptionRow>, StoreError> {
+    pub async fn prescription_find(&self, id: PrescriptionId) -> Result<Option<PrescriptionRow>, StoreError> {
         const SQL: &str = concat!(
             "-- prescription-find\nSELECT ",
             columns!(),

@@ -16,7 +16,8 @@ impl Store {
         column: &'static str,
         value: &impl Serialize,
     ) -> Result<Vec<u8>, StoreError> {
-        let plain = Zeroizing::new(serde_json::to_vec(value).map_err(|_| StoreError::corrupt(table, column, "new"))?);
+        let plain =
+            Zeroizing::new(serde_json::to_vec(value).map_err(|_| StoreError::corrupt(table, column, "new"))?);
         Ok(self.sealer().seal(&SealContext { table, row, column }, &plain)?)
     }
 

@@ -39,7 +39,8 @@ impl Store {
         let ends: Vec<DateTime<Utc>> = assertions.iter().map(|(_, _, until)| *until).collect();
         let hash = self.token_hash(token);
         let sealed = self.seal_json("access_token", &hash, "sealed", session)?;
-        match self.one_execute("token", SQL, &[&hashes, &ends, &hash.as_slice(), &sealed, &expires_at]).await {
+        match self.one_execute("token", SQL, &[&hashes, &ends, &hash.as_slice(), &sealed, &expires_at]).await
+        {
             Ok(_) => Ok(true),
             Err(error) if error.is_constraint("client_assertion_pkey") => Ok(false),
             Err(error) => Err(error),

@@ -63,8 +63,7 @@ pub fn detected_issue(id: Uuid, finding: &Finding, mitigation: Option<&Mitigatio
             "author": { "identifier": { "system": super::task::INSTITUTION, "value": mitigation.facility } },
         }]);
         if let Some(comment) = &mitigation.comment {
-            resource["mitigation"][0]["extension"] =
-                json!([{ "url": format!("{HIKIKAE}/StructureDefinition/mitigation-comment"), "valueString": comment }]);
+            resource["mitigation"][0]["extension"] = json!([{ "url": format!("{HIKIKAE}/StructureDefinition/mitigation-comment"), "valueString": comment }]);
         }
     }
     resource

@@ -20,7 +20,13 @@ struct Wire {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Parameter {
     name: String,
-    #[serde(alias = "valueCode", alias = "valueDate", alias = "valueId", alias = "valueUuid", alias = "valueUri")]
+    #[serde(
+        alias = "valueCode",
+        alias = "valueDate",
+        alias = "valueId",
+        alias = "valueUuid",
+        alias = "valueUri"
+    )]
     value_string: Option<String>,
 }
 
@@ -55,8 +61,12 @@ impl Parameters {
                 faults.push((format!("{place}.name"), format!("expected one of: {}", accepted.join(", "))));
             } else if wire.parameter[..index].iter().any(|earlier| earlier.name == parameter.name) {
                 faults.push((format!("{place}.name"), "given twice".to_owned()));
-            } else if parameter.value_string.as_ref().is_none_or(|v| v.is_empty() || v.chars().count() > 1000) {
-                faults.push((format!("{place}.value[x]"), "expected a text of 1 to 1000 characters".to_owned()));
+            } else if parameter.value_string.as_ref().is_none_or(|v| v.is_empty() || v.chars().count() > 1000)
+            {
+                faults.push((
+                    format!("{place}.value[x]"),
+                    "expected a text of 1 to 1000 characters".to_owned(),
+                ));
             }
         }
         if faults.is_empty() { Ok(Self(wire.parameter)) } else { Err(faults) }
@@ -101,7 +111,11 @@ mod tests {
             Parameters::read(body, &["reason"]).unwrap_err().into_iter().map(|(place, _)| place).collect();
         assert_eq!(
             places,
-            ["Parameters.parameter[0].value[x]", "Parameters.parameter[1].name", "Parameters.parameter[2].name"]
+            [
+                "Parameters.parameter[0].value[x]",
+                "Parameters.parameter[1].name",
+                "Parameters.parameter[2].name"
+            ]
         );
     }
 

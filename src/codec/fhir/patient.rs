@@ -7,7 +7,8 @@ use crate::prescription::document::Sex;
 
 /// JP Core identifier systems of insurance data.
 const INSURER_NUMBER: &str = "http://jpfhir.jp/fhir/core/mhlw/IdSystem/InsurerNumber";
-const COVERAGE_EXTENSION: &str = "http://jpfhir.jp/fhir/core/Extension/StructureDefinition/JP_Coverage_InsuredPerson";
+const COVERAGE_EXTENSION: &str =
+    "http://jpfhir.jp/fhir/core/Extension/StructureDefinition/JP_Coverage_InsuredPerson";
 
 /// What is told of a person.
 #[derive(Clone, Copy, Debug)]

@@ -36,8 +36,7 @@ pub fn task(prescription: &Registered, show_number: bool, now: DateTime<Utc>) ->
     let mut identifier =
         vec![json!({ "system": "urn:ietf:rfc:3986", "value": format!("urn:uuid:{}", prescription.id) })];
     if show_number {
-        identifier
-            .push(json!({ "system": EXCHANGE_NUMBER, "value": prescription.exchange_number.as_str() }));
+        identifier.push(json!({ "system": EXCHANGE_NUMBER, "value": prescription.exchange_number.as_str() }));
     }
     let mut requester =
         json!({ "identifier": { "system": INSTITUTION, "value": prescription.clinic.as_str() } });

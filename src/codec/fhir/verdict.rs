@@ -34,8 +34,10 @@ pub fn verification(verdict: &Verdict) -> Value {
             Outcome::Failed { reason, .. } => ("failed", Some(reason)),
             Outcome::NotApplicable { reason } => ("not-applicable", Some(reason)),
         };
-        let mut part =
-            vec![json!({ "name": "name", "valueCode": name }), json!({ "name": "outcome", "valueCode": outcome })];
+        let mut part = vec![
+            json!({ "name": "name", "valueCode": name }),
+            json!({ "name": "outcome", "valueCode": outcome }),
+        ];
         part.extend(check.subject.as_ref().map(|s| json!({ "name": "subject", "valueString": s })));
         part.extend(reason.map(|reason| json!({ "name": "reason", "valueString": reason })));
         parts.push(json!({ "name": "check", "part": part }));

@@ -48,9 +48,10 @@ pub(in super::super) fn search(app: &App) -> BoxedFilter<(Response,)> {
                 let given = query(&call, &PARAMETERS)?;
                 let search = read(&given)?;
                 let page = call.app().exchange.task_search(&caller, &search, &call.request()?).await?;
-                Ok(answer::fhir(StatusCode::OK, &bundle(&call, &given, &page, |task| {
-                    caller.sees_number(&task.clinic)
-                })))
+                Ok(answer::fhir(
+                    StatusCode::OK,
+                    &bundle(&call, &given, &page, |task| caller.sees_number(&task.clinic)),
+                ))
             })
         })
         .boxed()
@@ -61,7 +62,8 @@ fn read(given: &[(String, String)]) -> Result<Search, Problem> {
     for (name, value) in given {
         match name.as_str() {
             "status" | "business-status" => {
-                let wanted: Vec<&str> = value.split(',').map(|code| code.rsplit('|').next().unwrap_or(code)).collect();
+                let wanted: Vec<&str> =
+                    value.split(',').map(|code| code.rsplit('|').next().unwrap_or(code)).collect();
                 let fits = |shown: &Shown| {
                     let (task, business) = status(*shown);
                     wanted.contains(if name == "status" { &task } else { &business })
@@ -87,7 +89,8 @@ fn read(given: &[(String, String)]) -> Result<Search, Problem> {
                     return Err(bad_query("numbers never travel in a URL; search by prescription id"));
                 }
                 let id = id.strip_prefix("urn:uuid:").unwrap_or(id);
-                search.filter.id = Some(id.parse().map_err(|_| bad_query("identifier is a prescription id"))?);
+                search.filter.id =
+                    Some(id.parse().map_err(|_| bad_query("identifier is a prescription id"))?);
             }
             "_count" => {
                 search.count = value
@@ -96,7 +99,10 @@ fn read(given: &[(String, String)]) -> Result<Search, Problem> {
                     .filter(|count| (1..=PAGE.1).contains(count))
                     .ok_or_else(|| bad_query("_count is a number from 1 to 100"))?;
             }
-            _ => search.after = Some(cursor_read(value).ok_or_else(|| bad_query("follow the next link as given"))?),
+            _ => {
+                search.after =
+                    Some(cursor_read(value).ok_or_else(|| bad_query("follow the next link as given"))?)
+            }
         }
     }
     Ok(search)
@@ -197,7 +203,8 @@ mod tests {
 
     #[test]
     fn a_cursor_reads_back() {
-        let cursor = Cursor { changed_at: "2026-04-01T00:00:00.123456Z".parse().unwrap(), id: uuid::Uuid::nil() };
+        let cursor =
+            Cursor { changed_at: "2026-04-01T00:00:00.123456Z".parse().unwrap(), id: uuid::Uuid::nil() };
         assert_eq!(cursor_read(&cursor_write(cursor)), Some(cursor));
         assert_eq!(cursor_read("x"), None);
     }
