@@ -25,6 +25,9 @@ pub enum XmlError {
     /// Not UTF-8, or declared to be something else.
     #[error("the document is not UTF-8")]
     NotUtf8,
+    /// An XML declaration other than that of XML 1.0.
+    #[error("the XML declaration is not one of XML 1.0")]
+    Declaration,
     /// A `<!DOCTYPE …>` or another declaration.
     #[error("document type declarations are refused")]
     DocumentType,
@@ -222,12 +225,31 @@ fn declaration_skip(bytes: &[u8]) -> Result<&[u8], XmlError> {
         return Ok(bytes);
     }
     let rest = after(bytes, b"?>");
-    let declaration = &bytes[..bytes.len() - rest.len()];
-    let declared = |name: &[u8]| declaration.windows(name.len()).any(|w| w.eq_ignore_ascii_case(name));
-    if declared(b"encoding") && !declared(b"\"utf-8\"") && !declared(b"'utf-8'") {
-        return Err(XmlError::NotUtf8);
+    let declaration = bytes[5..bytes.len() - rest.len()].strip_suffix(b"?>").unwrap_or_default();
+    let mut values = declaration.split(u8::is_ascii_whitespace).filter(|value| !value.is_empty());
+    if !values.next().is_some_and(|value| is_declared(value, b"version", &[b"1.0"])) {
+        return Err(XmlError::Declaration);
     }
-    Ok(rest)
+    let mut value = values.next();
+    if value.is_some_and(|value| value.starts_with(b"encoding")) {
+        if !value.is_some_and(|value| is_declared(value, b"encoding", &[b"utf-8"])) {
+            return Err(XmlError::NotUtf8);
+        }
+        value = values.next();
+    }
+    let standalone = value.is_none_or(|value| is_declared(value, b"standalone", &[b"yes", b"no"]));
+    if standalone && values.next().is_none() { Ok(rest) } else { Err(XmlError::Declaration) }
+}
+
+/// Whether `text` is `name="value"` with one of these values, in either kind of quotes (XML 1.0 2.8).
+fn is_declared(text: &[u8], name: &[u8], values: &[&[u8]]) -> bool {
+    let Some(quoted) = text.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"=")) else { return false };
+    [b'"', b'\''].into_iter().any(|quote| match quoted {
+        [open, value @ .., close] if *open == quote && *close == quote => {
+            values.iter().any(|known| value.eq_ignore_ascii_case(known))
+        }
+        _ => false,
+    })
 }
 
 fn after<'b>(bytes: &'b [u8], mark: &[u8]) -> &'b [u8] {
@@ -254,6 +276,10 @@ mod tests {
         assert_eq!(refused("<a><![CDATA[x]]></a>"), XmlError::CdataSection);
         assert_eq!(refused("<a>\rx</a>"), XmlError::LoneCarriageReturn);
         assert_eq!(refused(r#"<?xml version="1.0" encoding="Shift_JIS"?><a/>"#), XmlError::NotUtf8);
+        for declaration in ["", "version=\"1.1\"", "version=\"EPS1.0\"", "version=\"1.0\" x", "version='1.0\""] {
+            assert_eq!(refused(&format!("<?xml {declaration}?><a/>")), XmlError::Declaration, "{declaration}");
+        }
+        assert!(Xml::parse(b"<?xml version='1.0' encoding='UTF-8' standalone='yes'?><a/>").is_ok());
         assert!(matches!(refused("<a>&unknown;</a>"), XmlError::Malformed { .. }));
         assert!(matches!(refused("<a b='1' b='2'/>"), XmlError::Malformed { .. }));
         assert!(matches!(refused("<a/><a/>"), XmlError::Malformed { .. }));

@@ -121,10 +121,39 @@ pub(super) fn parts_of<'n, 'a>(
     content: Node<'n, 'a>,
 ) -> Result<Parts<'n, 'a>, Vec<String>> {
     let mut faults = Faults::default();
+    plain_check(&mut faults, signature);
     let parts = parts_read(&mut faults, xml, signature, content);
     match parts {
         Some(parts) if faults.0.is_empty() => Ok(parts),
         _ => Err(faults.0),
+    }
+}
+
+/// Nothing rides along in the unsigned places of a signature: no text beside elements, no attribute that the schemas
+/// do not give the element.
+fn plain_check(faults: &mut Faults, signature: Node<'_, '_>) {
+    for element in signature.descendants().filter(Node::is_element) {
+        let beside = |child: Node<'_, '_>| {
+            child.is_text() && child.text().is_some_and(|text| !text.trim_ascii().is_empty())
+        };
+        if elements(element).next().is_some() && element.children().any(beside) {
+            faults.add(element, "holds text beside its elements");
+        }
+        let name = element.tag_name().name();
+        let known = |attribute: &str| match attribute {
+            "Id" => true,
+            "Algorithm" => name.ends_with("Method") || name == "Transform",
+            "URI" => matches!(name, "Reference" | "TimeStampValidationData" | "Include" | "CRLIdentifier"),
+            "Type" => name == "Reference",
+            "Target" => name == "QualifyingProperties",
+            "PrefixList" => name == "InclusiveNamespaces",
+            "Encoding" => name.starts_with("Encapsulated") || name == "Object",
+            "MimeType" => name == "Object",
+            _ => false,
+        };
+        if element.attributes().any(|a| a.namespace().is_some() || !known(a.name())) {
+            faults.add(element, "has an attribute that it cannot have");
+        }
     }
 }
 
