@@ -3,11 +3,16 @@
 //!
 //! Exit codes: 0 done, 1 the answer is no, 2 could not.
 
+mod admin;
+mod convert;
 mod demo;
+mod document;
 mod serve;
+mod sign;
 mod signals;
+mod verify;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -31,6 +36,11 @@ enum Command {
     Serve(serve::Serve),
     /// Make a sandbox, run the whole job in it once, and stay up.
     Demo(demo::Demo),
+    Sign(sign::Sign),
+    Verify(verify::Verify),
+    Convert(convert::Convert),
+    #[command(subcommand)]
+    Admin(admin::Admin),
 }
 
 /// What a command that came to its end found.
@@ -47,6 +57,10 @@ impl Command {
         match self {
             Self::Serve(serve) => serve.run().await,
             Self::Demo(demo) => demo.run().await,
+            Self::Sign(sign) => sign.run(),
+            Self::Verify(verify) => verify.run(),
+            Self::Convert(convert) => convert.run(),
+            Self::Admin(admin) => admin.run().await,
         }
     }
 }
@@ -79,4 +93,11 @@ fn log_to_stderr(default: &str) {
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // An error means that there is a subscriber already: then its lines go there.
     let _ = if std::io::stderr().is_terminal() { lines.try_init() } else { lines.json().try_init() };
+}
+
+/// Writes to standard output. A reader that has gone is an error like any other, not a panic.
+fn print(bytes: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes.as_ref())?;
+    Ok(out.flush()?)
 }

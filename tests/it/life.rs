@@ -2,6 +2,7 @@
 
 use chrono::{Days, TimeDelta};
 use futures_util::future::join_all;
+use hikikae::exchange::accept::Wanted;
 use hikikae::exchange::error::ExchangeError;
 use hikikae::exchange::read::Search;
 use hikikae::prescription::mitigation::ManagementCode;
@@ -327,4 +328,23 @@ async fn each_side_finds_its_own_page_by_page() {
         let page = world.exchange.task_search(&caller(who), &search, &request()).await.unwrap();
         assert_eq!(page.tasks.len(), expected, "{who}");
     }
+}
+
+#[tokio::test]
+async fn one_key_never_answers_for_another_patient() {
+    let world = World::new().await;
+    let task = world.register(&world.rx(1)).await.unwrap().outcome.task;
+    let wanted = Wanted::Number(task.exchange_number.clone());
+    let accept = |patient, key: &'static str| {
+        let (world, wanted) = (&world, &wanted);
+        async move {
+            let patient = world.patient(patient).await;
+            world.exchange.accept(&caller(PHARMACY), patient, wanted, &request_with_key(key, 1)).await
+        }
+    };
+    let first = accept(1, "k").await.unwrap();
+    let again = accept(1, "k").await.unwrap();
+    assert!(!first.replayed && again.replayed);
+    assert_eq!(again.outcome.delivered, first.outcome.delivered);
+    assert!(matches!(accept(2, "k").await, Err(ExchangeError::ExchangeNumberUnknown)));
 }

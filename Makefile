@@ -1,0 +1,14 @@
+# The commands of this house. `make check` is what CI runs.
+.PHONY: run test check fmt
+
+run: # the sandbox (PostgreSQL is installed when it is missing)
+	scripts/run
+
+test: # all tests
+	scripts/test
+
+check: # formatting, tests, lints, documentation, the sandbox once
+	.ci/run
+
+fmt:
+	cargo fmt
