@@ -19,7 +19,7 @@ use super::signals::Signals;
 use super::{Answer, log_to_stderr};
 
 /// Revocation lists are good for thirty days.
-const REVOCATION_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+const REVOCATION_EVERY: Duration = Duration::from_hours(24);
 
 /// `hikikae demo`
 #[derive(Args)]
@@ -66,11 +66,8 @@ impl Demo {
 
     /// The keys; `None` when the program is asked to stop meanwhile.
     async fn prepare(&self, signals: &mut Signals) -> anyhow::Result<Option<Prepared>> {
-        let options = Options {
-            directory: self.dir.clone(),
-            listen: self.listen,
-            formulary: self.formulary.clone(),
-        };
+        let options =
+            Options { directory: self.dir.clone(), listen: self.listen, formulary: self.formulary.clone() };
         let making = tokio::task::spawn_blocking(move || {
             let bar = key_bar();
             let progress = |done: usize, all: usize| {

@@ -64,7 +64,9 @@ pub async fn tell(world: &World, teller: &mut Teller) -> Result<(), StoryError> 
 pub fn farewell(world: &World, teller: &mut Teller) -> Result<(), StoryError> {
     let (base_url, directory) = (world.client.base_url(), world.directory().display());
     teller.plain("")?;
-    teller.title("砂場は動いています / The sandbox is up. Ctrl-C stops it; the next start finds everything again.")?;
+    teller.title(
+        "砂場は動いています / The sandbox is up. Ctrl-C stops it; the next start finds everything again.",
+    )?;
     teller.plain(&format!("   base URL    {base_url}"))?;
     teller.plain(&format!("   personas    {directory}/personas.json"))?;
     teller.plain(&format!("   trust       {directory}/pki/trust"))?;
@@ -95,7 +97,8 @@ fn token_recipe(base_url: &str, directory: &str, code: &str) -> String {
        "$(openssl rand -hex 16)" "$NOW" "$((NOW+240))" | b64)
      SIG=$(printf '%s.%s' "$HEAD" "$BODY" | openssl dgst -sha256 -sign {stem}.key |
        openssl asn1parse -inform DER | sed -n 's/.*INTEGER *://p' |
-       while read -r n; do printf '%064s' "$n" | tr ' ' 0; done | xxd -r -p | b64)
+       while read -r n; do printf '%064s' "$n" | tr ' ' 0; done |
+       perl -ne 'chomp; print pack "H*", $_' | b64)
      curl -s {base_url}/oauth2/token -d grant_type=client_credentials \
        -d client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer \
        -d client_assertion="$HEAD.$BODY.$SIG"
@@ -301,7 +304,8 @@ impl<'w> Story<'w, '_> {
                     ))?;
                 }
                 name @ ("signer" | "registrationNumber" | "role" | "level") => {
-                    let value = part["valueString"].as_str().or(part["valueCode"].as_str()).unwrap_or_default();
+                    let value =
+                        part["valueString"].as_str().or(part["valueCode"].as_str()).unwrap_or_default();
                     self.teller.plain(&format!("       {name}: {value}"))?;
                 }
                 _ => {}
