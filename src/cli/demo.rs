@@ -58,8 +58,8 @@ impl Demo {
         let starting = spinner("データベースとサーバーを起動しています / starting database and server");
         let started = prepared.start().await;
         starting.finish_and_clear();
-        let mut world = started.context("the sandbox does not start")?;
-        let answer = self.live(&mut world, &mut signals, &mut teller).await;
+        let world = started.context("the sandbox does not start")?;
+        let answer = self.live(&world, &mut signals, &mut teller).await;
         world.stop().await.context("the sandbox did not stop as it should")?;
         answer
     }
@@ -86,7 +86,7 @@ impl Demo {
 
     async fn live(
         &self,
-        world: &mut World,
+        world: &World,
         signals: &mut Signals,
         teller: &mut Teller,
     ) -> anyhow::Result<Answer> {

@@ -1,6 +1,8 @@
 //! The real program: the sandbox tells its story, twice in the same directory, and a server with work in flight
 //! stops when it is asked to.
 
+#![expect(clippy::unwrap_used, reason = "a program that cannot be run fails its tests")]
+
 use std::fs::{Permissions, read_to_string, set_permissions, write};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -62,6 +64,21 @@ fn demo_once(directory: &Path) -> (String, Value) {
     (told, personas)
 }
 
+/// The contract's layout of `personas.json`, name by name.
+fn layout(personas: &Value) {
+    let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+    assert_eq!(names(personas), "base_url facilities practitioners patients");
+    let each = |kind: &str| personas[kind].as_array().unwrap().iter().map(names).collect::<Vec<_>>();
+    assert!(each("facilities").iter().all(|names| names == "kind code name cert chain key"));
+    let practitioner = "role registration_number name facility cert chain key";
+    assert!(each("practitioners").iter().all(|names| names == practitioner));
+    let insured = "name kana birth_date sex insurer_number symbol number branch_number";
+    let (with_card, without): (Vec<_>, Vec<_>) =
+        each("patients").into_iter().partition(|names| *names == format!("{insured} cert chain key"));
+    assert_eq!(without, [insured], "only one patient has no card");
+    assert!(with_card.len() >= 11);
+}
+
 #[test]
 fn the_story_comes_to_its_end_twice_with_the_same_keys() {
     let directory = directory();
@@ -76,6 +93,7 @@ fn the_story_comes_to_its_end_twice_with_the_same_keys() {
     assert!(base_url.starts_with("http://127.0.0.1:") && !base_url.ends_with(":0"), "{base_url}");
     assert_eq!(directory.path().join("personas.json").metadata().unwrap().mode() & 0o777, 0o600);
     let everybody = ["facilities", "practitioners", "patients"];
+    layout(&first);
     let files = |personas: &Value| -> Vec<Vec<u8>> {
         everybody
             .iter()
