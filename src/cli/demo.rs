@@ -19,7 +19,7 @@ use super::signals::Signals;
 use super::{Answer, log_to_stderr};
 
 /// Revocation lists are good for thirty days.
-const REVOCATION_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+const REVOCATION_EVERY: Duration = Duration::from_hours(24);
 
 /// `hikikae demo`
 #[derive(Args)]
@@ -58,19 +58,16 @@ impl Demo {
         let starting = spinner("データベースとサーバーを起動しています / starting database and server");
         let started = prepared.start().await;
         starting.finish_and_clear();
-        let mut world = started.context("the sandbox does not start")?;
-        let answer = self.live(&mut world, &mut signals, &mut teller).await;
+        let world = started.context("the sandbox does not start")?;
+        let answer = self.live(&world, &mut signals, &mut teller).await;
         world.stop().await.context("the sandbox did not stop as it should")?;
         answer
     }
 
     /// The keys; `None` when the program is asked to stop meanwhile.
     async fn prepare(&self, signals: &mut Signals) -> anyhow::Result<Option<Prepared>> {
-        let options = Options {
-            directory: self.dir.clone(),
-            listen: self.listen,
-            formulary: self.formulary.clone(),
-        };
+        let options =
+            Options { directory: self.dir.clone(), listen: self.listen, formulary: self.formulary.clone() };
         let making = tokio::task::spawn_blocking(move || {
             let bar = key_bar();
             let progress = |done: usize, all: usize| {
@@ -89,7 +86,7 @@ impl Demo {
 
     async fn live(
         &self,
-        world: &mut World,
+        world: &World,
         signals: &mut Signals,
         teller: &mut Teller,
     ) -> anyhow::Result<Answer> {

@@ -39,8 +39,10 @@ impl Serve {
     fn configuration(&self) -> anyhow::Result<Config> {
         let usual = PathBuf::from("hikikae.toml");
         match &self.config {
-            Some(path) => Config::load(path).context("the configuration cannot be used; correct it or name another with --config"),
-            None if usual.exists() => Config::load(&usual).context("hikikae.toml cannot be used; correct it or name another with --config"),
+            Some(path) => Config::load(path)
+                .context("the configuration cannot be used; correct it or name another with --config"),
+            None if usual.exists() => Config::load(&usual)
+                .context("hikikae.toml cannot be used; correct it or name another with --config"),
             None => Ok(Config::default()),
         }
     }

@@ -55,7 +55,8 @@ pub struct Answer {
 }
 
 /// The headers of an answer that the contract gives a meaning.
-const TOLD: [&str; 6] = ["content-type", "location", "etag", "idempotent-replay", "retry-after", "www-authenticate"];
+const TOLD: [&str; 6] =
+    ["content-type", "location", "etag", "idempotent-replay", "retry-after", "www-authenticate"];
 
 impl Call {
     /// A call without a body.

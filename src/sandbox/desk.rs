@@ -217,7 +217,8 @@ impl<'w> Desk<'w> {
 
     /// Cancels a prescription.
     pub fn cancel_call(&self, prescription: Uuid, reason: &str) -> Call {
-        Call::parameters(format!("/fhir/Task/{prescription}/$cancel"), &[("reason", reason)]).bearer(&self.token)
+        Call::parameters(format!("/fhir/Task/{prescription}/$cancel"), &[("reason", reason)])
+            .bearer(&self.token)
     }
 
     /// Reads.

@@ -9,17 +9,15 @@ use crate::codec::fault::Form;
 use crate::codec::{cj1, sj1};
 use crate::prescription::amount::{Amount, AmountError};
 use crate::prescription::dispensing::{
-    DispensedForm, DispensedGroup, DispensedLine, Dispensing, DispensingPatient, DispensingPrescriber, Pharmacist,
-    Pharmacy, PrescribingInstitution, SupplyUnit,
+    DispensedForm, DispensedGroup, DispensedLine, Dispensing, DispensingPatient, DispensingPrescriber,
+    Pharmacist, Pharmacy, PrescribingInstitution, SupplyUnit,
 };
 use crate::prescription::document::{
     Department, Institution, Insurance, InsuranceKind, InsuredIdentity, PatientParticulars, Prescriber,
     Prescription, Rates, Relation, Remark, Sex,
 };
 use crate::prescription::identifier::{DrugCode, IdentifierError};
-use crate::prescription::line::{
-    DosageKind, InformationClass, Line, Potency, RpGroup, Usage, UsageCoding,
-};
+use crate::prescription::line::{DosageKind, InformationClass, Line, Potency, RpGroup, Usage, UsageCoding};
 use crate::prescription::usage::UsageCode;
 
 /// A tablet a day: what the sandbox prescribes.
@@ -35,9 +33,11 @@ pub const AMLODIPINE: Tablet = Tablet { receipt_code: "612170710", name: "ノル
 pub const AMLODIPINE_GENERIC: Tablet =
     Tablet { receipt_code: "620007818", name: "アムロジピンＯＤ錠５ｍｇ「トーワ」" };
 /// レバミピド, which meets nothing.
-pub const REBAMIPIDE: Tablet = Tablet { receipt_code: "622533701", name: "レバミピド錠１００ｍｇ「オーツカ」" };
+pub const REBAMIPIDE: Tablet =
+    Tablet { receipt_code: "622533701", name: "レバミピド錠１００ｍｇ「オーツカ」" };
 /// アスピリン
-pub const ASPIRIN: Tablet = Tablet { receipt_code: "610443053", name: "バイアスピリン錠１００ｍｇ" };
+pub const ASPIRIN: Tablet =
+    Tablet { receipt_code: "610443053", name: "バイアスピリン錠１００ｍｇ" };
 /// シンバスタチン, which must not meet itraconazole.
 pub const SIMVASTATIN: Tablet = Tablet { receipt_code: "612180263", name: "リポバス錠５　５ｍｇ" };
 

@@ -4,6 +4,7 @@
 pub mod client;
 pub mod desk;
 pub mod document;
+pub mod listing;
 pub mod persona;
 pub mod pki;
 pub mod story;

@@ -1,18 +1,22 @@
 //! The story (物語): the whole main job once over HTTP, told step by step. Every step says what it expects and the
 //! story ends where something else comes.
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use reqwest::StatusCode;
-use serde_json::Value;
+mod farewell;
+mod seed;
+mod stage;
 
-use super::client::{Answer, Call, CallError};
+use reqwest::StatusCode;
+
+pub use farewell::farewell;
+
+use super::client::{Answer, CallError};
 use super::desk::{Desk, DeskError, Registered};
-use super::document::{AMLODIPINE, AMLODIPINE_GENERIC, ASPIRIN, Draft, REBAMIPIDE, SIMVASTATIN};
+use super::document::{AMLODIPINE, AMLODIPINE_GENERIC, Draft, REBAMIPIDE};
 use super::persona::PatientPersona;
 use super::telling::Teller;
 use super::world::World;
 use crate::store::directory::FacilityKind;
+use stage::{Stage, delivered, expect, expect_state, identity_token, registered};
 
 /// Why the story did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -38,11 +42,8 @@ pub enum StoryError {
     Tell(#[from] std::io::Error),
 }
 
-/// Patients of the sandbox the story needs, by id.
+/// The patient of the story, by id.
 const HANAKO: &str = "hanako";
-const RICH: &str = "rich";
-/// HL7 `ActDetectedIssueManagementCode`: therapy appropriate.
-const APPROPRIATE: &str = "1";
 
 /// Seeds the history of the patient who has a rich one, when the sandbox is new, then tells the whole job.
 ///
@@ -50,92 +51,13 @@ const APPROPRIATE: &str = "1";
 ///
 /// [`StoryError`]: where the job did not go as the contract says.
 pub async fn tell(world: &World, teller: &mut Teller) -> Result<(), StoryError> {
-    seed(world).await?;
+    seed::seed(world).await?;
     teller.title("電子処方箋 ひとめぐり / An e-prescription from clinic to pharmacy and back")?;
     teller.plain(&format!("   {}", world.client.base_url()))?;
-    Story { world, teller }.whole().await
+    Stage { world, teller }.whole().await
 }
 
-/// What a reader of the story may do next.
-///
-/// # Errors
-///
-/// [`StoryError::Tell`]
-pub fn farewell(world: &World, teller: &mut Teller) -> Result<(), StoryError> {
-    let (base_url, directory) = (world.client.base_url(), world.directory().display());
-    teller.plain("")?;
-    teller.title("砂場は動いています / The sandbox is up. Ctrl-C stops it; the next start finds everything again.")?;
-    teller.plain(&format!("   base URL    {base_url}"))?;
-    teller.plain(&format!("   personas    {directory}/personas.json"))?;
-    teller.plain(&format!("   trust       {directory}/pki/trust"))?;
-    teller.plain("")?;
-    teller.plain("   患者 / Patients")?;
-    for patient in &world.personas.patients {
-        teller.plain(&format!("     {}  {} / {}", patient.name, patient.note.ja, patient.note.en))?;
-    }
-    if let Some(facility) = world.personas.facilities.first() {
-        teller.plain("")?;
-        teller.plain("   トークンの取り方 / A token, with openssl and curl:")?;
-        teller.plain(&token_recipe(base_url, &directory.to_string(), facility.code.as_str()))?;
-    }
-    Ok(())
-}
-
-/// A shell script that makes an RFC 7523 assertion with ES256. OpenSSL signs in DER; JWS wants r and s, 32 bytes
-/// each (RFC 7518 3.4).
-fn token_recipe(base_url: &str, directory: &str, code: &str) -> String {
-    let stem = format!("{directory}/pki/facilities/{code}");
-    format!(
-        r#"
-     b64() {{ base64 -w0 | tr '+/' '-_' | tr -d '='; }}
-     X5C=$(openssl x509 -in {stem}.pem -outform DER | base64 -w0)
-     NOW=$(date +%s)
-     HEAD=$(printf '{{"alg":"ES256","typ":"JWT","x5c":["%s"]}}' "$X5C" | b64)
-     BODY=$(printf '{{"iss":"{code}","sub":"{code}","aud":"{base_url}/oauth2/token","jti":"%s","iat":%s,"exp":%s}}' \
-       "$(openssl rand -hex 16)" "$NOW" "$((NOW+240))" | b64)
-     SIG=$(printf '%s.%s' "$HEAD" "$BODY" | openssl dgst -sha256 -sign {stem}.key |
-       openssl asn1parse -inform DER | sed -n 's/.*INTEGER *://p' |
-       while read -r n; do printf '%064s' "$n" | tr ' ' 0; done | xxd -r -p | b64)
-     curl -s {base_url}/oauth2/token -d grant_type=client_credentials \
-       -d client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer \
-       -d client_assertion="$HEAD.$BODY.$SIG"
-"#
-    )
-}
-
-/// Prescriptions that the patient with the rich history had before: one dispensed, one open. Only once, when the
-/// issuing hospital has none yet.
-async fn seed(world: &World) -> Result<(), StoryError> {
-    let mut silent = Teller::new(Box::new(std::io::sink()), false);
-    let mut story = Story { world, teller: &mut silent };
-    let mut hospital = Desk::of(world, FacilityKind::Hospital, 0)?;
-    story.log_in(&mut hospital).await?;
-    let answer = story.send(&hospital.get_call("/fhir/Task?_count=1")).await?;
-    expect("the hospital's list", &answer, StatusCode::OK, None)?;
-    if answer.json().get("entry").is_some() {
-        return Ok(());
-    }
-    let patient = story.patient(RICH)?;
-    let dispensed = hospital.draft(patient, &[AMLODIPINE, ASPIRIN], 28)?;
-    let registered = story.register(&hospital, &dispensed).await?;
-    let open = hospital.draft(patient, &[SIMVASTATIN], 28)?;
-    story.register(&hospital, &open).await?;
-    let mut pharmacy = Desk::of(world, FacilityKind::Pharmacy, 2)?;
-    story.log_in(&mut pharmacy).await?;
-    let identity = story.identify(&pharmacy, patient).await?;
-    let accepted = story.send(&pharmacy.accept_call(&registered.number, Some(&identity))).await?;
-    expect("accepting", &accepted, StatusCode::OK, None)?;
-    let document = pharmacy.dispensing_sign(&dispensed, registered.id, &delivered(&accepted))?;
-    story.dispense(&pharmacy, &registered, &document).await?;
-    Ok(())
-}
-
-struct Story<'w, 't> {
-    world: &'w World,
-    teller: &'t mut Teller,
-}
-
-impl<'w> Story<'w, '_> {
+impl<'w> Stage<'w, '_> {
     async fn whole(&mut self) -> Result<(), StoryError> {
         let patient = self.patient(HANAKO)?;
         let mut clinic = Desk::of(self.world, FacilityKind::Clinic, 0)?;
@@ -183,12 +105,26 @@ impl<'w> Story<'w, '_> {
             "医師が署名した処方箋を登録する",
             "The physician's signed prescription is registered; check and registration are one act",
         )?;
+        self.payload(draft)?;
         let registered = self.register(clinic, draft).await?;
         self.teller.meaning(
             &format!("引換番号は {} です。患者はこれだけを持って薬局へ行きます。", registered.number),
             &format!("The exchange number is {}: all the patient has to carry.", registered.number),
         )?;
         Ok(registered)
+    }
+
+    /// Tells what the document says beneath its Base64: institution, patient, insurance, date, medicines.
+    fn payload(&mut self, draft: &Draft<'_>) -> Result<(), StoryError> {
+        let sj1 = draft.sj1().map_err(DeskError::from)?;
+        self.teller.plain("     SJ1 (Base64 → PrescriptionDocument):")?;
+        for line in String::from_utf8_lossy(&sj1).lines() {
+            let record = line.split(',').next().unwrap_or_default();
+            if matches!(record, "SJ1" | "1" | "11" | "22" | "23" | "51" | "111" | "201") {
+                self.teller.plain(&format!("       {line}"))?;
+            }
+        }
+        Ok(())
     }
 
     async fn duplicate(
@@ -217,9 +153,7 @@ impl<'w> Story<'w, '_> {
             "A finding, and nothing registered. Without consent the other medicine and place stay withheld.",
         )?;
         for finding in answer.findings() {
-            let call = clinic.mitigate_call(&finding, APPROPRIATE, "用量調整中のため併用が必要");
-            let answer = self.send(&call).await?;
-            expect("giving a reason", &answer, StatusCode::OK, None)?;
+            self.reason(clinic, &finding, "用量調整中のため併用が必要").await?;
         }
         let answer = self.send(&clinic.register_call(&original)?).await?;
         let registered = registered(&answer)?;
@@ -303,7 +237,8 @@ impl<'w> Story<'w, '_> {
                     ))?;
                 }
                 name @ ("signer" | "registrationNumber" | "role" | "level") => {
-                    let value = part["valueString"].as_str().or(part["valueCode"].as_str()).unwrap_or_default();
+                    let value =
+                        part["valueString"].as_str().or(part["valueCode"].as_str()).unwrap_or_default();
                     self.teller.plain(&format!("       {name}: {value}"))?;
                 }
                 _ => {}
@@ -403,128 +338,4 @@ impl<'w> Story<'w, '_> {
         )?;
         Ok(())
     }
-
-    fn patient(&self, id: &str) -> Result<&'w PatientPersona, StoryError> {
-        let mut patients = self.world.personas.patients.iter();
-        Ok(patients.find(|patient| patient.id == id).ok_or(DeskError::Cast("such patient"))?)
-    }
-
-    async fn send(&mut self, call: &Call) -> Result<Answer, StoryError> {
-        self.teller.call(call)?;
-        let answer = self.world.client.send(call).await?;
-        self.teller.answer(&answer)?;
-        Ok(answer)
-    }
-
-    async fn quietly(&self, call: Call) -> Result<Answer, StoryError> {
-        Ok(self.world.client.send(&call).await?)
-    }
-
-    async fn log_in(&self, desk: &mut Desk<'w>) -> Result<(), StoryError> {
-        let answer = self.quietly(desk.token_call()?).await?;
-        expect("a token", &answer, StatusCode::OK, None)?;
-        desk.token_take(&answer);
-        Ok(())
-    }
-
-    /// Registers a prescription, giving reasons for what earlier use of the sandbox has left.
-    async fn register(&mut self, clinic: &Desk<'w>, draft: &Draft<'w>) -> Result<Registered, StoryError> {
-        let original = clinic.prescription_sign(draft)?;
-        let answer = self.resolving(clinic, || clinic.register_call(&original)).await?;
-        registered(&answer)
-    }
-
-    async fn identify(
-        &mut self,
-        pharmacy: &Desk<'w>,
-        patient: &'w PatientPersona,
-    ) -> Result<String, StoryError> {
-        let answer = self.send(&pharmacy.identity_call(patient)?).await?;
-        identity_token(&answer)
-    }
-
-    async fn dispense(
-        &mut self,
-        pharmacy: &Desk<'w>,
-        registered: &Registered,
-        document: &[u8],
-    ) -> Result<Answer, StoryError> {
-        let answer = self.resolving(pharmacy, || pharmacy.dispense_call(registered.id, document)).await?;
-        expect("dispensing", &answer, StatusCode::OK, None)?;
-        Ok(answer)
-    }
-
-    /// Sends; gives a reason for each finding and sends once more when there are any.
-    async fn resolving(
-        &mut self,
-        desk: &Desk<'w>,
-        call: impl Fn() -> Result<Call, DeskError>,
-    ) -> Result<Answer, StoryError> {
-        let answer = self.send(&call()?).await?;
-        if answer.code().as_deref() != Some("medication-check-unresolved") {
-            return Ok(answer);
-        }
-        self.teller.meaning(
-            "ここでもチェックが働きました。確認のうえ理由を記録して進みます。",
-            "The check works here too. A reason is put on record, and on it goes.",
-        )?;
-        for finding in answer.findings() {
-            let call = desk.mitigate_call(&finding, APPROPRIATE, "患者に確認済み");
-            let answer = self.send(&call).await?;
-            expect("giving a reason", &answer, StatusCode::OK, None)?;
-        }
-        self.send(&call()?).await
-    }
-}
-
-fn registered(answer: &Answer) -> Result<Registered, StoryError> {
-    expect("registering", answer, StatusCode::CREATED, None)?;
-    Registered::of(answer).ok_or_else(|| StoryError::Unexpected {
-        act: "registering",
-        expected: "a Task with id and exchange number".to_owned(),
-        got: "none".to_owned(),
-    })
-}
-
-fn identity_token(answer: &Answer) -> Result<String, StoryError> {
-    expect("verifying the identity", answer, StatusCode::OK, None)?;
-    let token = answer.parameter("identityToken").unwrap_or_default();
-    Ok(token["valueString"].as_str().unwrap_or_default().to_owned())
-}
-
-/// The delivered form in the answer to `$accept`.
-fn delivered(accepted: &Answer) -> Vec<u8> {
-    let document = accepted.parameter("document").unwrap_or_default();
-    let data = document["resource"]["data"].as_str().unwrap_or_default();
-    BASE64_STANDARD.decode(data).unwrap_or_default()
-}
-
-fn expect(
-    act: &'static str,
-    answer: &Answer,
-    status: StatusCode,
-    code: Option<&str>,
-) -> Result<(), StoryError> {
-    let got = answer.code();
-    if answer.status == status && code.is_none_or(|code| got.as_deref() == Some(code)) {
-        return Ok(());
-    }
-    let told = |status: StatusCode, code: Option<&str>| format!("{status} {}", code.unwrap_or_default());
-    Err(StoryError::Unexpected {
-        act,
-        expected: told(status, code).trim_end().to_owned(),
-        got: told(answer.status, got.as_deref()).trim_end().to_owned(),
-    })
-}
-
-fn expect_state(answer: &Answer, status: &str) -> Result<(), StoryError> {
-    let task: Value = answer.json();
-    if task["status"] == status {
-        return Ok(());
-    }
-    Err(StoryError::Unexpected {
-        act: "the state of the Task",
-        expected: status.to_owned(),
-        got: task["status"].as_str().unwrap_or("none").to_owned(),
-    })
 }

@@ -8,7 +8,9 @@ use serde_json::Value;
 use super::client::{Answer, Call};
 
 /// The widest line of a told body, in characters.
-const WIDTH: usize = 104;
+const WIDTH: usize = 100;
+/// Objects and lists deeper than this stay on one line, cut where it ends.
+const DEPTH: usize = 3;
 /// Lines of a body that are told.
 const LINES: usize = 26;
 /// Words longer than this are cut: tokens, signatures, Base64.
@@ -180,7 +182,7 @@ fn body_lines(body: &[u8]) -> Vec<String> {
     }
     if let Ok(value) = serde_json::from_str::<Value>(text) {
         let mut lines = Vec::new();
-        value_lines(&cut(value), "", "", &mut lines);
+        value_lines(&cut(value), 0, "", "", &mut lines);
         return lines;
     }
     if text.starts_with('<') {
@@ -194,38 +196,44 @@ fn body_lines(body: &[u8]) -> Vec<String> {
         }
         return lines;
     }
-    text.split('&').map(words_cut).collect()
+    let fields = text.split('&').map(|field| field.split_once('=').unwrap_or((field, "")));
+    fields.map(|(name, value)| format!("{name}={}", words_cut(value))).collect()
 }
 
 /// An object or array on one line when it fits, else its members one below the other.
-fn value_lines(value: &Value, indent: &str, prefix: &str, lines: &mut Vec<String>) {
-    let flat = format!("{indent}{prefix}{value}");
+fn value_lines(value: &Value, depth: usize, name: &str, comma: &str, lines: &mut Vec<String>) {
+    let indent = "  ".repeat(depth);
+    let flat = format!("{indent}{name}{value}{comma}");
     if flat.chars().count() <= WIDTH {
         lines.push(flat);
         return;
     }
-    let deeper = format!("{indent}  ");
-    match value {
-        Value::Object(members) => {
-            lines.push(format!("{indent}{prefix}{{"));
-            for (name, member) in members {
-                value_lines(member, &deeper, &format!("\"{name}\": "), lines);
-            }
-            lines.push(format!("{indent}}}"));
+    let members: Vec<(String, &Value)> = match value {
+        Value::Object(members) if depth < DEPTH => {
+            members.iter().map(|(name, member)| (format!("\"{name}\": "), member)).collect()
         }
-        Value::Array(items) => {
-            lines.push(format!("{indent}{prefix}["));
-            for item in items {
-                value_lines(item, &deeper, "", lines);
-            }
-            lines.push(format!("{indent}]"));
+        Value::Array(items) if depth < DEPTH => items.iter().map(|item| (String::new(), item)).collect(),
+        _ => {
+            let start: String = flat.chars().take(WIDTH - 1).collect();
+            lines.push(format!("{start}…"));
+            return;
         }
-        _ => lines.push(flat),
+    };
+    let (open, close) = if value.is_object() { ('{', '}') } else { ('[', ']') };
+    lines.push(format!("{indent}{name}{open}"));
+    let last = members.len().saturating_sub(1);
+    for (index, (name, member)) in members.iter().enumerate() {
+        value_lines(member, depth + 1, name, if index == last { "" } else { "," }, lines);
     }
+    lines.push(format!("{indent}{close}{comma}"));
 }
 
+/// Cuts the texts of a value; of the address of a code system only the end is told.
 fn cut(value: Value) -> Value {
     match value {
+        Value::String(text) if text.starts_with("http") && text.contains("/CodeSystem/") => {
+            Value::String(format!("…/{}", text.rsplit('/').next().unwrap_or_default()))
+        }
         Value::String(text) => Value::String(words_cut(&text)),
         Value::Array(items) => items.into_iter().map(cut).collect(),
         Value::Object(members) => {
@@ -269,17 +277,26 @@ mod tests {
         assert_eq!(words_cut(address), address);
         let uuid = "urn:uuid:0190b6f0-0000-8000-8000-000000000001";
         assert_eq!(words_cut(uuid), uuid);
-        assert_eq!(words_cut("日本語のとても長い文がここにあります。"), "日本語のとても長い文がここにあります。");
+        assert_eq!(
+            words_cut("日本語のとても長い文がここにあります。"),
+            "日本語のとても長い文がここにあります。"
+        );
     }
 
     #[test]
     fn bodies_of_every_kind_are_told() {
         assert!(body_lines(b"").is_empty());
         assert_eq!(body_lines(b"\xff\xfe"), ["(2 bytes)"]);
-        assert_eq!(body_lines(b"a=1&b=2"), ["a=1", "b=2"]);
+        let form = format!("client_assertion_type=urn%3Ajwt&client_assertion={}", "e".repeat(50));
+        let cut = format!("client_assertion={}…", "e".repeat(12));
+        assert_eq!(body_lines(form.as_bytes()), ["client_assertion_type=urn%3Ajwt".to_owned(), cut]);
         assert_eq!(body_lines(br#"{"a":1}"#), [r#"{"a":1}"#]);
         let long = format!("{{\"a\":[\"{0}\",\"{0}\"]}}", "x y ".repeat(20));
-        assert_eq!(body_lines(long.as_bytes()).len(), 6);
+        let lines = body_lines(long.as_bytes());
+        assert_eq!((lines.len(), lines[1].as_str(), lines[4].as_str()), (6, "  \"a\": [", "  ]"));
+        assert!(lines[2].ends_with("\",") && lines[3].ends_with('"'), "{lines:?}");
+        let deep = format!("[[[[\"{}\"]]]]", "x y ".repeat(200));
+        assert!(body_lines(deep.as_bytes()).iter().all(|line| line.chars().count() <= WIDTH));
         assert_eq!(body_lines(format!("<a>{}</a>", "<b/>".repeat(20)).as_bytes()).len(), 10);
     }
 }

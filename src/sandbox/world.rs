@@ -139,7 +139,8 @@ impl Prepared {
             let listing = personas.listing(&pki, &base_url);
             let text = serde_json::to_string_pretty(&listing).map_err(io::Error::from);
             let path = options.directory.join("personas.json");
-            text.and_then(|text| file_write(&path, &text)).map_err(|source| WorldError::File { path, source })?;
+            text.and_then(|text| file_write(&path, &text))
+                .map_err(|source| WorldError::File { path, source })?;
             Ok(Client::new(&base_url, clock, random)?)
         });
         match entered {
