@@ -7,7 +7,7 @@ use hikikae::config::Config;
 use crate::program::project;
 
 fn example() -> String {
-    fs::read_to_string(project("hikikae.example.toml")).unwrap()
+    fs::read_to_string(project("hikikae.example.toml")).unwrap_or_default()
 }
 
 #[test]
