@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, SubsecRound, TimeDelta, Utc};
 use chrono_tz::Asia::Tokyo;
 
 /// The source of time, cheap to clone. The sandbox and the tests move it; production never does.
@@ -18,10 +18,11 @@ impl Clock {
         Self::default()
     }
 
-    /// The present instant.
+    /// The present instant, in whole microseconds: what the database keeps reads back equal.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
     pub fn now(&self) -> DateTime<Utc> {
-        Utc::now() + TimeDelta::milliseconds(self.offset_ms.load(Ordering::Relaxed))
+        let now = Utc::now() + TimeDelta::milliseconds(self.offset_ms.load(Ordering::Relaxed));
+        now.trunc_subsecs(6)
     }
 
     /// Moves this clock and all its clones forwards (or, with a negative step, backwards).

@@ -32,9 +32,9 @@ use crate::store::{Cluster, ClusterError, Durability, Keys, Store, StoreOptions}
 use crate::trust::{TrustPolicy, TrustStore, TrustStoreError};
 
 /// How often anchors and revocation lists are read again.
-const TRUST_EVERY: Duration = Duration::from_secs(300);
+const TRUST_EVERY: Duration = Duration::from_mins(5);
 /// How often ended tokens and answers are removed.
-const SWEEP_EVERY: Duration = Duration::from_secs(600);
+const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
 /// Why a server does not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -88,16 +88,15 @@ pub async fn store_open(config: &Config) -> Result<(Store, Option<Cluster>), Sta
     std::fs::create_dir_all(&state).map_err(|error| StartError::State(state.display().to_string(), error))?;
     let rng = Arc::new(SystemRandom::new());
     let keys = Arc::new(Keys::load_or_create(&state.join("keys.json"), &*rng)?);
-    let (database, cluster) = match &config.database_url {
-        Some(url) => (url.config(), None),
-        None => {
-            let cluster = tokio::task::spawn_blocking(move || {
-                Cluster::start(&state, Durability::Durable, &SystemRandom::new())
-            })
-            .await
-            .map_err(|_| StartError::Worker)??;
-            (cluster.config(), Some(cluster))
-        }
+    let (database, cluster) = if let Some(url) = &config.database_url {
+        (url.config(), None)
+    } else {
+        let cluster = tokio::task::spawn_blocking(move || {
+            Cluster::start(&state, Durability::Durable, &SystemRandom::new())
+        })
+        .await
+        .map_err(|_| StartError::Worker)??;
+        (cluster.config(), Some(cluster))
     };
     let options = StoreOptions { connections: config.database_connections, ..StoreOptions::default() };
     Ok((Store::open(database, &options, keys, rng).await?, cluster))

@@ -18,7 +18,7 @@ pub enum SameInstitution {
 
 /// The operator's policy, a table of the configuration file; what is left out has its default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// Duplicates within one institution.
     pub same_institution: SameInstitution,
@@ -52,11 +52,11 @@ mod tests {
     #[test]
     fn reads_from_configuration() {
         let policy: Policy =
-            toml::from_str("same-institution = \"report\"\nmitigation-from = \"high\"").unwrap();
+            toml::from_str("same_institution = \"report\"\nmitigation_from = \"high\"").unwrap();
         assert_eq!(policy.same_institution, SameInstitution::Report);
         assert_eq!(policy.tolerance_days, 0);
         assert!(policy.needs_mitigation(Severity::High) && !policy.needs_mitigation(Severity::Moderate));
         assert!(toml::from_str::<Policy>("tolerance = 3").is_err());
-        assert!(toml::from_str::<Policy>("tolerance-days = -1").is_err());
+        assert!(toml::from_str::<Policy>("tolerance_days = -1").is_err());
     }
 }

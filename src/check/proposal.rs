@@ -7,11 +7,12 @@ use crate::prescription::dispensing::{DispensedForm, Dispensing};
 use crate::prescription::document::Prescription;
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::line::{DosageKind, InformationClass};
+use crate::prescription::usage::UsageCode;
 
 /// The lines of a prescription. `places` says where each drug line stands, in order.
 pub fn of_prescription(prescription: &Prescription, places: &[String]) -> Proposal {
     let lines = prescription.groups.iter().flat_map(|group| {
-        let usage = group.usage.code.code().map(|code| code.as_str());
+        let usage = group.usage.code.code().map(UsageCode::as_str);
         let supply = match group.kind {
             DosageKind::Internal => Supply::of(SupplyForm::Internal, usage, group.quantity),
             DosageKind::AsNeeded => Supply::AsNeeded,
@@ -53,7 +54,7 @@ pub fn of_dispensing(
     places: &[String],
 ) -> Proposal {
     let lines = dispensing.groups.iter().flat_map(|group| {
-        let usage = group.usage_code.code().map(|code| code.as_str());
+        let usage = group.usage_code.code().map(UsageCode::as_str);
         let supply = match group.form {
             DispensedForm::Internal | DispensedForm::Infusion | DispensedForm::Decoction => {
                 Supply::of(SupplyForm::Internal, usage, group.quantity)

@@ -3,6 +3,11 @@
 //!
 //! Exit codes: 0 done, 1 the answer is no, 2 could not.
 
+mod demo;
+mod serve;
+mod signals;
+
+use std::io::IsTerminal as _;
 mod admin;
 mod convert;
 mod document;
@@ -29,6 +34,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the server.
+    Serve(serve::Serve),
+    /// Make a sandbox, run the whole job in it once, and stay up.
+    Demo(demo::Demo),
     Sign(sign::Sign),
     Verify(verify::Verify),
     Convert(convert::Convert),
@@ -48,6 +57,8 @@ pub enum Answer {
 impl Command {
     async fn run(self) -> anyhow::Result<Answer> {
         match self {
+            Self::Serve(serve) => serve.run().await,
+            Self::Demo(demo) => demo.run().await,
             Self::Sign(sign) => sign.run(),
             Self::Verify(verify) => verify.run(),
             Self::Convert(convert) => convert.run(),

@@ -163,7 +163,7 @@ impl Exchange {
 
 /// What makes an assertion single use: whose it is, its `jti`, and until when it would hold by itself.
 fn used(assertion: &VerifiedAssertion) -> (String, String, DateTime<Utc>) {
-    let leaf = assertion.leaf.sha256().iter().map(|byte| format!("{byte:02x}")).collect();
+    let leaf = BASE64_URL_SAFE_NO_PAD.encode(assertion.leaf.sha256());
     (leaf, assertion.jti.clone(), assertion.expires_at + chrono::TimeDelta::minutes(1))
 }
 

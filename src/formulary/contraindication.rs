@@ -168,7 +168,7 @@ mod tests {
             if !codes.insert(code.to_owned()) {
                 continue;
             }
-            let receipt = format!("6{:08}", codes.len());
+            let receipt = format!("62{:07}", codes.len());
             let class = &code[..4];
             table.write_record([&receipt, "", code, "", "", code, "x", route, "1", &names, class]).unwrap();
         }

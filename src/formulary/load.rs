@@ -41,6 +41,38 @@ impl fmt::Display for Fault {
     }
 }
 
+/// The faults listed at most; a file of another kind under a known header would otherwise fill the memory.
+const MAX_FAULTS: usize = 10_000;
+
+/// Faults as they are found.
+#[derive(Default)]
+pub(super) struct Faults {
+    listed: Vec<Fault>,
+    unlisted: usize,
+}
+
+impl Faults {
+    pub(super) fn push(&mut self, fault: Fault) {
+        if self.listed.len() < MAX_FAULTS {
+            self.listed.push(fault);
+        } else {
+            self.unlisted += 1;
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.listed.is_empty()
+    }
+
+    fn into_error(mut self, label: &str) -> LoadError {
+        if self.unlisted > 0 {
+            let problem = format!("{} more faults are not listed", self.unlisted);
+            self.listed.push(Fault { file: label.to_owned(), line: None, problem });
+        }
+        LoadError::Faulty(self.listed)
+    }
+}
+
 /// Why no formulary was loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -88,7 +120,7 @@ pub(super) fn read_dir(directory: &Path) -> Result<Vec<(String, Vec<u8>)>, LoadE
 }
 
 pub(super) fn load(label: &str, files: &[File<'_>]) -> Result<Formulary, LoadError> {
-    let mut faults = Vec::new();
+    let mut faults = Faults::default();
     let mut tables: Vec<(&str, Table)> = Vec::new();
     for file in files {
         if let Some(table) = Table::read(*file, &mut faults) {
@@ -133,7 +165,7 @@ pub(super) fn load(label: &str, files: &[File<'_>]) -> Result<Formulary, LoadErr
     if faults.is_empty() {
         Ok(Formulary { version: version(label, &files), products, usages, contraindications })
     } else {
-        Err(LoadError::Faulty(faults))
+        Err(faults.into_error(label))
     }
 }
 
@@ -202,6 +234,13 @@ mod tests {
         assert!(told.contains(&"f.csv[line 4]: receipt code appears twice".to_owned()), "{told:#?}");
         let third: Vec<&String> = told.iter().filter(|fault| fault.starts_with("f.csv[line 3]")).collect();
         assert_eq!(third.len(), 10, "{third:#?}");
+    }
+
+    #[test]
+    fn faults_are_listed_up_to_a_limit() {
+        let told = faults(&[&format!("{HEADER}{}", "x\n".repeat(MAX_FAULTS + 5))]);
+        assert_eq!(told.len(), MAX_FAULTS + 1);
+        assert_eq!(told[MAX_FAULTS], "t: 5 more faults are not listed");
     }
 
     #[test]

@@ -138,7 +138,8 @@ mod tests {
         let on = NaiveDate::from_ymd_opt(2026, 4, 1).unwrap();
         assert!(formulary.usage("1013044400000000", on).is_some_and(|usage| !usage.supplement_needed()));
         assert!(formulary.usage("1050W20000000000", on).is_some_and(|usage| usage.condition_needed));
-        assert!(formulary.version().starts_with("fixture-"));
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/formulary");
+        assert_eq!(Formulary::from_dir("fixture", &directory).unwrap().version(), formulary.version());
     }
 
     #[test]

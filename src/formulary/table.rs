@@ -4,9 +4,10 @@
 use chrono::NaiveDate;
 
 use super::contraindication::{Contraindication, Contraindications, Side};
-use super::load::{Fault, File};
+use super::load::{Fault, Faults, File};
 use super::product::{Product, Products, RouteClass};
 use super::usage::{SiteSupplement, UsageEntry, Usages};
+use crate::prescription::identifier::DrugCode;
 
 /// The kinds of file that are known, told apart by header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +69,7 @@ pub(super) struct Table {
 
 impl Table {
     /// Cuts a file into rows; pushes a fault per bad row, or one for the file when its header is unknown.
-    pub(super) fn read(file: File<'_>, faults: &mut Vec<Fault>) -> Option<Self> {
+    pub(super) fn read(file: File<'_>, faults: &mut Faults) -> Option<Self> {
         let mut fault = |line: Option<u64>, problem: &str| {
             faults.push(Fault { file: file.name.to_owned(), line, problem: problem.to_owned() });
         };
@@ -111,7 +112,7 @@ impl Table {
 }
 
 /// Reads product rows. Faults name the line and the column, several per line where there are several.
-pub(super) fn products_fill(file: &str, table: &Table, products: &mut Products, faults: &mut Vec<Fault>) {
+pub(super) fn products_fill(file: &str, table: &Table, products: &mut Products, faults: &mut Faults) {
     let mut generics = Vec::new();
     for (line, row) in &table.rows {
         let mut problems = Vec::new();
@@ -129,12 +130,10 @@ pub(super) fn products_fill(file: &str, table: &Table, products: &mut Products, 
     }
 }
 
-fn push_all(file: &str, line: u64, problems: impl IntoIterator<Item = String>, faults: &mut Vec<Fault>) {
-    faults.extend(problems.into_iter().map(|problem| Fault {
-        file: file.to_owned(),
-        line: Some(line),
-        problem,
-    }));
+fn push_all(file: &str, line: u64, problems: impl IntoIterator<Item = String>, faults: &mut Faults) {
+    for problem in problems {
+        faults.push(Fault { file: file.to_owned(), line: Some(line), problem });
+    }
 }
 
 /// The entry of a generic name, made from one of its brands.
@@ -148,10 +147,19 @@ fn product_read(row: &csv::StringRecord, products: &mut Products, problems: &mut
             problems.push(problem.to_owned());
         }
     };
-    check(is_receipt(&row[0]), "receipt_code: expected 9 digits beginning with 6");
-    check(row[1].is_empty() || is_price(&row[1]), "yj_code: expected 12 characters with a right check digit");
-    check(is_price(&row[2]), "price_code: expected 12 characters with a right check digit");
-    check(row[3].is_empty() || is_generic(&row[3]), "generic_code: expected 12 characters ending in ZZZ");
+    check(
+        row[0].starts_with('6') && DrugCode::receipt(&row[0]).is_ok(),
+        "receipt_code: expected 9 digits beginning with 61, 62, 64, 66, 67 or 68",
+    );
+    check(
+        row[1].is_empty() || DrugCode::yj(&row[1]).is_ok(),
+        "yj_code: expected 12 characters with a right check digit",
+    );
+    check(DrugCode::price(&row[2]).is_ok(), "price_code: expected 12 characters with a right check digit");
+    check(
+        row[3].is_empty() || DrugCode::generic(&row[3]).is_ok(),
+        "generic_code: expected 12 characters ending in ZZZ",
+    );
     check(
         row[3].is_empty() == row[4].is_empty(),
         "generic_name: expected beside generic_code and only there",
@@ -187,7 +195,7 @@ fn product_read(row: &csv::StringRecord, products: &mut Products, problems: &mut
 }
 
 /// Reads usage rows.
-pub(super) fn usages_fill(file: &str, table: &Table, usages: &mut Usages, faults: &mut Vec<Fault>) {
+pub(super) fn usages_fill(file: &str, table: &Table, usages: &mut Usages, faults: &mut Faults) {
     for (line, row) in &table.rows {
         let mut problems = Vec::new();
         let read = usage_read(row, &mut problems);
@@ -246,7 +254,7 @@ pub(super) fn contraindications_fill(
     table: &Table,
     products: &Products,
     contraindications: &mut Contraindications,
-    faults: &mut Vec<Fault>,
+    faults: &mut Faults,
 ) {
     for (line, row) in &table.rows {
         let mut problems = Vec::new();
@@ -312,36 +320,4 @@ fn date(text: &str) -> Option<NaiveDate> {
         return None;
     }
     NaiveDate::parse_from_str(text, "%Y%m%d").ok()
-}
-
-fn is_receipt(code: &str) -> bool {
-    code.len() == 9 && code.starts_with('6') && code.bytes().all(|b| b.is_ascii_digit())
-}
-
-fn is_generic(code: &str) -> bool {
-    code.len() == 12
-        && code.ends_with("ZZZ")
-        && code.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
-}
-
-/// Shape and check digit of price and YJ codes: modulus 11, weights 6 5 4 3 2 7 6 5 4 3 2; letters count
-/// A–I and J–R 1–9, S–Z 2–9; a remainder digit of 10 or 11 is written 0.
-fn is_price(code: &str) -> bool {
-    const WEIGHTS: [u32; 11] = [6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2];
-    let bytes = code.as_bytes();
-    if bytes.len() != 12 || !bytes[11].is_ascii_digit() || !bytes[..7].iter().all(u8::is_ascii_digit) {
-        return false;
-    }
-    let mut sum = 0;
-    for (byte, weight) in bytes.iter().zip(WEIGHTS) {
-        let value = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'A'..=b'I' => byte - b'A' + 1,
-            b'J'..=b'R' => byte - b'J' + 1,
-            b'S'..=b'Z' => byte - b'S' + 2,
-            _ => return false,
-        };
-        sum += u32::from(value) * weight;
-    }
-    (11 - sum % 11) % 11 % 10 == u32::from(bytes[11] - b'0')
 }

@@ -82,7 +82,7 @@ fn identity_answer(verified: &VerifiedIdentity) -> serde_json::Value {
             valid_until: insurance.valid_until,
         }) }));
     }
-    parameters(answer)
+    parameters(&answer)
 }
 
 /// `POST /fhir/DetectedIssue/{id}/$mitigate`

@@ -58,6 +58,7 @@ impl Problem {
     }
 
     /// The caller may come again after this long.
+    #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
@@ -140,7 +141,7 @@ impl From<ExchangeError> for Problem {
                 match failure.code {
                     verdict::Refusal::RevocationUnavailable => {
                         Self::at_places(S::SERVICE_UNAVAILABLE, failure.code.as_str(), place)
-                            .retry_after(Duration::from_secs(60))
+                            .retry_after(Duration::from_mins(1))
                     }
                     code => Self::at_places(S::UNPROCESSABLE_ENTITY, code.as_str(), place),
                 }

@@ -254,7 +254,7 @@ fn accepted(caller: &Caller, answered: &Answered<Accepted>) -> Response {
         "contentType": media_type,
         "data": base64::prelude::BASE64_STANDARD.encode(delivered),
     });
-    let body = parameters(vec![
+    let body = parameters(&[
         json!({ "name": "task", "resource": resource }),
         json!({ "name": "document", "resource": document }),
         verification(verdict),

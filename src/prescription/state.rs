@@ -205,6 +205,7 @@ impl Life {
     /// # Errors
     ///
     /// The rule that refuses the act; the life is then unchanged.
+    #[expect(clippy::match_same_arms, reason = "the table is read by state, then by act")]
     pub fn after(&self, act: &Act, now: DateTime<Utc>) -> Result<Self, Refusal> {
         let life = self.clone().at(now);
         let state = match (life.state.clone(), act) {
@@ -386,23 +387,16 @@ mod tests {
                 now += TimeDelta::hours(hours);
                 let before = life.clone();
                 let shown = before.shown(now);
-                match before.after(&act, now) {
-                    Ok(after) => {
-                        prop_assert!(!matches!(
-                            shown,
-                            Shown::Dispensed | Shown::Cancelled | Shown::Expired
-                        ));
-                        prop_assert!(after.uses.done <= after.uses.allowed);
-                        prop_assert!(after.uses.done >= before.uses.done);
-                        life = after;
-                    }
-                    Err(_) => prop_assert_eq!(&life, &before),
+                if let Ok(after) = before.after(&act, now) {
+                    prop_assert!(!matches!(shown, Shown::Dispensed | Shown::Cancelled | Shown::Expired));
+                    prop_assert!(after.uses.done <= after.uses.allowed);
+                    prop_assert!(after.uses.done >= before.uses.done);
+                    life = after;
                 }
                 let outsider = life.after(&accept(9), now);
                 let expected = match life.shown(now) {
-                    Shown::Issued => Ok(()),
                     Shown::AwaitingNextUse if outsider == Err(Refusal::NotYetDue) => Err(Refusal::NotYetDue),
-                    Shown::AwaitingNextUse => Ok(()),
+                    Shown::Issued | Shown::AwaitingNextUse => Ok(()),
                     Shown::Accepted | Shown::PartlyDispensed => Err(Refusal::HeldByPharmacy),
                     Shown::Dispensed => Err(Refusal::AlreadyDispensed),
                     Shown::Cancelled => Err(Refusal::Cancelled),

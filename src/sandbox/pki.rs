@@ -5,7 +5,7 @@
 //! DIR/pki/authorities/{hpki-root,hpki,facility,jpki,tsa}.{pem,key}
 //! DIR/pki/{people,patients}/ID.{pem,key}    DIR/pki/facilities/CODE.{pem,key}    DIR/pki/tsa/tsa.{pem,key}
 //! DIR/pki/faulty/{revoked,expired,untrusted,untrusted-authority}.{pem,key}
-//! DIR/pki/trust/{facility,hpki,jpki,tsa}/root.pem    DIR/pki/trust/crl/*.pem
+//! DIR/pki/trust/{facility,hpki,jpki,tsa}/root.pem    DIR/pki/trust/hpki/issuing.pem    DIR/pki/trust/crl/*.pem
 //! ```
 //!
 //! HPKI and the time stamping key are RSA-2048 as in the field, all others P-256 because they are quickly made.
@@ -19,7 +19,7 @@ use x509_cert::ext::pkix::CrlReason;
 use crate::prescription::identifier::InstitutionCode;
 use crate::trust::issuance::{Authority, CrlRequest, IssuanceError, RevocationRequest};
 use crate::trust::name::{COMMON_NAME, ORGANIZATION, SERIAL_NUMBER};
-use crate::trust::{AnchorKind, Certificate, CertificateError, HcRole, SigningKey, SigningKeyError, profile};
+use crate::trust::{Certificate, CertificateError, HcRole, SigningKey, SigningKeyError, profile};
 
 mod desk;
 mod keys;
@@ -267,13 +267,17 @@ impl Pki {
         Ok(())
     }
 
+    /// Documents carry the signer's certificate alone, so the HPKI issuing authority is an anchor beside its root.
     fn anchors_write(&self) -> Result<(), PkiError> {
-        for kind in AnchorKind::ALL {
-            let stem = if kind == AnchorKind::Hpki { "hpki-root" } else { kind.as_str() };
-            for (_, authority) in self.authorities.iter().filter(|(s, _)| *s == stem) {
-                let path = self.trust_directory().join(kind.as_str()).join("root.pem");
-                file_write(&path, &authority.certificate.to_pem())?;
-            }
+        for (stem, authority) in &self.authorities {
+            let file = match *stem {
+                "hpki-root" => "hpki/root.pem",
+                "hpki" => "hpki/issuing.pem",
+                "facility" => "facility/root.pem",
+                "jpki" => "jpki/root.pem",
+                _ => "tsa/root.pem",
+            };
+            file_write(&self.trust_directory().join(file), &authority.certificate.to_pem())?;
         }
         Ok(())
     }

@@ -59,7 +59,7 @@ impl Store {
             ), changed AS (
                 UPDATE prescription
                 SET version = version + 1, state = $7, pharmacy = $8, lease_end = $9, due_on = $10,
-                    partly = $11, uses_done = $12, dispensers = dispensers || $19, changed_at = $6, updated_at = now(),
+                    partly = $11, uses_done = $12, dispensers = array_append(dispensers, $19::text), changed_at = $6, updated_at = now(),
                     updated_by = 'dispense'
                 FROM guard
                 WHERE prescription.bucket = $1 AND prescription.id = $4 AND prescription.version = $5

@@ -5,7 +5,7 @@
 use ring::digest::{SHA256, digest};
 use tokio_postgres::{Client, NoTls};
 
-use super::pool::StoreError;
+use super::error::StoreError;
 
 /// One numbered file of `schema/`. Added, never edited: its checksum is compared on every start.
 #[derive(Clone, Copy, Debug)]

@@ -11,6 +11,7 @@ pub mod document;
 pub mod finding;
 pub mod idempotency;
 
+pub mod error;
 pub mod keys;
 pub mod medication;
 pub mod migration;
@@ -23,6 +24,7 @@ pub mod session;
 
 pub use bucket::{Bucket, Buckets, IdentityToken, PatientId, PrescriptionId};
 pub use cluster::{Cluster, ClusterError, Durability};
+pub use error::StoreError;
 pub use keys::Keys;
-pub use pool::{Store, StoreError, StoreOptions, Tx, Work};
+pub use pool::{Store, StoreOptions, Tx, Work};
 pub use seal::{Lookup, SealContext, SealError, Sealer};

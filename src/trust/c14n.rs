@@ -4,6 +4,7 @@
 //! The tree it reads has no processing instructions, CDATA sections or entities (see [`crate::trust::xml`]), so
 //! only elements, attributes, namespaces and text are left to write.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use roxmltree::Node;
@@ -81,26 +82,25 @@ struct Writer<'a, 'x> {
 impl Writer<'_, '_> {
     /// Writes an element. `rendered` maps the prefixes its written ancestors declared to their namespaces. The depth
     /// of recursion is bounded by the reader.
-    fn element(
+    fn element<'n>(
         &self,
-        element: Node<'_, '_>,
+        element: Node<'n, '_>,
         inherited: &[(&str, &str)],
-        rendered: &BTreeMap<String, String>,
+        rendered: &BTreeMap<&'n str, &'n str>,
         out: &mut String,
     ) {
         let name = self.xml.qualified_name(element);
-        let mut scope = rendered.clone();
+        let mut scope = Cow::Borrowed(rendered);
         out.push('<');
         out.push_str(name);
         for (prefix, namespace) in self.namespaces(element, name) {
-            let before = scope.get(&prefix).map_or("", String::as_str);
-            if before == namespace {
+            if scope.get(prefix).copied().unwrap_or_default() == namespace {
                 continue;
             }
             out.push_str(if prefix.is_empty() { " xmlns" } else { " xmlns:" });
-            out.push_str(&prefix);
-            attribute_value(&namespace, out);
-            scope.insert(prefix, namespace);
+            out.push_str(prefix);
+            attribute_value(namespace, out);
+            scope.to_mut().insert(prefix, namespace);
         }
         self.attributes(element, inherited, out);
         out.push('>');
@@ -118,18 +118,25 @@ impl Writer<'_, '_> {
 
     /// The namespaces to write at this element unless already written, by prefix. The default namespace is always
     /// considered, as the empty one when none is in scope, so that leaving it is written too.
-    fn namespaces(&self, element: Node<'_, '_>, name: &str) -> BTreeMap<String, String> {
-        let mut scope: BTreeMap<String, String> = element
+    fn namespaces<'n>(&self, element: Node<'n, '_>, name: &str) -> Vec<(&'n str, &'n str)> {
+        let used = |prefix: &str| match self.method {
+            Method::Inclusive => true,
+            Method::Exclusive(listed) => {
+                prefix == prefix_of(name)
+                    || (!prefix.is_empty()
+                        && element.attributes().any(|a| self.prefix_of_attribute(&a) == prefix))
+                    || listed.iter().any(|l| l == prefix)
+            }
+        };
+        let mut scope: Vec<_> = element
             .namespaces()
-            .filter(|namespace| namespace.name() != Some("xml"))
-            .map(|namespace| (namespace.name().unwrap_or_default().to_owned(), namespace.uri().to_owned()))
+            .map(|namespace| (namespace.name().unwrap_or_default(), namespace.uri()))
+            .filter(|(prefix, _)| *prefix != "xml" && used(prefix))
             .collect();
-        scope.entry(String::new()).or_default();
-        if let Method::Exclusive(listed) = self.method {
-            let mut used = vec![prefix_of(name)];
-            used.extend(element.attributes().map(|a| self.prefix_of_attribute(&a)).filter(|p| !p.is_empty()));
-            scope.retain(|prefix, _| used.contains(&prefix.as_str()) || listed.contains(prefix));
+        if used("") && !scope.iter().any(|(prefix, _)| prefix.is_empty()) {
+            scope.push(("", ""));
         }
+        scope.sort_unstable();
         scope
     }
 
@@ -302,7 +309,7 @@ mod tests {
                 .args(["-c", script])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
-                .stderr(Stdio::inherit())
+                .stderr(Stdio::null())
                 .spawn()
                 .ok()?;
             let mut stdin = child.stdin.take()?;

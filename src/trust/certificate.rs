@@ -349,6 +349,25 @@ mod tests {
     }
 
     #[test]
+    fn versions_and_algorithms_must_be_as_the_standard_has_them() {
+        use der::Encode as _;
+        let parsed = x509_cert::Certificate::from_der(PKI.physician.certificate.der()).unwrap();
+        let mut older = parsed.clone();
+        older.tbs_certificate.version = x509_cert::Version::V2;
+        assert_eq!(Certificate::from_der(&older.to_der().unwrap()), Err(CertificateError::Version));
+        let mut two = parsed.clone();
+        two.signature_algorithm.oid = const_oid::db::rfc5912::SHA_384_WITH_RSA_ENCRYPTION;
+        assert_eq!(Certificate::from_der(&two.to_der().unwrap()), Err(CertificateError::AlgorithmMismatch));
+        let mut algorithm = parsed.signature_algorithm;
+        assert_eq!(SignatureScheme::from_algorithm(&algorithm), Some(SignatureScheme::RsaPkcs1Sha256));
+        algorithm.parameters = Some(der::Any::new(der::Tag::Integer, [1]).unwrap());
+        assert_eq!(SignatureScheme::from_algorithm(&algorithm), None);
+        algorithm.parameters = Some(der::Any::null());
+        algorithm.oid = const_oid::db::rfc5912::SHA_1_WITH_RSA_ENCRYPTION;
+        assert_eq!(SignatureScheme::from_algorithm(&algorithm), None);
+    }
+
+    #[test]
     fn names_and_extensions_of_hostile_size_are_refused() {
         let attribute = |n: u8| x509_cert::attr::AttributeTypeAndValue {
             oid: crate::trust::name::COMMON_NAME,

@@ -29,6 +29,8 @@ pub mod xml;
 
 #[cfg(test)]
 pub(crate) mod test_pki;
+#[cfg(test)]
+pub(crate) mod test_stamp;
 
 pub use anchors::{AnchorKind, TrustPolicy, TrustStore, TrustStoreError};
 pub use assertion::{Assertion, AssertionError, VerifiedAssertion};

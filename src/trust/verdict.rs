@@ -180,8 +180,8 @@ impl Serialize for Signer {
     }
 }
 
-/// Everything that verifying one signature found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// Everything that verifying one signature found. Serialised with one more member, `valid`, before the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// The checks in their order.
     pub checks: Vec<Check>,
@@ -193,6 +193,20 @@ pub struct Verdict {
     pub signing_time: Option<DateTime<Utc>>,
     /// The instant at which certificates were judged: that of the signature's time stamp, else the one asked for.
     pub base_time: DateTime<Utc>,
+}
+
+impl Serialize for Verdict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct as _;
+        let mut object = serializer.serialize_struct("Verdict", 6)?;
+        object.serialize_field("valid", &self.is_valid())?;
+        object.serialize_field("level", &self.level)?;
+        object.serialize_field("signer", &self.signer)?;
+        object.serialize_field("signing_time", &self.signing_time)?;
+        object.serialize_field("base_time", &self.base_time)?;
+        object.serialize_field("checks", &self.checks)?;
+        object.end()
+    }
 }
 
 /// A signature that holds, with what the rest of the program needs of it.

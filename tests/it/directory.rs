@@ -185,7 +185,9 @@ async fn a_dump_of_the_directory_shows_nobody() {
     let database = Database::migrated().await;
     let store = database.open().await;
     import(&store, &[HANAKO, HANAKO_LATER, TWIN_ONE, TWIN_TWO]).await.unwrap();
-    let dump = database.dump();
+    // The comments of the schema speak Japanese too.
+    let dump: String =
+        database.dump().lines().filter(|line| !line.starts_with("COMMENT ON")).collect::<Vec<_>>().join("\n");
     assert!(dump.contains("insured_identity") && dump.contains("\\\\x01"), "the dump holds the sealed rows");
     let lines = [HANAKO, HANAKO_LATER, TWIN_ONE];
     let personal = lines.iter().flat_map(|line| line.split([',', ' '])).filter(|word| {

@@ -1,6 +1,6 @@
 //! The rules, one file each. A rule looks at one pair of products with overlapping days; this module makes the
 //! pairs and turns hits into findings. A new kind of finding is a new file here and a variant of
-//! [`FindingKind`](super::FindingKind).
+//! [`FindingKind`].
 
 mod contraindication;
 mod duplicate;

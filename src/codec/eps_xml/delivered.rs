@@ -78,7 +78,8 @@ fn line_write(name: &str, line: Option<&str>, out: &mut String) {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
-            // XML 1.0 §2.2: no other control character can be written at all.
+            // XML 1.0 §2.2: these cannot be written at all; line ends and tabs have no place in one line.
+            '\u{FFFE}' | '\u{FFFF}' => {}
             c if c.is_control() => {}
             c => out.push(c),
         }
@@ -90,8 +91,29 @@ fn line_write(name: &str, line: Option<&str>, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_document::{ID, delivered, original, sample};
+    use proptest::prelude::*;
+
+    use super::super::test_document::{ID, delivered, original, sample, trust};
     use super::*;
+    use crate::trust::test_pki::PKI;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn whatever_is_spliced_the_signature_holds(receipt in any::<Option<String>>(), yj in "[<>&'\"\\]\r\n\t\u{FFFF}a]{0,12}") {
+            static ORIGINAL: std::sync::LazyLock<String> = std::sync::LazyLock::new(original);
+            let read = EpsPrescription::read_original(ORIGINAL.as_bytes()).unwrap();
+            let written = Conversion { receipt, yj: Some(yj) };
+            let bytes = read.delivered(ID, std::slice::from_ref(&written)).unwrap();
+            let delivered = EpsPrescription::read(&bytes).unwrap();
+            let clean = |line: &Option<String>| {
+                line.as_ref().map(|l| l.replace(|c: char| c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}'), ""))
+            };
+            prop_assert_eq!(&delivered.conversions()[0].receipt, &clean(&written.receipt));
+            prop_assert_eq!(&delivered.conversions()[0].yj, &clean(&written.yj));
+            prop_assert!(delivered.verify(&trust(), PKI.now).is_valid());
+        }
+    }
 
     #[test]
     fn additions_are_spliced_and_read_back() {

@@ -6,6 +6,9 @@ use roxmltree::Node;
 use crate::codec::fault::Fault;
 use crate::trust::xml::{path_of, text_of};
 
+/// Faults beyond which no more are told.
+const FAULTS_MAX: usize = 100;
+
 /// How often a child may stand.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Occurs {
@@ -29,7 +32,9 @@ impl Examiner {
     }
 
     pub fn fault_at(&mut self, place: String, message: impl Into<String>) {
-        self.faults.push(Fault { place, message: message.into() });
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(Fault { place, message: message.into() });
+        }
     }
 
     /// The children of an element, in the order of `parts`. Anything else, another order, text or a comment

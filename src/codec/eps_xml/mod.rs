@@ -7,6 +7,7 @@
 mod delivered;
 mod element;
 mod envelope;
+mod reading;
 mod sign;
 #[cfg(test)]
 mod test_document;

@@ -93,7 +93,7 @@ impl Parameters {
 }
 
 /// Writes the resource.
-pub fn parameters(parameter: Vec<Value>) -> Value {
+pub fn parameters(parameter: &[Value]) -> Value {
     json!({ "resourceType": "Parameters", "parameter": parameter })
 }
 

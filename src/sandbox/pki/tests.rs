@@ -9,7 +9,7 @@ use ring::rand::SystemRandom;
 
 use super::*;
 use crate::trust::path::UntrustedReason;
-use crate::trust::{PathError, Purpose, TrustPolicy, TrustStore};
+use crate::trust::{AnchorKind, PathError, Purpose, TrustPolicy, TrustStore};
 
 fn person_spec(id: &str, kanji: &str) -> PersonSpec {
     PersonSpec {

@@ -11,17 +11,21 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use ring::rand::SecureRandom;
 
+mod make;
 mod place;
+mod process;
 mod program;
 
+use make::cluster_make;
 use place::{Place, io_error};
+use process::{PidFile, remains_clear, serves};
 use program::{Owner, Programs};
 
 /// The role and the database inside a private cluster.
@@ -133,6 +137,7 @@ impl Cluster {
         let server = if let Some(running) = PidFile::read_running(&place.data) {
             await_ready(&place, running.pid, &mut None)?
         } else {
+            remains_clear(&place);
             let mut started = server_spawn(&place, &programs, durability)?;
             let pid = i32::try_from(started.id()).map_err(|_| ClusterError::NotStopped(0))?;
             let ready = await_ready(&place, pid, &mut Some(&mut started))?;
@@ -224,46 +229,6 @@ impl Drop for Cluster {
     }
 }
 
-/// What a running server writes of itself into `postmaster.pid`: process, data, start, port, socket directory,
-/// address, shared memory, state.
-#[derive(Clone, Debug)]
-struct PidFile {
-    pid: i32,
-    port: u16,
-    socket: PathBuf,
-    ready: bool,
-}
-
-impl PidFile {
-    fn read(data: &Path) -> Option<Self> {
-        let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
-        let mut lines = text.lines();
-        Some(Self {
-            pid: lines.next()?.trim().parse().ok()?,
-            port: lines.nth(2)?.trim().parse().ok()?,
-            socket: lines.next()?.trim().into(),
-            ready: lines.nth(2).is_some_and(|state| state.trim() == "ready"),
-        })
-    }
-
-    /// The server that runs on this data. A file left by a server that is gone is taken away: PostgreSQL itself
-    /// would mistake any other process that has the old number by now for the server.
-    fn read_running(data: &Path) -> Option<Self> {
-        let found = Self::read(data)?;
-        if serves(found.pid, data) {
-            return Some(found);
-        }
-        // When it cannot be removed, PostgreSQL says so on its start.
-        let _ = fs::remove_file(data.join("postmaster.pid"));
-        None
-    }
-}
-
-/// Whether the process is a PostgreSQL on this data: it works in its data directory.
-fn serves(pid: i32, data: &Path) -> bool {
-    fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|directory| directory == data)
-}
-
 fn open_lock(path: &Path) -> Result<File, ClusterError> {
     OpenOptions::new()
         .create(true)
@@ -283,85 +248,6 @@ fn locked(path: &Path) -> Result<File, ClusterError> {
 fn data_version(data: &Path) -> Option<u32> {
     fs::read_to_string(data.join("PG_VERSION")).ok()?.trim().parse().ok()
 }
-
-/// A new cluster with its database, put in place only when it is complete.
-fn cluster_make(place: &Place, programs: &Programs, durability: Durability) -> Result<(), ClusterError> {
-    let draft = place.draft()?;
-    let directory = draft.to_string_lossy();
-    let mut args = vec![
-        "--pgdata",
-        &directory,
-        "--username",
-        NAME,
-        "--encoding=UTF8",
-        "--locale=C",
-        "--data-checksums",
-        "--auth-local=trust",
-        "--auth-host=reject",
-        "--no-instructions",
-    ];
-    if durability == Durability::Volatile {
-        args.push("--no-sync");
-    }
-    programs.run("initdb", args)?;
-    // A program without lz4 refuses the setting before it starts.
-    let lz4 = ["-D", &directory, "-c", "wal_compression=lz4", "-C", "wal_compression"];
-    let compression = if programs.run("postgres", lz4).is_ok() { "lz4" } else { "on" };
-    let settings = draft.join("postgresql.conf");
-    let append = || -> io::Result<()> {
-        let mut text = fs::read_to_string(&settings)?;
-        text.push_str(SETTINGS);
-        text.push_str("wal_compression = ");
-        text.push_str(compression);
-        text.push('\n');
-        fs::write(&settings, text)
-    };
-    append().map_err(|source| io_error(&settings, source))?;
-    database_make(programs, &directory)?;
-    place.draft_keep(&draft)
-}
-
-/// Makes the database in single-user mode, before any server runs on the data.
-fn database_make(programs: &Programs, directory: &str) -> Result<(), ClusterError> {
-    let failed = |output: String| ClusterError::Failed { program: "postgres --single", output };
-    let mut child = programs
-        .command("postgres")
-        .args(["--single", "-D", directory, "template1"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|source| failed(source.to_string()))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        io::Write::write_all(&mut stdin, format!("CREATE DATABASE {NAME}\n").as_bytes())
-            .map_err(|source| failed(source.to_string()))?;
-    }
-    let output = child.wait_with_output().map_err(|source| failed(source.to_string()))?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    if output.status.success() && !said.contains("ERROR") { Ok(()) } else { Err(failed(said)) }
-}
-
-/// Appended to `postgresql.conf` once; from then on the operator's to tune. The log keeps no values: no DETAIL
-/// lines, no parameters.
-const SETTINGS: &str = "
-# Hikikae
-max_connections = 64
-shared_buffers = 256MB
-max_wal_size = 2GB
-checkpoint_timeout = 15min
-fsync = on
-synchronous_commit = on
-full_page_writes = on
-random_page_cost = 1.1
-jit = off
-log_error_verbosity = terse
-log_parameter_max_length = 0
-log_parameter_max_length_on_error = 0
-log_min_error_statement = panic
-log_line_prefix = '%m [%p] '
-timezone = 'UTC'
-log_timezone = 'UTC'
-";
 
 fn server_spawn(place: &Place, programs: &Programs, durability: Durability) -> Result<Child, ClusterError> {
     let log = OpenOptions::new()

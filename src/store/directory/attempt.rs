@@ -8,7 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::prescription::identifier::InstitutionCode;
-use crate::store::pool::{Store, StoreError, column};
+use crate::store::error::StoreError;
+use crate::store::pool::{Store, column};
 
 /// What a facility may guess wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use super::eligibility::{Eligibility, EligibilityFault, EligiblePerson, Insurance};
 use super::{CARD_FIND, IdentityRow, only, patients_of_branch};
 use crate::store::bucket::{Bucket, PatientId};
-use crate::store::pool::{Store, StoreError, Tx, column};
+use crate::store::error::StoreError;
+use crate::store::pool::{Store, Tx, column};
 
 const ACT: &str = "eligibility-import";
 

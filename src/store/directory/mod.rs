@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 
 use super::bucket::{Bucket, PatientId};
-use super::pool::{Store, StoreError, column};
+use super::error::StoreError;
+use super::pool::{Store, column};
 use super::seal::SealContext;
 use crate::prescription::identifier::InstitutionCode;
 

@@ -205,6 +205,24 @@ fn issuers_must_be_authorities_within_their_length() {
 }
 
 #[test]
+fn an_anchor_that_says_it_issues_nothing_is_obeyed() {
+    let of_anchor = |extensions: Vec<Extension>| {
+        let (authority, list) = authority_under(&PKI.hpki_root, "Anchor", extensions);
+        let mut store = TrustStore::new(TrustPolicy::default());
+        store.anchor_add(Hpki, authority.certificate.clone());
+        let leaf = physician_under(&authority);
+        store.validate(Hpki, SignDocument, &leaf, &[], &[list], PKI.now).map(|_| ())
+    };
+    let refused = Err(PathError::Constraints(ConstraintViolation::NotAuthority));
+    let constraints = BasicConstraints { ca: false, path_len_constraint: None };
+    let person = extension(oid::ID_CE_BASIC_CONSTRAINTS, true, &constraints).unwrap();
+    assert_eq!(of_anchor(vec![person]), refused);
+    assert_eq!(of_anchor(vec![profile::key_usage(KeyUsages::CRLSign).unwrap()]), refused);
+    // One that says nothing, as old roots do, is what the operator says it is.
+    assert_eq!(of_anchor(Vec::new()), Ok(()));
+}
+
+#[test]
 fn depth_is_bounded() {
     let mut chain = Vec::new();
     let mut lists = Vec::new();

@@ -12,6 +12,8 @@ use crate::trust::xml::{Xml, elements, path_of, text_of};
 
 /// Certificates in the key information beyond which nobody looks.
 const CERTIFICATES_MAX: usize = 5;
+/// Faults beyond which no more are told.
+const FAULTS_MAX: usize = 20;
 
 /// A signature with everything that verifying needs.
 pub(super) struct Parts<'n, 'a> {
@@ -57,7 +59,9 @@ struct Faults(Vec<String>);
 
 impl Faults {
     fn add(&mut self, element: Node<'_, '_>, message: &str) {
-        self.0.push(format!("{}: {message}", path_of(element)));
+        if self.0.len() < FAULTS_MAX {
+            self.0.push(format!("{}: {message}", path_of(element)));
+        }
     }
 
     /// The children of `parent` named exactly `names` in that order, `?` marking one that may be missing.

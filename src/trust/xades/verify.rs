@@ -11,6 +11,9 @@ use crate::trust::verdict::{Check, CheckName, Level, Outcome, Refusal, Signer, V
 use crate::trust::xml::Xml;
 use crate::trust::{AnchorKind, HcRole, PathError, Purpose, SignatureScheme, TrustStore};
 
+/// Archive time stamps beyond which a signature is refused: each is work over the whole document.
+const ARCHIVE_STAMPS_MAX: usize = 8;
+
 /// Verifies `signature` (a `ds:Signature`) as one over exactly the element `content`, by an HPKI certificate with one
 /// of `roles`.
 ///
@@ -175,6 +178,11 @@ impl Verifier<'_, '_, '_> {
 
     /// Answers whether there is an archive time stamp and every one verifies.
     fn archive_stamps(&mut self, unsigned: &Unsigned<'_, '_>) -> bool {
+        if unsigned.archive_stamps.len() > ARCHIVE_STAMPS_MAX {
+            let outcome = Outcome::failed(Refusal::DocumentInvalid, "there are too many archive time stamps");
+            self.add(CheckName::ArchiveTimestamp, None, outcome);
+            return false;
+        }
         let mut all = !unsigned.archive_stamps.is_empty();
         for stamp in &unsigned.archive_stamps {
             let verified = unsigned.archive_stamp_verify(self.xml, self.parts, *stamp, self.trust, self.at);

@@ -7,10 +7,12 @@ use proptest::prelude::*;
 
 use super::super::test_document::{SJ1, delivered, dispensing, original, original_by, sample, trust};
 use super::*;
+use crate::trust::c14n::{Method, canonicalise};
 use crate::trust::test_pki::PKI;
+use crate::trust::test_stamp::Stamp;
 use crate::trust::verdict::Level;
 use crate::trust::xml::text_of;
-use crate::trust::{AnchorKind, Certificate, TrustPolicy};
+use crate::trust::{AnchorKind, Certificate, SignatureScheme, TrustPolicy};
 
 /// The one code that refuses a prescription, or `valid`.
 fn answer(text: &str) -> &'static str {
@@ -57,6 +59,7 @@ fn the_field_sample_verifies_to_level_xl_at_its_time_stamp() {
     assert!(told.contains("passed          signature time stamp") && told.ends_with("valid"), "{told}");
     let json = serde_json::to_value(&verdict).unwrap();
     assert_eq!((&json["level"], &json["checks"][0]["check"]), (&"XL".into(), &"structure".into()));
+    assert_eq!((&json["valid"], &json["signer"]["roles"][0]), (&true.into(), &"Medical Doctor".into()));
     assert_eq!(json["checks"][11]["outcome"], "not-applicable");
     // Trusting nobody, the time stamp cannot lend its time and no path is found.
     let nobody = TrustStore::new(TrustPolicy::default());
@@ -121,6 +124,32 @@ fn what_we_sign_verifies_in_every_form() {
     let other = super::super::test_document::delivered(&original_by(&PKI.physician));
     assert!(!read.embeds(&EpsPrescription::read(other.as_bytes()).unwrap()));
     assert!(!read.embeds(&EpsPrescription::read(original.as_bytes()).unwrap()));
+}
+
+#[test]
+fn what_stands_before_the_document_changes_nothing() {
+    let text = original();
+    assert_eq!(answer(&format!("\u{feff}{text}")), "valid");
+    assert_eq!(answer(text.split_once("?>").unwrap().1), "valid", "the declaration is optional");
+    assert_eq!(answer(&format!("<!-- x -->{text}")), "document-invalid");
+    // Windows line ends are line ends to XML, also within what is signed.
+    let lines = text.replace("<PrescriptionSign>", "\r\n<PrescriptionSign>\r\n");
+    assert_eq!(answer(&lines), "valid");
+}
+
+#[test]
+fn the_worst_document_within_the_limits_is_soon_refused() {
+    let namespaces =
+        |letter| (0..28).fold(String::new(), |text, n| format!("{text} xmlns:{letter}{n}='urn:{n}'"));
+    let text = original();
+    let crowd = "<x a='1' b='2'/>".repeat(18_000);
+    let stuffed = text
+        .replace("<Document ", &format!("<Document{} ", namespaces('a')))
+        .replace("<Prescription>", &format!("<Prescription{}>", namespaces('b')))
+        .replace("<xa:SigningTime>", &format!("{crowd}<xa:SigningTime>"));
+    let start = std::time::Instant::now();
+    assert_eq!(answer(&stuffed), "signature-mismatch");
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
 }
 
 #[test]
@@ -275,6 +304,49 @@ fn only_the_pinned_profile_is_taken() {
     assert_eq!(answer(&text.replace(&reference, "")), "signature-invalid");
 }
 
+/// Signs again, as the physician, after the signature's references were changed: `content` is the method by which the
+/// document's digest is made anew.
+fn signed_again(text: &str, content: &Method) -> String {
+    let xml = Xml::parse(text.as_bytes()).unwrap();
+    let element = xml.element_by_id("PrescriptionDocument").unwrap();
+    let digest = ring::digest::digest(&ring::digest::SHA256, &canonicalise(&xml, element, content));
+    let old = between(between(text, "#PrescriptionDocument\"", "</ds:Reference>"), "<ds:DigestValue>", "<");
+    let text = text.replace(old, &BASE64_STANDARD.encode(digest));
+    let xml = Xml::parse(text.as_bytes()).unwrap();
+    let info = xml.nodes().find(|node| node.tag_name().name() == "SignedInfo").unwrap();
+    let message = canonicalise(&xml, info, &Method::Exclusive(Vec::new()));
+    let value = PKI.physician.key.sign(SignatureScheme::RsaPkcs1Sha256, &message, &PKI.random).unwrap();
+    let old = text.split("SignatureValue>").next().unwrap().len();
+    let start = old - text[..old].chars().rev().take_while(|c| *c != '>').map(char::len_utf8).sum::<usize>();
+    let end = start + text[start..].find('<').unwrap();
+    format!("{}{}{}", &text[..start], BASE64_STANDARD.encode(value), &text[end..])
+}
+
+#[test]
+fn the_signer_cannot_widen_the_profile_either() {
+    let text = original();
+    let content = "<ds:Reference URI=\"#PrescriptionDocument\">";
+    let again = |text: &str| answer(&signed_again(text, &Method::Inclusive));
+    assert_eq!(again(&text), "valid");
+    // Other tools sign the document by exclusive canonicalisation, or leave the key information out.
+    let algorithm = Method::EXCLUSIVE;
+    let transforms = format!("<ds:Transforms><ds:Transform Algorithm=\"{algorithm}\"/></ds:Transforms>");
+    let exclusive = text.replace(content, &format!("{content}{transforms}"));
+    assert_eq!(answer(&signed_again(&exclusive, &Method::Exclusive(Vec::new()))), "valid");
+    assert_eq!(again(&exclusive), "signature-mismatch");
+    let start = text.find("</ds:Reference>").unwrap() + "</ds:Reference>".len();
+    let end = start + text[start..].find("</ds:Reference>").unwrap() + "</ds:Reference>".len();
+    assert_eq!(again(&format!("{}{}", &text[..start], &text[end..])), "valid");
+    // Nothing else may take a reference's place, and none may be left out.
+    let key_info = between(&text[start..], "URI=\"#", "\"");
+    let elsewhere = |id: &str| again(&text.replacen(&format!("\"#{key_info}\""), &format!("\"#{id}\""), 1));
+    assert_eq!(elsewhere("PrescriptionManagement"), "signature-mismatch");
+    assert_eq!(elsewhere("nowhere"), "signature-mismatch");
+    let properties = text.find("<ds:Reference Type").unwrap();
+    let info_end = text.find("</ds:SignedInfo>").unwrap();
+    assert_eq!(again(&format!("{}{}", &text[..properties], &text[info_end..])), "document-invalid");
+}
+
 #[test]
 fn the_certificate_cannot_be_swapped() {
     let text = original();
@@ -339,4 +411,99 @@ fn document_element_maybe(text: &str) -> Option<String> {
     let start = text.find("<PrescriptionDocument ")?;
     let end = text[start..].find("</PrescriptionDocument>")?;
     Some(format!("{}</PrescriptionDocument>", &text[start..start + end]))
+}
+
+/// Adds an unsigned property to a signature that we made.
+fn property_add(text: &str, property: &str) -> String {
+    let end = "</xa:UnsignedSignatureProperties></xa:UnsignedProperties></xa:QualifyingProperties>";
+    if text.contains(end) {
+        return text.replace(end, &format!("{property}{end}"));
+    }
+    let start = "<xa:UnsignedProperties><xa:UnsignedSignatureProperties>";
+    text.replace("</xa:QualifyingProperties>", &format!("{start}{property}{end}"))
+}
+
+/// A time stamp element over `message`.
+fn stamp_element(name: &str, namespace: &str, message: &[u8], time: DateTime<Utc>) -> String {
+    let token = BASE64_STANDARD.encode(Stamp::of(message, time).token());
+    let body = format!("<xa:EncapsulatedTimeStamp>{token}</xa:EncapsulatedTimeStamp>");
+    format!("<{name}{namespace} Id=\"id-{name}\">{body}</{name}>")
+        .replace("id-xa141:", "id-")
+        .replace("id-xa:", "id-")
+}
+
+fn canonical(text: &str, name: &str) -> Vec<u8> {
+    let xml = Xml::parse(text.as_bytes()).unwrap();
+    let element = xml.nodes().find(|node| node.tag_name().name() == name).unwrap();
+    canonicalise(&xml, element, &Method::Inclusive)
+}
+
+/// An original with a signature time stamp.
+fn stamped(time: DateTime<Utc>) -> String {
+    let text = original();
+    property_add(
+        &text,
+        &stamp_element("xa:SignatureTimeStamp", "", &canonical(&text, "SignatureValue"), time),
+    )
+}
+
+fn verdict(text: &str, at: DateTime<Utc>) -> Verdict {
+    EpsPrescription::read(text.as_bytes()).unwrap().verify(&trust(), at)
+}
+
+#[test]
+fn a_time_stamp_lends_its_time() {
+    let text = stamped(PKI.now);
+    let verified = verdict(&text, PKI.now).outcome().unwrap();
+    assert_eq!((verified.level, verified.base_time), (Level::T, PKI.now));
+    // Long after the revocation lists have run out the stamped signature still holds, the bare one does not.
+    let later = PKI.now + TimeDelta::days(300);
+    assert!(verdict(&text, later).is_valid());
+    assert!(!verdict(&original(), later).is_valid());
+    // A time stamp from another signature is over something else.
+    let (mine, other) = (original(), original());
+    let foreign = stamp_element("xa:SignatureTimeStamp", "", &canonical(&other, "SignatureValue"), PKI.now);
+    let failure = verdict(&property_add(&mine, &foreign), PKI.now).outcome().unwrap_err();
+    assert_eq!(failure.code, Refusal::SignatureMismatch);
+    let twice = property_add(&text, &foreign.replace("id-Signature", "id-Other"));
+    assert_eq!(verdict(&twice, PKI.now).outcome().unwrap_err().code, Refusal::DocumentInvalid);
+}
+
+#[test]
+fn carried_proof_and_an_archive_time_stamp_raise_the_level() {
+    let certificate = BASE64_STANDARD.encode(PKI.hpki.certificate.der());
+    let values = format!(
+        "<xa:CertificateValues><xa:EncapsulatedX509Certificate>{certificate}</xa:EncapsulatedX509Certificate>\
+         </xa:CertificateValues>"
+    );
+    let text = property_add(&property_add(&stamped(PKI.now), &values), "<xa:RevocationValues/>");
+    // With the authority's certificate carried along the root alone suffices.
+    let read = EpsPrescription::read(text.as_bytes()).unwrap();
+    assert_eq!(read.verify(&PKI.store, PKI.now).outcome().unwrap().level, Level::Xl);
+    // TS 101 903 8.2.1: the references, the signature, and the unsigned properties so far.
+    let mut message = canonical(&text, "PrescriptionDocument");
+    let xml = Xml::parse(text.as_bytes()).unwrap();
+    for name in ["KeyInfo", "SignedProperties"] {
+        let element = xml.nodes().find(|node| node.tag_name().name() == name).unwrap();
+        message.extend(canonicalise(&xml, element, &Method::Exclusive(Vec::new())));
+    }
+    let rest = [
+        "SignedInfo",
+        "SignatureValue",
+        "KeyInfo",
+        "SignatureTimeStamp",
+        "CertificateValues",
+        "RevocationValues",
+    ];
+    for name in rest {
+        message.extend(canonical(&text, name));
+    }
+    let namespace = " xmlns:xa141=\"http://uri.etsi.org/01903/v1.4.1#\"";
+    let archive = |message: &[u8]| {
+        property_add(&text, &stamp_element("xa141:ArchiveTimeStamp", namespace, message, PKI.now))
+    };
+    assert_eq!(verdict(&archive(&message), PKI.now).outcome().unwrap().level, Level::A);
+    let failure = verdict(&archive(&message[1..]), PKI.now);
+    assert_eq!(failure.outcome().unwrap_err().code, Refusal::SignatureMismatch);
+    assert_eq!(failure.level, Some(Level::Xl));
 }

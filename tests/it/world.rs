@@ -1,0 +1,262 @@
+//! An exchange with certificates, facilities and patients, driven at the door of its acts with a clock that moves.
+
+#![expect(clippy::unwrap_used, reason = "a world that cannot be made fails its tests")]
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use hikikae::check::Policy;
+use hikikae::clock::{Clock, japanese_date};
+use hikikae::codec::eps_xml::{EpsPrescription, Signatory, dispensing_sign, prescription_sign};
+use hikikae::exchange::accept::{Accepted, Wanted};
+use hikikae::exchange::caller::{Actor, Caller};
+use hikikae::exchange::error::ExchangeError;
+use hikikae::exchange::{Answered, Exchange, Request, Settings, TaskOutcome};
+use hikikae::formulary::Formulary;
+use hikikae::prescription::registered::Registered;
+use hikikae::sandbox::pki::{Credential, FacilitySpec, PersonSpec, Pki};
+use hikikae::store::directory::{AttemptLimit, Eligibility, Facility, FacilityKind, InsuredIdentity};
+use hikikae::store::{PatientId, PrescriptionId, Store};
+use hikikae::trust::{HcRole, TrustPolicy, TrustStore};
+use ring::rand::SystemRandom;
+use uuid::Uuid;
+
+use crate::harness::Database;
+
+/// Everybody's keys are made once a run.
+pub static PKI: LazyLock<Pki> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().unwrap().keep();
+    let person = |id: &str, role| PersonSpec {
+        id: id.to_owned(),
+        romaji: format!("Test {id}"),
+        kanji: format!("試験　{id}"),
+        registration_number: format!("9{:05}", id.len()),
+        roles: vec![role],
+    };
+    let facility =
+        |code: &str| FacilitySpec { code: code.parse().unwrap(), name: format!("facility {code}") };
+    let people = [person("physician", HcRole::MedicalDoctor), person("pharmacist", HcRole::Pharmacist)];
+    let facilities = [facility(CLINIC), facility(OTHER_CLINIC), facility(PHARMACY), facility(OTHER_PHARMACY)];
+    let now = Clock::system().now();
+    Pki::open_or_create(&directory, &people, &facilities, &[], now, &SystemRandom::new(), &|_, _| {}).unwrap()
+});
+
+pub const CLINIC: &str = "1311234567";
+pub const OTHER_CLINIC: &str = "1311234575";
+pub const PHARMACY: &str = "1341234561";
+pub const OTHER_PHARMACY: &str = "1341234579";
+pub const AMLODIPINE: &str = "612170710,ノルバスク錠５ｍｇ";
+pub const ROSUVASTATIN: &str = "620002477,クレストール錠２．５ｍｇ";
+
+/// What a test drives.
+pub struct World {
+    pub exchange: Exchange,
+    pub clock: Clock,
+    pub database: Database,
+}
+
+/// A prescription to be signed.
+#[derive(Clone)]
+pub struct Rx {
+    pub clinic: &'static str,
+    pub patient: u32,
+    pub drug: &'static str,
+    pub days: u16,
+    pub refill: Option<u8>,
+    pub issued_on: NaiveDate,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let database = Database::migrated().await;
+        let store = database.open().await;
+        let clock = Clock::system();
+        for (code, kind) in [
+            (CLINIC, FacilityKind::Clinic),
+            (OTHER_CLINIC, FacilityKind::Hospital),
+            (PHARMACY, FacilityKind::Pharmacy),
+            (OTHER_PHARMACY, FacilityKind::Pharmacy),
+        ] {
+            store.facility_add(&facility(code, kind)).await.unwrap();
+        }
+        import(&store).await;
+        let trust = TrustStore::load(&PKI.trust_directory(), TrustPolicy::default()).unwrap();
+        let limit = AttemptLimit { failures: 5, window: Duration::from_mins(10) };
+        let settings = Settings {
+            lease: TimeDelta::days(7),
+            access_token: TimeDelta::minutes(15),
+            identity_token: TimeDelta::minutes(30),
+            identity_attempts: limit.clone(),
+            number_attempts: limit,
+            check: Policy::default(),
+            audiences: vec!["http://127.0.0.1".to_owned()],
+        };
+        let exchange = Exchange::new(store, trust, Formulary::fixture().unwrap(), clock.clone(), settings);
+        Self { exchange, clock, database }
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Four weeks of amlodipine for a patient, issued today by the clinic.
+    pub fn rx(&self, patient: u32) -> Rx {
+        Rx {
+            clinic: CLINIC,
+            patient,
+            drug: AMLODIPINE,
+            days: 28,
+            refill: None,
+            issued_on: japanese_date(self.now()),
+        }
+    }
+
+    pub fn sign(&self, rx: &Rx) -> Bytes {
+        let person = &PKI.people[0];
+        prescription_sign(rx.sj1().as_bytes(), &signatory(person, self.now())).unwrap().into()
+    }
+
+    pub async fn register(&self, rx: &Rx) -> Result<Answered<TaskOutcome>, ExchangeError> {
+        self.register_as(rx, self.sign(rx), &request()).await
+    }
+
+    pub async fn register_as(
+        &self,
+        rx: &Rx,
+        document: Bytes,
+        request: &Request,
+    ) -> Result<Answered<TaskOutcome>, ExchangeError> {
+        self.exchange.register(&caller(rx.clinic), document, request).await
+    }
+
+    pub async fn patient(&self, patient: u32) -> PatientId {
+        let identity = InsuredIdentity::parse("06138762", "１２３", &number(patient), "00").unwrap();
+        let found =
+            self.exchange.store().identity_find(&identity, born(), japanese_date(self.now())).await.unwrap();
+        found.unwrap().patient.id
+    }
+
+    pub async fn accept(
+        &self,
+        pharmacy: &str,
+        patient: u32,
+        task: &Registered,
+    ) -> Result<Answered<Accepted>, ExchangeError> {
+        let wanted = Wanted::Number(task.exchange_number.clone());
+        let patient = self.patient(patient).await;
+        self.exchange.accept(&caller(pharmacy), patient, &wanted, &request()).await
+    }
+
+    /// Signs a dispensing result over what was delivered, as prescribed.
+    pub fn dispensing(&self, pharmacy: &str, rx: &Rx, accepted: &Accepted) -> Bytes {
+        let cj1 = rx.cj1(pharmacy, accepted.task.task.id, japanese_date(self.now()));
+        let delivered = EpsPrescription::read(&accepted.delivered).unwrap();
+        dispensing_sign(&delivered, cj1.as_bytes(), &signatory(&PKI.people[1], self.now())).unwrap().into()
+    }
+
+    pub async fn dispense(
+        &self,
+        pharmacy: &str,
+        accepted: &Accepted,
+        document: Bytes,
+    ) -> Result<Answered<TaskOutcome>, ExchangeError> {
+        let id = PrescriptionId::from_uuid(accepted.task.task.id);
+        self.exchange.dispense(&caller(pharmacy), id, true, document, &request()).await
+    }
+}
+
+impl Rx {
+    pub fn sj1(&self) -> String {
+        let Self { clinic, drug, days, .. } = self;
+        let (fee, institution, prefecture) = (&clinic[2..3], &clinic[3..], &clinic[..2]);
+        let refill = self.refill.map(|uses| format!("64,{uses}\n")).unwrap_or_default();
+        format!(
+            "SJ1\n1,{fee},{institution},{prefecture},見本クリニック\n5,,,見本　一郎\n11,,{},\n12,2\n13,{}\n\
+             22,06138762\n23,１２３,{},1,00\n51,{}\n{refill}101,1,1,,{days}\n\
+             111,1,3,1011000400000000,１日１回朝食後　服用,1\n201,1,1,1,2,{drug},1,1,錠",
+            name(self.patient),
+            born().format("%Y%m%d"),
+            number(self.patient),
+            self.issued_on.format("%Y%m%d"),
+        )
+    }
+
+    pub fn cj1(&self, pharmacy: &str, id: Uuid, on: NaiveDate) -> String {
+        let (code, drug_name) = self.drug.split_once(',').unwrap();
+        format!(
+            "CJ1,\n1,{},2,{},,,,,,,\n5,{},\n6,1,06138762,１２３,{},00\n7,{id},\n\
+             11,見本薬局,{},{},{},,,,\n15,見本　薬子,,\n201,1,{drug_name},1,錠,2,{code},\n\
+             301,1,１日１回朝食後　服用,{},日分,1,3,1011000400000000,",
+            name(self.patient),
+            born().format("%Y%m%d"),
+            on.format("%Y%m%d"),
+            number(self.patient),
+            &pharmacy[..2],
+            &pharmacy[2..3],
+            &pharmacy[3..],
+            self.days,
+        )
+    }
+}
+
+pub fn request() -> Request {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    Request {
+        id: Uuid::from_u128(u128::from(NEXT.fetch_add(1, Ordering::Relaxed)) + (1 << 100)),
+        idempotency: None,
+        if_match: None,
+    }
+}
+
+pub fn request_with_key(key: &str, body: u8) -> Request {
+    Request { idempotency: Some((key.to_owned(), [body; 32])), ..request() }
+}
+
+pub fn caller(code: &str) -> Caller {
+    let kind = match &code[2..3] {
+        "4" => FacilityKind::Pharmacy,
+        _ => FacilityKind::Clinic,
+    };
+    Caller { actor: Actor::Facility(facility(code, kind)), practitioner: None, bound_to: None }
+}
+
+fn facility(code: &str, kind: FacilityKind) -> Facility {
+    Facility { code: code.parse().unwrap(), kind, name: format!("施設{code}"), active: true }
+}
+
+fn signatory(person: &Credential, time: DateTime<Utc>) -> Signatory<'_> {
+    static RANDOM: LazyLock<SystemRandom> = LazyLock::new(SystemRandom::new);
+    Signatory { certificate: &person.certificate, key: &person.key, time, random: &*RANDOM }
+}
+
+pub fn name(patient: u32) -> String {
+    format!("世界　患者{patient}")
+}
+
+pub fn number(patient: u32) -> String {
+    format!("77{patient:05}")
+}
+
+fn born() -> NaiveDate {
+    NaiveDate::from_ymd_opt(1956, 4, 12).unwrap()
+}
+
+async fn import(store: &Store) {
+    let mut file = String::from(
+        "person,name,kana,birth_date,sex,insurer_number,symbol,number,branch_number,valid_from,valid_until,\
+         card_sha256,deceased_on\n",
+    );
+    for patient in 0..20 {
+        file += &format!(
+            "{patient},{},セカイ カンジャ,{},female,06138762,１２３,{},00,2020-01-01,,,\n",
+            name(patient),
+            born(),
+            number(patient)
+        );
+    }
+    let eligibility = Eligibility::parse(file.as_bytes()).unwrap();
+    store.eligibility_import(&eligibility, &|_, _| {}).await.unwrap();
+}
