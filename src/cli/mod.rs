@@ -3,15 +3,13 @@
 //!
 //! Exit codes: 0 done, 1 the answer is no, 2 could not.
 
-mod demo;
-mod serve;
-mod signals;
-
-use std::io::IsTerminal as _;
 mod admin;
 mod convert;
+mod demo;
 mod document;
+mod serve;
 mod sign;
+mod signals;
 mod verify;
 
 use std::io::{IsTerminal as _, Write as _};
