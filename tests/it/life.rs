@@ -8,6 +8,7 @@ use hikikae::exchange::read::Search;
 use hikikae::prescription::mitigation::ManagementCode;
 use hikikae::prescription::state::{Refusal, Shown};
 use hikikae::store::PrescriptionId;
+use hikikae::store::finding::FindingRow;
 
 use crate::harness;
 use crate::world::{
@@ -144,22 +145,24 @@ async fn a_reason_lets_a_finding_pass_and_is_shown_to_the_next_reader() {
     else {
         panic!("the duplicate was not found");
     };
-    let [(finding, _)] = findings.as_slice() else { panic!("one finding") };
+    let [FindingRow { id: finding, .. }] = findings.as_slice() else { panic!("one finding") };
     let code = ManagementCode::try_from("1".to_owned()).unwrap();
-    let mitigate = |by| {
-        let (world, code) = (&world, code.clone());
+    let mitigate = |by, code: &str| {
+        let (world, code) = (&world, ManagementCode::try_from(code.to_owned()).unwrap());
         async move {
             let comment = Some("changed over slowly".to_owned());
             world.exchange.mitigate(&caller(by), *finding, code, comment, &request()).await
         }
     };
-    assert!(matches!(mitigate(CLINIC).await, Err(ExchangeError::NotFound)), "shown to the other clinic only");
-    mitigate(OTHER_CLINIC).await.unwrap();
+    assert!(matches!(mitigate(CLINIC, "1").await, Err(ExchangeError::NotFound)), "shown to the other clinic only");
+    mitigate(OTHER_CLINIC, "1").await.unwrap();
     let task = world.register_as(&rx, document, &request_with_key("k", 1)).await.unwrap().outcome.task;
     let accepted = world.accept(PHARMACY, 1, &task).await.unwrap().outcome;
     let [row] = accepted.findings.as_slice() else { panic!("one finding") };
     assert_eq!(row.mitigation.as_ref().unwrap().code, code);
-    assert!(mitigate(OTHER_CLINIC).await.is_err(), "the reason stands once the prescription is registered");
+    mitigate(OTHER_CLINIC, "1").await.unwrap();
+    let other = mitigate(OTHER_CLINIC, "2").await;
+    assert!(matches!(other, Err(ExchangeError::FindingAnswered)), "the reason stands once it is registered");
 
     let other = crate::world::Rx { drug: ROSUVASTATIN, ..rx };
     world.register(&other).await.unwrap();
