@@ -1,5 +1,5 @@
 # The commands of this house. `make check` is what CI runs.
-.PHONY: run test check fmt
+.PHONY: run test check client fmt
 
 run: # the sandbox (PostgreSQL is installed when it is missing)
 	scripts/run
@@ -10,5 +10,8 @@ test: # all tests
 check: # formatting, tests, lints, documentation, the sandbox once
 	.ci/run
 
-fmt:
+client: # the independent client against a sandbox of its own
+	scripts/client
+
+fmt: # formatting, written
 	cargo fmt

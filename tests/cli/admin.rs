@@ -4,6 +4,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use hikikae::store::{Cluster, Durability};
+use ring::rand::SystemRandom;
+
 use crate::program::{Run, hikikae, words};
 
 const ELIGIBILITY: &str = "\
@@ -51,9 +54,14 @@ fn the_directory_is_filled_and_keys_are_rotated() {
 
     let rotated = admin(&config, "rotate-keys --json").done().json();
     assert_eq!(rotated["key"], 2);
-    assert!(!state.join("postgres.pid").exists());
+
+    let running = Cluster::start(&state, Durability::Durable, &SystemRandom::new()).unwrap();
     let after = admin(&config, &import).done();
     assert!(after.text().contains("0 added, 0 changed"), "what the first key sealed still opens: {after:?}");
+    let server = format!("/proc/{}", running.pid());
+    assert!(Path::new(&server).exists(), "a cluster that another program uses stays up");
+    running.stop().unwrap();
+    assert!(!Path::new(&server).exists());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use hikikae::config::Config;
 use crate::program::project;
 
 fn example() -> String {
-    fs::read_to_string(project("hikikae.example.toml")).unwrap()
+    fs::read_to_string(project("hikikae.example.toml")).unwrap_or_default()
 }
 
 #[test]
@@ -32,10 +32,8 @@ fn the_example_configuration_names_every_field() {
     let fields = debug.lines().filter_map(|line| line.trim_start().split_once(": ")).map(|(field, _)| field);
     let missing: Vec<_> = fields
         .filter(|field| {
-            let written = [field.to_string(), field.replace('_', "-"), format!("[{field}]")];
-            !all.lines().any(|line| {
-                line == written[2] || written[..2].iter().any(|w| line.starts_with(&format!("{w} =")))
-            })
+            let (value, section) = (format!("{field} ="), format!("[{field}]"));
+            !all.lines().any(|line| line.starts_with(&value) || line == section)
         })
         .collect();
     assert!(missing.is_empty(), "{missing:?}");
