@@ -179,13 +179,13 @@ pub struct Request {
     pub connections: usize,
     /// Seconds until the head of a request must be there. Default 10.
     pub head_seconds: u16,
-    /// Seconds until a request must be answered. Default 30.
-    pub answer_seconds: u16,
+    /// Seconds that requests in work have when the server is told to stop. Default 30.
+    pub drain_seconds: u16,
 }
 
 impl Default for Request {
     fn default() -> Self {
-        Self { body_kib: 1024, concurrent: 512, connections: 4096, head_seconds: 10, answer_seconds: 30 }
+        Self { body_kib: 1024, concurrent: 512, connections: 4096, head_seconds: 10, drain_seconds: 30 }
     }
 }
 
@@ -271,7 +271,7 @@ impl Config {
             ("request.concurrent", self.request.concurrent > 0),
             ("request.connections", self.request.connections > 0),
             ("request.head_seconds", self.request.head_seconds > 0),
-            ("request.answer_seconds", self.request.answer_seconds > 0),
+            ("request.drain_seconds", self.request.drain_seconds > 0),
         ];
         let mut faults: Vec<String> = positive
             .iter()

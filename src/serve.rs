@@ -130,7 +130,7 @@ impl Server {
             requests: config.request.concurrent,
             body: 1024 * config.request.body_kib as usize,
             patience: Duration::from_secs(config.request.head_seconds.into()),
-            drain: Duration::from_secs(config.request.answer_seconds.into()),
+            drain: Duration::from_secs(config.request.drain_seconds.into()),
         };
         let (stop, stopped) = oneshot::channel();
         let listening = tokio::spawn(serve(listener, acceptor, routes(&app), limits, async {

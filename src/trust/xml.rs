@@ -276,8 +276,14 @@ mod tests {
         assert_eq!(refused("<a><![CDATA[x]]></a>"), XmlError::CdataSection);
         assert_eq!(refused("<a>\rx</a>"), XmlError::LoneCarriageReturn);
         assert_eq!(refused(r#"<?xml version="1.0" encoding="Shift_JIS"?><a/>"#), XmlError::NotUtf8);
-        for declaration in ["", "version=\"1.1\"", "version=\"EPS1.0\"", "version=\"1.0\" x", "version='1.0\""] {
-            assert_eq!(refused(&format!("<?xml {declaration}?><a/>")), XmlError::Declaration, "{declaration}");
+        for declaration in
+            ["", "version=\"1.1\"", "version=\"EPS1.0\"", "version=\"1.0\" x", "version='1.0\""]
+        {
+            assert_eq!(
+                refused(&format!("<?xml {declaration}?><a/>")),
+                XmlError::Declaration,
+                "{declaration}"
+            );
         }
         assert!(Xml::parse(b"<?xml version='1.0' encoding='UTF-8' standalone='yes'?><a/>").is_ok());
         assert!(matches!(refused("<a>&unknown;</a>"), XmlError::Malformed { .. }));

@@ -16,9 +16,9 @@ use crate::world::{
     request, request_with_key,
 };
 
-fn refusal<T>(result: Result<T, ExchangeError>) -> Option<Refusal> {
+fn refusal<T>(result: &Result<T, ExchangeError>) -> Option<Refusal> {
     match result {
-        Err(ExchangeError::Refused(refusal)) => Some(refusal),
+        Err(ExchangeError::Refused(refusal)) => Some(*refusal),
         _ => None,
     }
 }
@@ -36,13 +36,13 @@ async fn the_main_job() {
     let again = world.accept(PHARMACY, 1, &task).await.unwrap().outcome;
     assert_eq!(again.delivered, accepted.delivered);
     assert_eq!(again.task.task, accepted.task.task);
-    assert_eq!(refusal(world.accept(OTHER_PHARMACY, 1, &task).await), Some(Refusal::HeldByPharmacy));
+    assert_eq!(refusal(&world.accept(OTHER_PHARMACY, 1, &task).await), Some(Refusal::HeldByPharmacy));
 
     let result = world.dispensing(PHARMACY, &rx, &accepted);
     let dispensed = world.dispense(PHARMACY, &accepted, result.clone()).await.unwrap().outcome;
     assert_eq!(dispensed.task.life.shown(world.now()), Shown::Dispensed);
     assert_eq!(
-        refusal(world.dispense(PHARMACY, &accepted, result.clone()).await),
+        refusal(&world.dispense(PHARMACY, &accepted, result.clone()).await),
         Some(Refusal::AlreadyDispensed)
     );
 
@@ -154,7 +154,10 @@ async fn a_reason_lets_a_finding_pass_and_is_shown_to_the_next_reader() {
             world.exchange.mitigate(&caller(by), *finding, code, comment, &request()).await
         }
     };
-    assert!(matches!(mitigate(CLINIC, "1").await, Err(ExchangeError::NotFound)), "shown to the other clinic only");
+    assert!(
+        matches!(mitigate(CLINIC, "1").await, Err(ExchangeError::NotFound)),
+        "shown to the other clinic only"
+    );
     mitigate(OTHER_CLINIC, "1").await.unwrap();
     let task = world.register_as(&rx, document, &request_with_key("k", 1)).await.unwrap().outcome.task;
     let accepted = world.accept(PHARMACY, 1, &task).await.unwrap().outcome;
@@ -182,9 +185,9 @@ async fn a_lease_falls_back_and_the_use_period_ends() {
     world.clock.advance(TimeDelta::days(1));
     let expired = world.exchange.task_read(&caller(CLINIC), id, &request()).await.unwrap();
     assert_eq!(expired.task.life.shown(world.now()), Shown::Expired);
-    assert_eq!(refusal(world.accept(OTHER_PHARMACY, 1, &task).await), Some(Refusal::Expired));
+    assert_eq!(refusal(&world.accept(OTHER_PHARMACY, 1, &task).await), Some(Refusal::Expired));
     assert_eq!(
-        refusal(world.exchange.renew(&caller(PHARMACY), id, &request()).await),
+        refusal(&world.exchange.renew(&caller(PHARMACY), id, &request()).await),
         Some(Refusal::NotHeld)
     );
     // Nobody holds it, so it is no longer compared with.
@@ -218,7 +221,7 @@ async fn a_refill_waits_for_its_next_use() {
     let result = world.dispensing(PHARMACY, &rx, &held);
     let first = world.dispense(PHARMACY, &held, result).await.unwrap().outcome.task;
     assert_eq!(first.life.shown(world.now()), Shown::AwaitingNextUse);
-    assert_eq!(refusal(world.accept(OTHER_PHARMACY, 1, &task).await), Some(Refusal::NotYetDue));
+    assert_eq!(refusal(&world.accept(OTHER_PHARMACY, 1, &task).await), Some(Refusal::NotYetDue));
     world.clock.advance(TimeDelta::days(24));
     let held = world.accept(OTHER_PHARMACY, 1, &task).await.unwrap().outcome;
     let result = world.dispensing(OTHER_PHARMACY, &rx, &held);
@@ -234,7 +237,7 @@ async fn a_document_of_another_day_or_place_is_refused() {
     let tomorrow = crate::world::Rx { issued_on: today + Days::new(1), ..world.rx(1) };
     assert!(matches!(world.register(&tomorrow).await, Err(ExchangeError::Document(_))));
     let old = crate::world::Rx { issued_on: today - Days::new(4), ..world.rx(1) };
-    assert_eq!(refusal(world.register(&old).await), Some(Refusal::Expired));
+    assert_eq!(refusal(&world.register(&old).await), Some(Refusal::Expired));
     let unknown = crate::world::Rx { patient: 99, ..world.rx(1) };
     assert!(matches!(world.register(&unknown).await, Err(ExchangeError::IdentityNotVerified)));
     let document = world.sign(&world.rx(1));
@@ -267,7 +270,7 @@ async fn guessing_ends_for_one_pharmacy_and_not_for_another() {
     assert!(matches!(world.accept(PHARMACY, 1, &task).await, Err(ExchangeError::TooManyAttempts(_))));
     world.accept(OTHER_PHARMACY, 1, &task).await.unwrap();
     world.clock.advance(TimeDelta::minutes(11));
-    assert_eq!(refusal(world.accept(PHARMACY, 1, &task).await), Some(Refusal::HeldByPharmacy));
+    assert_eq!(refusal(&world.accept(PHARMACY, 1, &task).await), Some(Refusal::HeldByPharmacy));
 }
 
 /// Invariants 7 and 8.

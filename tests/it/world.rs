@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a world that cannot be made fails its tests")]
 
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -89,7 +90,7 @@ impl World {
             lease: TimeDelta::days(7),
             access_token: TimeDelta::minutes(15),
             identity_token: TimeDelta::minutes(30),
-            identity_attempts: limit.clone(),
+            identity_attempts: limit,
             number_attempts: limit,
             check: Policy::default(),
             audiences: vec!["http://127.0.0.1".to_owned()],
@@ -250,12 +251,12 @@ async fn import(store: &Store) {
          card_sha256,deceased_on\n",
     );
     for patient in 0..20 {
-        file += &format!(
-            "{patient},{},セカイ カンジャ,{},female,06138762,１２３,{},00,2020-01-01,,,\n",
-            name(patient),
-            born(),
-            number(patient)
-        );
+        let (name, born, number) = (name(patient), born(), number(patient));
+        writeln!(
+            file,
+            "{patient},{name},セカイ カンジャ,{born},female,06138762,１２３,{number},00,2020-01-01,,,"
+        )
+        .unwrap();
     }
     let eligibility = Eligibility::parse(file.as_bytes()).unwrap();
     store.eligibility_import(&eligibility, &|_, _| {}).await.unwrap();

@@ -173,6 +173,9 @@ mod tests {
     fn only_drug_lines_are_converted() {
         assert_eq!(Conversion::of_line("101,1,1,,14", None, None, None), None);
         assert_eq!(Conversion::of_line("201,1,1", None, None, None), None);
-        assert_eq!(Conversion::of_line("201,1,1,1,2,6,x,1,1,錠", None, None, None), Some(Conversion::default()));
+        assert_eq!(
+            Conversion::of_line("201,1,1,1,2,6,x,1,1,錠", None, None, None),
+            Some(Conversion::default())
+        );
     }
 }

@@ -100,8 +100,8 @@ fn read(given: &[(String, String)]) -> Result<Search, Problem> {
                     .ok_or_else(|| bad_query("_count is a number from 1 to 100"))?;
             }
             _ => {
-                search.after =
-                    Some(cursor_read(value).ok_or_else(|| bad_query("follow the next link as given"))?)
+                let cursor = cursor_read(value).ok_or_else(|| bad_query("follow the next link as given"))?;
+                search.after = Some(cursor);
             }
         }
     }
