@@ -51,11 +51,12 @@ impl Exchange {
             .await?
             .ok_or(ExchangeError::Internal("a prescription has its document"))?;
         let (trust, bytes, conversions) = (self.trust(), original.clone(), row.details.conversions.clone());
+        let registered_at = row.registered.registered_at;
         let signed = blocking(move || {
             let delivered = EpsPrescription::read_original(&stored.bytes)
                 .and_then(|prescription| prescription.delivered(*id.as_uuid(), &conversions))
                 .map_err(|_| ExchangeError::Internal("a registered document reads back"))?;
-            dispensing_read(&bytes, &delivered, &trust, now)
+            dispensing_read(&bytes, &delivered, &trust, registered_at, now)
         })
         .await?;
         self.belongs(caller, &row, &signed).await?;

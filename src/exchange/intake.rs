@@ -103,11 +103,13 @@ fn usage_faults(prescription: &Prescription, formulary: &Formulary) -> Vec<Fault
         .collect()
 }
 
-/// Reads and verifies a pharmacy's dispensing result over the prescription that was delivered.
+/// Reads and verifies a pharmacy's dispensing result over the prescription that was delivered. The prescription inside
+/// is judged as at its registration: a physician's certificate that has ended since does not undo it.
 pub(super) fn dispensing_read(
     original: &[u8],
     delivered: &[u8],
     trust: &Arc<TrustStore>,
+    registered_at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<SignedDispensing, ExchangeError> {
     let envelope = EpsDispensing::read(original).map_err(ExchangeError::Document)?;
@@ -122,7 +124,7 @@ pub(super) fn dispensing_read(
     }
     refused(
         "/Document/Dispensing/ReferencePrescription/PrescriptionSign",
-        &envelope.prescription_verify(trust, now),
+        &envelope.prescription_verify(trust, registered_at),
     )?;
     let payload = envelope.payload();
     let dispensing = cj1::read(payload).map_err(ExchangeError::Document)?.value;

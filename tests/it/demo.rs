@@ -123,7 +123,7 @@ fn a_server_with_work_in_flight_stops_when_asked_to() {
     let config = directory.path().join("hikikae.toml");
     let (state, trust) = (directory.path().join("state"), PKI.trust_directory());
     let text = format!(
-        "listen = \"127.0.0.1:0\"\nstate_dir = {:?}\ntrust_dir = {:?}\n[request]\nanswer_seconds = 5\nhead_seconds = 5\n",
+        "listen = \"127.0.0.1:0\"\nstate_dir = {:?}\ntrust_dir = {:?}\n[request]\ndrain_seconds = 5\nhead_seconds = 5\n",
         state.display().to_string(),
         trust.display().to_string()
     );

@@ -75,15 +75,7 @@ impl World {
         let database = Database::migrated().await;
         let store = database.open().await;
         let clock = Clock::system();
-        for (code, kind) in [
-            (CLINIC, FacilityKind::Clinic),
-            (OTHER_CLINIC, FacilityKind::Hospital),
-            (PHARMACY, FacilityKind::Pharmacy),
-            (OTHER_PHARMACY, FacilityKind::Pharmacy),
-        ] {
-            store.facility_add(&facility(code, kind)).await.unwrap();
-        }
-        import(&store).await;
+        populate(&store).await;
         let trust = TrustStore::load(&PKI.trust_directory(), TrustPolicy::default()).unwrap();
         let limit = AttemptLimit { failures: 5, window: Duration::from_mins(10) };
         let settings = Settings {
@@ -245,7 +237,16 @@ fn born() -> NaiveDate {
     NaiveDate::from_ymd_opt(1956, 4, 12).unwrap()
 }
 
-async fn import(store: &Store) {
+/// Four facilities and twenty patients.
+pub async fn populate(store: &Store) {
+    for (code, kind) in [
+        (CLINIC, FacilityKind::Clinic),
+        (OTHER_CLINIC, FacilityKind::Hospital),
+        (PHARMACY, FacilityKind::Pharmacy),
+        (OTHER_PHARMACY, FacilityKind::Pharmacy),
+    ] {
+        store.facility_add(&facility(code, kind)).await.unwrap();
+    }
     let mut file = String::from(
         "person,name,kana,birth_date,sex,insurer_number,symbol,number,branch_number,valid_from,valid_until,\
          card_sha256,deceased_on\n",
