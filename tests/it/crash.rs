@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 use crate::world::{self, CLINIC, PKI, World};
 
 const LOAD: u32 = 8;
-const SERVER_LINE: Duration = Duration::from_secs(60);
+const SERVER_LINE: Duration = Duration::from_mins(1);
 
 struct Program {
     child: Child,
@@ -34,9 +34,9 @@ impl Program {
     fn start(directory: &Path) -> Self {
         let config = directory.join("hikikae.toml");
         let text = format!(
-            "listen = \"127.0.0.1:0\"\nstate_dir = {:?}\ntrust_dir = {:?}\n",
-            directory.join("state"),
-            PKI.trust_directory(),
+            "listen = \"127.0.0.1:0\"\nstate_dir = \"{}\"\ntrust_dir = \"{}\"\n",
+            directory.join("state").display(),
+            PKI.trust_directory().display(),
         );
         fs::write(&config, text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_hikikae"))
@@ -89,6 +89,45 @@ impl Program {
     }
 }
 
+/// Registers and cancels one document after the other until the server is gone; keeps what was acknowledged.
+async fn register_all(
+    base: &str,
+    client: &reqwest::Client,
+    token: &str,
+    documents: &[(u32, bytes::Bytes)],
+    worker: u32,
+    ended: &AtomicBool,
+    acknowledged: &Mutex<HashSet<String>>,
+) {
+    const REASON: &str = r#"{"resourceType":"Parameters","parameter":[{"name":"reason","valueString":"x"}]}"#;
+    let own = documents.iter().filter(|(patient, _)| *patient == worker);
+    for (count, (patient, document)) in own.enumerate() {
+        if ended.load(Ordering::Relaxed) {
+            break;
+        }
+        let answer = client
+            .post(format!("{base}/fhir/Task/$register"))
+            .bearer_auth(token)
+            .header("content-type", "application/xml")
+            .header("idempotency-key", format!("{patient} {count}"))
+            .body(document.clone())
+            .send()
+            .await;
+        let Ok(answer) = answer else { break };
+        let Ok(task) = answer.json::<Value>().await else { break };
+        let Some(id) = task["id"].as_str().filter(|_| task["resourceType"] == "Task") else { continue };
+        acknowledged.lock().unwrap().insert(id.to_owned());
+        // The next document of the patient would meet this one as a duplicate.
+        let _ = client
+            .post(format!("{base}/fhir/Task/{id}/$cancel"))
+            .bearer_auth(token)
+            .header("content-type", "application/fhir+json")
+            .body(REASON)
+            .send()
+            .await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_a_kill_and_nothing_is_there_by_halves() {
     let directory = tempfile::tempdir().unwrap();
@@ -120,41 +159,7 @@ async fn what_was_acknowledged_survives_a_kill_and_nothing_is_there_by_halves() 
     let acknowledged = Mutex::new(HashSet::new());
     let ended = AtomicBool::new(false);
     let load = join_all((0..LOAD).map(|worker| {
-        let (client, token, base, documents) = (&client, &token, &program.base_url, &documents);
-        let (acknowledged, ended) = (&acknowledged, &ended);
-        async move {
-            let own = documents.iter().filter(|(patient, _)| *patient == worker);
-            for (count, (patient, document)) in own.enumerate() {
-                if ended.load(Ordering::Relaxed) {
-                    break;
-                }
-                let answer = client
-                    .post(format!("{base}/fhir/Task/$register"))
-                    .bearer_auth(token)
-                    .header("content-type", "application/xml")
-                    .header("idempotency-key", format!("{patient} {count}"))
-                    .body(document.clone())
-                    .send()
-                    .await;
-                let Ok(answer) = answer else { break };
-                let Ok(task) = answer.json::<Value>().await else { break };
-                if task["resourceType"] == "Task" {
-                    acknowledged.lock().unwrap().insert(task["id"].as_str().unwrap().to_owned());
-                }
-                // The next document of the patient would meet this one as a duplicate.
-                if let Some(id) = task["id"].as_str() {
-                    let cancel =
-                        r#"{"resourceType":"Parameters","parameter":[{"name":"reason","valueString":"x"}]}"#;
-                    let _ = client
-                        .post(format!("{base}/fhir/Task/{id}/$cancel"))
-                        .bearer_auth(token)
-                        .header("content-type", "application/fhir+json")
-                        .body(cancel)
-                        .send()
-                        .await;
-                }
-            }
-        }
+        register_all(&program.base_url, &client, &token, &documents, worker, &ended, &acknowledged)
     }));
     let kill = async {
         tokio::time::sleep(Duration::from_millis(150)).await;
