@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use zeroize::Zeroizing;
 
 use super::Exchange;
@@ -19,8 +19,8 @@ use crate::trust::{
 pub struct Issued {
     /// The secret.
     pub token: Zeroizing<String>,
-    /// Its end.
-    pub expires_at: DateTime<Utc>,
+    /// How long it lasts.
+    pub lifetime: TimeDelta,
     /// For whom.
     pub caller: Caller,
 }
@@ -88,9 +88,9 @@ impl Exchange {
         };
         let caller = Caller { actor, practitioner, bound_to };
         let token = self.token_draw()?;
-        let expires_at = now + self.settings.access_token;
-        if self.store.access_token_insert(&spent, &token, &caller, expires_at).await? {
-            Ok(Issued { token, expires_at, caller })
+        let lifetime = self.settings.access_token;
+        if self.store.access_token_insert(&spent, &token, &caller, now + lifetime).await? {
+            Ok(Issued { token, lifetime, caller })
         } else {
             Err(SessionError::Replayed)
         }
@@ -164,7 +164,7 @@ impl Exchange {
 /// What makes an assertion single use: whose it is, its `jti`, and until when it would hold by itself.
 fn used(assertion: &VerifiedAssertion) -> (String, String, DateTime<Utc>) {
     let leaf = BASE64_URL_SAFE_NO_PAD.encode(assertion.leaf.sha256());
-    (leaf, assertion.jti.clone(), assertion.expires_at + chrono::TimeDelta::minutes(1))
+    (leaf, assertion.jti.clone(), assertion.expires_at + TimeDelta::minutes(1))
 }
 
 fn person(leaf: &Certificate) -> Result<Person, SessionError> {

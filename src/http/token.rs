@@ -64,13 +64,12 @@ async fn handle(call: Call) -> Response {
         .await;
     match opened {
         Ok(issued) => {
-            let lifetime = issued.expires_at - call.app().exchange.clock().now();
             answer::json(
                 StatusCode::OK,
                 &json!({
                     "access_token": issued.token.as_str(),
                     "token_type": "Bearer",
-                    "expires_in": lifetime.num_seconds(),
+                    "expires_in": issued.lifetime.num_seconds(),
                     "actor": actor(&issued.caller),
                 }),
             )
