@@ -1,3 +1,9 @@
-//! The command line.
+//! The command line: reads arguments, runs one command, ends with its exit code.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

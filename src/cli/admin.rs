@@ -1,0 +1,254 @@
+//! `hikikae admin`: the operator's work on the database, the formulary and the keys of a configuration.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::{Args, Subcommand};
+use hikikae::config::Config;
+use hikikae::formulary::{Formulary, LoadError};
+use hikikae::prescription::identifier::InstitutionCode;
+use hikikae::serve::store_open;
+use hikikae::store::directory::{Eligibility, EligibilityFault, Facility, FacilityKind, ImportError};
+use hikikae::store::keys;
+use hikikae::store::{Cluster, Store};
+use indicatif::{ProgressBar, ProgressStyle};
+use ring::rand::SystemRandom;
+use serde_json::{Value, json};
+
+use super::document::counted;
+use super::{Answer, log_to_stderr, print};
+
+/// The configuration that is used when none is named and it exists.
+const USUAL_CONFIGURATION: &str = "hikikae.toml";
+const TICK: Duration = Duration::from_millis(100);
+
+/// Operator work: facilities, insured persons, the formulary, keys
+#[derive(Subcommand)]
+#[command(after_help = "\
+The commands work on the database of the configuration: the one it names, or the private one under
+its state_dir, also while a server runs on it.")]
+pub enum Admin {
+    ImportEligibility(ImportEligibility),
+    FacilityAdd(FacilityAdd),
+    ImportFormulary(ImportFormulary),
+    RotateKeys(RotateKeys),
+}
+
+#[derive(Args)]
+struct Common {
+    /// The server's configuration; hikikae.toml when it exists, else the defaults
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Take up an eligibility file (資格情報): all of it or, with any fault, nothing
+#[derive(Args)]
+#[command(after_help = "\
+FILE is CSV, UTF-8 or Shift_JIS, with the header
+  person,name,kana,birth_date,sex,insurer_number,symbol,number,branch_number,valid_from,valid_until,card_sha256,deceased_on
+One line is one insurance of one person; the same `person` ties lines together. Dates are YYYY-MM-DD,
+sex is male, female or unknown, card_sha256 is the fingerprint of the card's authentication
+certificate. Empty may be: kana, symbol, branch_number, valid_until, card_sha256, deceased_on.
+
+Importing a file again changes nothing; persons are never removed.")]
+pub struct ImportEligibility {
+    /// The eligibility file
+    file: PathBuf,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Add a facility (医療機関・薬局), or change the one with this code
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  hikikae admin facility-add --code 1311234567 --kind clinic --name 引換診療所")]
+pub struct FacilityAdd {
+    /// Institution code (医療機関コード), 10 digits: prefecture, fee table, institution
+    #[arg(long)]
+    code: InstitutionCode,
+    /// clinic, hospital or pharmacy
+    #[arg(long)]
+    kind: FacilityKind,
+    /// Its name
+    #[arg(long)]
+    name: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Check a directory of formulary files and say how the server comes to use it
+#[derive(Args)]
+#[command(after_help = "\
+DIR holds CSV files (UTF-8) of the program's own layout, each recognised by its header: products,
+usages, contraindications. The server loads the directory that the configuration names:
+  formulary_dir = \"DIR\"")]
+pub struct ImportFormulary {
+    /// Directory of the files
+    dir: PathBuf,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Add a new sealing key; what older keys sealed stays readable
+#[derive(Args)]
+#[command(after_help = "\
+The server seals with the new key from its next start on. Keep a copy of state_dir/keys.json in a
+safe place: without it the database cannot be read.")]
+pub struct RotateKeys {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What a command tells: a sentence for people, the same facts for programs.
+struct Report {
+    text: String,
+    facts: Value,
+}
+
+impl Admin {
+    /// Does the work and reports it.
+    ///
+    /// # Errors
+    ///
+    /// What kept it from being done; then nothing was changed.
+    pub async fn run(self) -> anyhow::Result<Answer> {
+        log_to_stderr("warn");
+        let (json, report) = match self {
+            Self::ImportEligibility(import) => (import.common.json, import.run().await?),
+            Self::FacilityAdd(add) => (add.common.json, add.run().await?),
+            Self::ImportFormulary(import) => (import.json, import.run()?),
+            Self::RotateKeys(rotate) => (rotate.common.json, rotate.run()?),
+        };
+        print(if json { format!("{:#}\n", report.facts) } else { format!("{}\n", report.text) })?;
+        Ok(Answer::Yes)
+    }
+}
+
+impl ImportEligibility {
+    async fn run(self) -> anyhow::Result<Report> {
+        let bytes = fs::read(&self.file).with_context(|| self.file.display().to_string())?;
+        let file = Eligibility::parse(&bytes).or_else(|faults| nothing_imported(&faults))?;
+        let (store, cluster) = self.common.database().await?;
+        let bar = bar(file.len() as u64)?;
+        let imported = store.eligibility_import(&file, &|done, _| bar.set_position(done as u64)).await;
+        bar.finish_and_clear();
+        database_leave(store, cluster).await?;
+        let done = imported.or_else(|error| match error {
+            ImportError::Faults(faults) => nothing_imported(&faults),
+            ImportError::Store(error) => Err(error.into()),
+        })?;
+        Ok(Report {
+            text: format!(
+                "imported {} persons: {} added, {} changed; {} insurances written, {} cards added",
+                done.persons,
+                done.persons_added,
+                done.persons_changed,
+                done.insurances_written,
+                done.cards_added
+            ),
+            facts: json!({
+                "persons": done.persons,
+                "persons_added": done.persons_added,
+                "persons_changed": done.persons_changed,
+                "insurances_written": done.insurances_written,
+                "cards_added": done.cards_added,
+            }),
+        })
+    }
+}
+
+impl FacilityAdd {
+    async fn run(self) -> anyhow::Result<Report> {
+        if !self.code.check_digit_holds() {
+            eprintln!("warning: the last digit of the code is not its check digit");
+        }
+        let facility = Facility { code: self.code, kind: self.kind, name: self.name, active: true };
+        let (store, cluster) = self.common.database().await?;
+        let added = store.facility_add(&facility).await;
+        database_leave(store, cluster).await?;
+        added?;
+        let (kind, code) = (facility.kind.as_str(), facility.code.as_str());
+        Ok(Report { text: format!("{kind} {code} is known: {}", facility.name), facts: json!(facility) })
+    }
+}
+
+impl ImportFormulary {
+    fn run(self) -> anyhow::Result<Report> {
+        let spinner = ProgressBar::new_spinner().with_message("reading the files");
+        spinner.enable_steady_tick(TICK);
+        let loaded = Formulary::from_dir("configured", &self.dir);
+        spinner.finish_and_clear();
+        let formulary = loaded.map_err(|error| {
+            if let LoadError::Faulty(faults) = &error {
+                for fault in faults {
+                    eprintln!("{fault}");
+                }
+                return anyhow!("the formulary has {}", counted(faults.len()));
+            }
+            error.into()
+        })?;
+        let (version, products) = (formulary.version(), formulary.products().count());
+        let dir = fs::canonicalize(&self.dir).unwrap_or(self.dir);
+        let facts = json!({ "version": version, "products": products, "formulary_dir": dir });
+        let line = format!("formulary_dir = {}", toml::Value::String(dir.display().to_string()));
+        let text = format!(
+            "formulary {version}: {products} products, no faults\nThe server uses it from its next start on with this in its configuration:\n  {line}"
+        );
+        Ok(Report { text, facts })
+    }
+}
+
+impl RotateKeys {
+    fn run(self) -> anyhow::Result<Report> {
+        let path = self.common.configuration()?.state_dir.join("keys.json");
+        let id = keys::rotate(&path, &SystemRandom::new())?;
+        let text = format!(
+            "sealing key {id} added to {}; the server seals with it from its next start on",
+            path.display()
+        );
+        Ok(Report { text, facts: json!({ "key": id, "file": path }) })
+    }
+}
+
+impl Common {
+    fn configuration(&self) -> anyhow::Result<Config> {
+        let usual = Path::new(USUAL_CONFIGURATION);
+        match self.config.as_deref().or(usual.exists().then_some(usual)) {
+            Some(path) => Config::load(path).with_context(|| path.display().to_string()),
+            None => Ok(Config::default()),
+        }
+    }
+
+    async fn database(&self) -> anyhow::Result<(Store, Option<Cluster>)> {
+        Ok(store_open(&self.configuration()?).await?)
+    }
+}
+
+/// Stops a private cluster, unless a server uses it too.
+async fn database_leave(store: Store, cluster: Option<Cluster>) -> anyhow::Result<()> {
+    drop(store);
+    if let Some(cluster) = cluster {
+        tokio::task::spawn_blocking(move || cluster.stop()).await??;
+    }
+    Ok(())
+}
+
+fn nothing_imported<T>(faults: &[EligibilityFault]) -> anyhow::Result<T> {
+    for fault in faults {
+        eprintln!("{fault}");
+    }
+    bail!("the file has {}; nothing was imported", counted(faults.len()))
+}
+
+/// On standard error, and only at a terminal.
+fn bar(length: u64) -> anyhow::Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} persons, {eta} left")?;
+    Ok(ProgressBar::new(length).with_style(style))
+}
