@@ -120,7 +120,7 @@ mod route_name {
 
     use crate::formulary::RouteClass;
 
-    #[expect(clippy::ref_option, reason = "the signature serde calls")]
+    #[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "the signature serde calls")]
     pub(super) fn serialize<S: Serializer>(
         route: &Option<RouteClass>,
         serializer: S,

@@ -48,8 +48,10 @@ mod tests {
                 assert_eq!(finding.other.document, "a1");
             }
         }
-        let outcome =
-            run(vec![line(1, receipt("ノルバスク錠５"), day(0), Supply::Days(3))], &[recorded.clone()]);
+        let outcome = run(
+            vec![line(1, receipt("ノルバスク錠５"), day(0), Supply::Days(3))],
+            std::slice::from_ref(&recorded),
+        );
         assert_eq!(outcome.findings, []);
         assert!(outcome.coverage.is_complete());
     }
