@@ -1,5 +1,6 @@
 //! A thousand patients who take nothing twice: a duplicate told of one of them is one too many. Drawn by how often
-//! outpatients get each product where the figures are beside the project, else evenly from the fixture.
+//! outpatients get each product where the figures are beside the project, else evenly; from the official masters
+//! where these can be read, else from the fixture.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -186,32 +186,34 @@ pub(super) fn resolve_period<'a>(
         let product = Cow::Borrowed(resolve(period.content, period.code.as_ref(), formulary)?);
         return Ok(vec![Resolved { subject: period, product }]);
     };
-    let id = ingredient_id(&substance.ingredient, formulary).ok_or(UncheckedReason::UnknownIngredient)?;
+    let (holder, id) = holder(&substance.ingredient, formulary).ok_or(UncheckedReason::UnknownIngredient)?;
     let routes = match &substance.route {
         Some(route) => std::slice::from_ref(route),
         None => RouteClass::ALL.as_slice(),
     };
     let stand_in = |route: &RouteClass| Resolved {
         subject: period,
-        product: Cow::Owned(stand_in(&substance.ingredient, id, *route)),
+        product: Cow::Owned(stand_in(&substance.ingredient, id, *route, holder)),
     };
     Ok(routes.iter().map(stand_in).collect())
 }
 
-fn ingredient_id(name: &str, formulary: &Formulary) -> Option<IngredientId> {
-    let mut known = formulary.products().flat_map(|product| product.components.iter().copied());
-    known.find(|id| formulary.ingredient_name(*id) == name)
+/// Some product that holds the ingredient of that name, and which of its ingredients it is.
+fn holder<'a>(name: &str, formulary: &'a Formulary) -> Option<(&'a Product, IngredientId)> {
+    formulary.products().find_map(|product| {
+        let id = product.components.iter().find(|id| formulary.ingredient_name(**id) == name)?;
+        Some((product, *id))
+    })
 }
 
 /// A product of one ingredient by one route, of which nothing else is known.
-fn stand_in(ingredient: &str, id: IngredientId, route: RouteClass) -> Product {
+fn stand_in(ingredient: &str, id: IngredientId, route: RouteClass, holder: &Product) -> Product {
     Product {
         name: ingredient.to_owned(),
         receipt_code: None,
         yj_code: None,
         price_code: None,
         generic_code: None,
-        unit: String::new(),
         route,
         components: Box::new([id]),
         // A suppository may or may not act through the circulation: the reading that warns.
@@ -220,6 +222,7 @@ fn stand_in(ingredient: &str, id: IngredientId, route: RouteClass) -> Product {
             RouteClass::Internal | RouteClass::Injection | RouteClass::Rectal | RouteClass::SystemicPatch
         ),
         therapeutic_class: String::new(),
+        ..holder.clone()
     }
 }
 
