@@ -42,7 +42,7 @@ fn proposal(formulary: &Formulary, start: NaiveDate) -> Proposal {
 }
 
 fn history(formulary: &Formulary, start: NaiveDate) -> Vec<Period> {
-    let period = |(number, code)| Period {
+    let period = |(number, code): (u64, DrugCode)| Period {
         source: Source::Dispensed,
         document: format!("d{number}"),
         content: LineContent::Drug,

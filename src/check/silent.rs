@@ -3,7 +3,7 @@
 //! where these can be read, else from the fixture.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rand::distributions::{Distribution, WeightedIndex};
 use rand::rngs::StdRng;
@@ -11,6 +11,7 @@ use rand::{Rng, SeedableRng};
 
 use super::sample::*;
 use super::*;
+use crate::formulary::Product;
 use crate::prescription::identifier::DrugCode;
 
 const PATIENTS: usize = 1_000;
@@ -23,10 +24,21 @@ struct Draw {
     weight: f64,
 }
 
+fn masters() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data")
+}
+
+/// The official masters, else the fixture.
+fn formulary() -> Formulary {
+    Formulary::from_dir("masters", &masters()).unwrap_or_else(|_| {
+        eprintln!("the official masters are not beside the project, or cannot be read: the fixture is used");
+        Formulary::fixture().unwrap()
+    })
+}
+
 /// The products of the formulary with their frequencies in the open data of receipts.
-fn weighted() -> Option<Vec<Draw>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/ndb09_outpatient_frequency.csv");
-    let Ok(bytes) = std::fs::read(path) else {
+fn weighted(formulary: &Formulary) -> Option<Vec<Draw>> {
+    let Ok(bytes) = std::fs::read(masters().join("ndb09_outpatient_frequency.csv")) else {
         eprintln!("the frequencies are not beside the project: patients are drawn evenly from the fixture");
         return None;
     };
@@ -34,7 +46,7 @@ fn weighted() -> Option<Vec<Draw>> {
     let rows = reader.deserialize::<BTreeMap<String, String>>().map(Result::unwrap);
     let draws = rows.filter_map(|row| {
         let code = DrugCode::Receipt(row["receipt_code"].clone());
-        FORMULARY.product(&code)?;
+        formulary.product(&code)?;
         let columns = ["qty_oral_out_external", "qty_oral_out_internal", "qty_topical_out_external"];
         let weight = columns.iter().filter_map(|column| row[*column].parse::<f64>().ok()).sum();
         let ingredients = row["components_base"].split('|').map(str::to_owned).collect();
@@ -43,9 +55,9 @@ fn weighted() -> Option<Vec<Draw>> {
     Some(draws.filter(|draw| draw.weight > 0.0).collect())
 }
 
-fn even() -> Vec<Draw> {
-    let draw = |product: &crate::formulary::Product| {
-        let names = product.components.iter().map(|id| FORMULARY.ingredient_name(*id).to_owned());
+fn even(formulary: &Formulary) -> Vec<Draw> {
+    let draw = |product: &Product| {
+        let names = product.components.iter().map(|id| formulary.ingredient_name(*id).to_owned());
         Some(Draw {
             code: DrugCode::Receipt(product.receipt_code.clone()?),
             name: product.name.clone(),
@@ -53,12 +65,13 @@ fn even() -> Vec<Draw> {
             weight: 1.0,
         })
     };
-    FORMULARY.products().filter_map(draw).collect()
+    formulary.products().filter_map(draw).collect()
 }
 
 #[test]
 fn patients_who_take_nothing_twice_are_left_alone() {
-    let draws = weighted().unwrap_or_else(even);
+    let formulary = formulary();
+    let draws = weighted(&formulary).unwrap_or_else(|| even(&formulary));
     let weights = WeightedIndex::new(draws.iter().map(|draw| draw.weight)).unwrap();
     let mut random = StdRng::seed_from_u64(20_260_401);
     let mut told = BTreeSet::new();
@@ -86,7 +99,7 @@ fn patients_who_take_nothing_twice_are_left_alone() {
                 period(&format!("d{n}"), Some(draw.code.clone()), start, supply(&mut random))
             })
             .collect();
-        let outcome = run(lines, &history);
+        let outcome = check(&proposal(lines), &history, &formulary, &Policy::default());
         assert!(outcome.coverage.is_complete());
         let name = |code: &Option<DrugCode>| {
             let draw = draws.iter().find(|draw| Some(&draw.code) == code.as_ref());

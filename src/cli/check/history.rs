@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use hikikae::check::period::FLAT_DAYS;
 use hikikae::check::{Interval, LineContent, Period, Source, Substance, Supply};
 use hikikae::formulary::{Formulary, RouteClass};
-use hikikae::prescription::identifier::{DrugCode, InstitutionCode};
+use hikikae::prescription::identifier::{DrugCode, IdentifierError, InstitutionCode};
 
 use crate::cli::document::{self, counted};
 
@@ -125,7 +125,8 @@ impl Entry<'_> {
             "receipt" => DrugCode::receipt(text),
             "yj" => DrugCode::yj(text),
             "generic" => DrugCode::generic(text),
-            "hot9" => DrugCode::hot(text),
+            "hot9" if text.len() == 9 => DrugCode::hot(text),
+            "hot9" => Err(IdentifierError("a HOT9 code of 9 digits")),
             "ingredient" => {
                 if text.is_empty() {
                     self.fault(2, "the name of an ingredient");
