@@ -1,19 +1,26 @@
-//! The project's own CSV layouts (UTF-8, header first) and their reading into products and usages. A cell is
-//! taken as it stands: nothing is trimmed or guessed.
+//! The layouts that are known, told apart by their headers, and the reading of the project's own ones into products,
+//! usages and forbidden pairs. A cell is taken as it stands: nothing is trimmed or guessed.
 
 use chrono::NaiveDate;
 
 use super::contraindication::{Contraindication, Contraindications, Side};
-use super::load::{Fault, Faults, File};
-use super::product::{Product, Products, RouteClass};
+use super::naming;
+use super::product::{IngredientId, Product, Products, RouteClass};
+use super::report::Faults;
 use super::usage::{SiteSupplement, UsageEntry, Usages};
 use crate::prescription::identifier::DrugCode;
 
-/// The kinds of file that are known, told apart by header.
+/// The kinds of file that are known, told apart by header. The order is that of loading: usages and forbidden pairs
+/// after the products they refer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Layout {
     Products,
+    PriceList,
+    ReceiptMaster,
+    GenericExceptions,
+    GenericNames,
     Usages,
+    UsageMaster,
     Contraindications,
 }
 
@@ -61,53 +68,165 @@ const CONTRAINDICATIONS: [&str; 14] = [
     "basis",
 ];
 
-/// A file cut into rows, each with the number of cells its layout has.
+const PRICE_LIST: [&str; 5] =
+    ["薬価基準収載医薬品コード", "成分名", "規格", "品名", "経過措置による使用期限"];
+
+const RECEIPT_MASTER: [&str; 8] = [
+    "医薬品コード",
+    "医薬品名・規格名漢字名称",
+    "単位漢字名称",
+    "廃止年月日",
+    "薬価基準収載医薬品コード",
+    "経過措置年月日又は商品名医薬品コード使用期限",
+    "一般名コード",
+    "一般名処方の標準的な記載",
+];
+
+const GENERIC_EXCEPTIONS: [&str; 5] =
+    ["一般名コード", "一般名処方の標準的な記載", "成分名", "規格", "薬価基準収載医薬品コード"];
+
+const GENERIC_NAMES: [&str; 5] = ["一般名コード", "一般名処方の標準的な記載", "成分名", "規格", "例外コード"];
+
+const USAGE_MASTER: [&str; 10] = [
+    "usage_code",
+    "name",
+    "start",
+    "end",
+    "code_kind",
+    "sup_asneeded_condition",
+    "sup_timing",
+    "sup_time",
+    "sup_interval",
+    "sup_site",
+];
+
+impl Layout {
+    /// Where one header holds the columns of two layouts, the first of these is meant.
+    const ALL: [Self; 8] = [
+        Self::Products,
+        Self::Usages,
+        Self::Contraindications,
+        Self::UsageMaster,
+        Self::ReceiptMaster,
+        Self::GenericExceptions,
+        Self::GenericNames,
+        Self::PriceList,
+    ];
+
+    /// The columns that are read, and that a header must have.
+    fn columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Products => &PRODUCTS,
+            Self::PriceList => &PRICE_LIST,
+            Self::ReceiptMaster => &RECEIPT_MASTER,
+            Self::GenericExceptions => &GENERIC_EXCEPTIONS,
+            Self::GenericNames => &GENERIC_NAMES,
+            Self::Usages => &USAGES,
+            Self::UsageMaster => &USAGE_MASTER,
+            Self::Contraindications => &CONTRAINDICATIONS,
+        }
+    }
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Products => "product table",
+            Self::PriceList => "price list (薬価基準)",
+            Self::ReceiptMaster => "receipt master (医薬品マスター)",
+            Self::GenericExceptions => "generic-name exceptions (一般名処方マスタ 例外コード品目)",
+            Self::GenericNames => "generic-name master (一般名処方マスタ)",
+            Self::Usages => "usage table",
+            Self::UsageMaster => "usage master (電子処方箋用法マスタ)",
+            Self::Contraindications => "contraindication table",
+        }
+    }
+
+    /// Whether the file comes from an authority: then a row with a fault is left out and reported. In the project's
+    /// own layouts, which someone wrote for this program, a fault refuses the whole.
+    pub(super) fn is_official(self) -> bool {
+        !matches!(self, Self::Products | Self::Usages | Self::Contraindications)
+    }
+}
+
+/// What a header says.
+enum Header {
+    /// The layout and where its columns stand.
+    Known(Layout, Vec<usize>),
+    /// At least half the columns of a layout, and not these.
+    Wrong(Layout, Vec<&'static str>),
+    Other,
+}
+
+fn header_read(header: &csv::StringRecord) -> Header {
+    let mut wrong: Option<(Layout, Vec<&'static str>)> = None;
+    for layout in Layout::ALL {
+        let columns = layout.columns();
+        // Of columns with one name the first.
+        let places: Vec<Option<usize>> =
+            columns.iter().map(|column| header.iter().position(|cell| cell.trim() == *column)).collect();
+        let missing: Vec<&str> = columns
+            .iter()
+            .zip(&places)
+            .filter(|(_, place)| place.is_none())
+            .map(|(column, _)| *column)
+            .collect();
+        if missing.is_empty() && (layout.is_official() || header.len() == columns.len()) {
+            return Header::Known(layout, places.into_iter().flatten().collect());
+        }
+        let nearer = wrong.as_ref().is_none_or(|(_, other)| missing.len() < other.len());
+        if missing.len() * 2 <= columns.len() && nearer {
+            wrong = Some((layout, missing));
+        }
+    }
+    wrong.map_or(Header::Other, |(layout, missing)| Header::Wrong(layout, missing))
+}
+
+/// A file cut into rows, each with the cells its layout reads, in its order.
 pub(super) struct Table {
     pub(super) layout: Layout,
-    rows: Vec<(u64, csv::StringRecord)>,
+    pub(super) rows: Vec<(u64, csv::StringRecord)>,
+    /// Rows in the file, those without the right number of cells included.
+    pub(super) count: usize,
 }
 
 impl Table {
-    /// Cuts a file into rows; pushes a fault per bad row, or one for the file when its header is unknown.
-    pub(super) fn read(file: File<'_>, faults: &mut Faults) -> Option<Self> {
-        let mut fault = |line: Option<u64>, problem: &str| {
-            faults.push(Fault { file: file.name.to_owned(), line, problem: problem.to_owned() });
-        };
-        let bytes = file.bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(file.bytes);
-        let mut reader = csv::ReaderBuilder::new().flexible(true).has_headers(true).from_reader(bytes);
-        let layout = match reader.headers() {
-            Ok(header) if header.iter().eq(PRODUCTS) => Layout::Products,
-            Ok(header) if header.iter().eq(USAGES) => Layout::Usages,
-            Ok(header) if header.iter().eq(CONTRAINDICATIONS) => Layout::Contraindications,
-            Ok(_) => {
-                fault(Some(1), "unknown header");
+    /// Cuts a file into rows. `fatal` takes what refuses the whole load, `left_out` the rows of official files that
+    /// are left out. `None` for a file of another kind, or one whose header is wrong.
+    pub(super) fn read(name: &str, text: &str, fatal: &mut Faults, left_out: &mut Faults) -> Option<Self> {
+        let mut reader = csv::ReaderBuilder::new().flexible(true).has_headers(true).from_reader(text.as_bytes());
+        let header = reader.headers().ok()?;
+        let cells = header.len();
+        let (layout, places) = match header_read(header) {
+            Header::Known(layout, places) => (layout, places),
+            Header::Wrong(layout, missing) => {
+                let problem = if missing.is_empty() {
+                    format!("header of the {} with further columns", layout.as_str())
+                } else {
+                    format!("header of the {} without {}", layout.as_str(), missing.join(", "))
+                };
+                fatal.row(name, 1, problem);
                 return None;
             }
-            Err(_) => {
-                fault(Some(1), "not UTF-8");
-                return None;
-            }
+            Header::Other => return None,
         };
-        let width = match layout {
-            Layout::Products => PRODUCTS.len(),
-            Layout::Usages => USAGES.len(),
-            Layout::Contraindications => CONTRAINDICATIONS.len(),
-        };
+        let faults = if layout.is_official() { left_out } else { fatal };
         let mut rows = Vec::new();
+        let mut count = 0;
         for row in reader.records() {
+            count += 1;
             match row {
                 Ok(record) => {
                     let line = record.position().map_or(0, csv::Position::line);
-                    if record.len() == width {
-                        rows.push((line, record));
+                    if record.len() == cells {
+                        let picked = places.iter().filter_map(|place| record.get(*place)).collect();
+                        rows.push((line, picked));
                     } else {
-                        fault(Some(line), &format!("{} cells where the header has {width}", record.len()));
+                        faults.row(name, line, format!("{} cells where the header has {cells}", record.len()));
                     }
                 }
-                Err(error) => fault(error.position().map(csv::Position::line), "not UTF-8"),
+                Err(error) => faults.row(name, error.position().map_or(0, csv::Position::line), "not readable"),
             }
         }
-        Some(Self { layout, rows })
+        Some(Self { layout, rows, count })
     }
 }
 
@@ -132,7 +251,7 @@ pub(super) fn products_fill(file: &str, table: &Table, products: &mut Products, 
 
 fn push_all(file: &str, line: u64, problems: impl IntoIterator<Item = String>, faults: &mut Faults) {
     for problem in problems {
-        faults.push(Fault { file: file.to_owned(), line: Some(line), problem });
+        faults.row(file, line, problem);
     }
 }
 
@@ -191,6 +310,7 @@ fn product_read(row: &csv::StringRecord, products: &mut Products, problems: &mut
         components: components.into_boxed_slice(),
         systemic: &row[8] == "1",
         therapeutic_class: row[10].to_owned(),
+        valid_to: None,
     }
 }
 
@@ -198,7 +318,7 @@ fn product_read(row: &csv::StringRecord, products: &mut Products, problems: &mut
 pub(super) fn usages_fill(file: &str, table: &Table, usages: &mut Usages, faults: &mut Faults) {
     for (line, row) in &table.rows {
         let mut problems = Vec::new();
-        let read = usage_read(row, &mut problems);
+        let read = usage_read(row, table.layout, &mut problems);
         if problems.is_empty() {
             problems.extend(read.and_then(|entry| usages.insert(entry).err()).map(str::to_owned));
         }
@@ -206,7 +326,7 @@ pub(super) fn usages_fill(file: &str, table: &Table, usages: &mut Usages, faults
     }
 }
 
-fn usage_read(row: &csv::StringRecord, problems: &mut Vec<String>) -> Option<UsageEntry> {
+fn usage_read(row: &csv::StringRecord, layout: Layout, problems: &mut Vec<String>) -> Option<UsageEntry> {
     let mut check = |holds: bool, problem: &str| {
         if !holds {
             problems.push(problem.to_owned());
@@ -220,8 +340,10 @@ fn usage_read(row: &csv::StringRecord, problems: &mut Vec<String>) -> Option<Usa
     check(!row[1].is_empty(), "name: expected a name");
     let from = date(&row[2]);
     check(from.is_some(), "valid_from: expected a date YYYYMMDD that exists");
+    // The master writes "no end" as a day far away.
+    let endless = row[3].is_empty() || layout == Layout::UsageMaster && &row[3] == "99999999";
     let to = date(&row[3]);
-    check(row[3].is_empty() || to.is_some(), "valid_to: expected a date YYYYMMDD that exists, or nothing");
+    check(endless || to.is_some(), "valid_to: expected a date YYYYMMDD that exists, or nothing");
     check(to.is_none() || from <= to, "valid_to: before valid_from");
     for (column, index) in [("guide", 4), ("condition", 5), ("timing", 6), ("time", 7), ("interval", 8)] {
         check(matches!(&row[index], "0" | "1"), &format!("{column}: expected 0 or 1"));
@@ -308,14 +430,27 @@ fn side_read(row: &csv::StringRecord, first: usize, products: &Products, problem
         fault(first + 3, "expected a number of days");
     }
     Side {
-        ingredients: names.iter().filter_map(|name| products.ingredient_known(name)).collect(),
+        ingredients: side_ingredients(&names, products),
         routes: routes.into_iter().flatten().collect(),
         code_prefixes: codes.into_boxed_slice(),
         washout_days: washout_days.unwrap_or(0),
     }
 }
 
-fn date(text: &str) -> Option<NaiveDate> {
+/// The ingredients some product holds, under the name given or its base.
+fn side_ingredients(names: &[&str], products: &Products) -> Box<[IngredientId]> {
+    let mut ids: Vec<IngredientId> = names
+        .iter()
+        .flat_map(|name| [products.ingredient_known(name), products.ingredient_known(&naming::base(name))])
+        .flatten()
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.into_boxed_slice()
+}
+
+/// A day written `YYYYMMDD`.
+pub(super) fn date(text: &str) -> Option<NaiveDate> {
     if text.len() != 8 || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
