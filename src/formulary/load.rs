@@ -119,18 +119,22 @@ pub(super) fn load(
             Layout::Usages => table::usages_fill(file.name, table, &mut usages, &mut fatal),
             Layout::UsageMaster => table::usages_fill(file.name, table, &mut usages, &mut left_out),
             Layout::Contraindications => {
-                table::contraindications_fill(file.name, table, &products, &mut contraindications, &mut fatal);
+                table::contraindications_fill(
+                    file.name,
+                    table,
+                    &products,
+                    &mut contraindications,
+                    &mut fatal,
+                );
             }
             // Read together above.
-            Layout::PriceList
-            | Layout::ReceiptMaster
-            | Layout::GenericExceptions
-            | Layout::GenericNames => {}
+            Layout::PriceList | Layout::ReceiptMaster | Layout::GenericExceptions | Layout::GenericNames => {}
         }
     }
     for report in &mut reports {
         report.refused = left_out.rows_of(&report.file);
-        if report.refused > FEW_ROWS.max(report.rows / 20) || report.rows > 0 && report.refused == report.rows {
+        if report.refused > FEW_ROWS.max(report.rows / 20) || report.rows > 0 && report.refused == report.rows
+        {
             fatal.whole(&report.file, format!("{} of {} rows are faulty", report.refused, report.rows));
         }
     }
@@ -143,7 +147,9 @@ pub(super) fn load(
     }
     let version = version(label, tables.iter().map(|(file, _)| file.bytes));
     let active = if listed.active == 0 { brands } else { listed.active };
-    let (faults, unlisted_faults) = left_out.into_parts();
+    let (mut faults, unlisted_faults) = left_out.into_parts();
+    // Rows of the wrong length are found before the others.
+    faults.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     let report = Report {
         version,
         files: reports,
@@ -161,7 +167,8 @@ pub(super) fn load(
 /// Everything that was found, what refuses the load first.
 fn refusal(label: &str, fatal: Faults, left_out: Faults) -> LoadError {
     let (mut faults, mut unlisted) = fatal.into_parts();
-    let (rows, more) = left_out.into_parts();
+    let (mut rows, more) = left_out.into_parts();
+    rows.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     let room = MAX_FAULTS.saturating_sub(faults.len());
     unlisted += more + rows.len().saturating_sub(room);
     faults.extend(rows.into_iter().take(room));

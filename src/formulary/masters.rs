@@ -1,16 +1,15 @@
 //! The official masters together: receipt master, price list and generic names become products with ingredients and
 //! routes. Each master is optional; what one does not say the next may. Rows with a fault are left out and reported.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use chrono::NaiveDate;
-
+use super::listing::{Generic, Price, Receipt, generic_read, is_billing, prices_read, receipts_read};
 use super::load::File;
 use super::product::{Product, Products, RouteClass};
 use super::report::{Faults, Unresolved};
 use super::resolver::Resolver;
 use super::route::route;
-use super::table::{Layout, Table, date};
+use super::table::{Layout, Table};
 use crate::prescription::identifier::DrugCode;
 
 /// The masters found, each with its file name.
@@ -32,37 +31,6 @@ pub(super) struct Listed {
     pub(super) unresolved: Vec<Unresolved>,
 }
 
-/// A row of the price list (薬価基準収載品目リスト).
-struct Price<'a> {
-    code: &'a str,
-    specification: &'a str,
-    name: &'a str,
-    valid_to: Option<NaiveDate>,
-}
-
-/// A row of the receipt master (レセプト電算処理システム 医薬品マスター).
-struct Receipt<'a> {
-    line: u64,
-    code: &'a str,
-    name: &'a str,
-    unit: &'a str,
-    /// 廃止年月日.
-    abolished: Option<NaiveDate>,
-    /// Empty for billing entries.
-    price_code: &'a str,
-    /// 経過措置年月日.
-    transition_to: Option<NaiveDate>,
-    generic_code: Option<&'a str>,
-    generic_name: &'a str,
-}
-
-/// A row of the generic-name master or its exceptions.
-struct Generic<'a> {
-    code: &'a str,
-    name: &'a str,
-    specification: &'a str,
-}
-
 impl<'a> Masters<'a> {
     /// The official masters of products among the tables; `None` when there is none.
     pub(super) fn among(tables: &'a [(File<'_>, Table)]) -> Option<Self> {
@@ -73,7 +41,9 @@ impl<'a> Masters<'a> {
                 Layout::ReceiptMaster => &mut masters.receipts,
                 Layout::GenericNames => &mut masters.generics,
                 Layout::GenericExceptions => &mut masters.exceptions,
-                Layout::Products | Layout::Usages | Layout::UsageMaster | Layout::Contraindications => continue,
+                Layout::Products | Layout::Usages | Layout::UsageMaster | Layout::Contraindications => {
+                    continue;
+                }
             };
             *place = Some((file.name, table));
         }
@@ -85,16 +55,20 @@ impl<'a> Masters<'a> {
     pub(super) fn products_fill(self, products: &mut Products, faults: &mut Faults) -> Listed {
         let mut resolver = Resolver::new();
         resolver.curated_add(products);
-        let prices = self.prices_read(&mut resolver, products, faults);
+        let prices = self.prices.map_or_else(BTreeMap::new, |(file, table)| prices_read(file, table, faults));
+        for price in prices.values() {
+            resolver.name_add(price.code, price.ingredients, products);
+        }
         let mut generics = Vec::new();
         // The exceptions name products that belong under another generic code than their first nine characters say.
         let mut excepted: HashMap<&str, &str> = HashMap::new();
         for (file, table) in [self.generics, self.exceptions].into_iter().flatten() {
+            let exception = table.layout == Layout::GenericExceptions;
             for (line, row) in &table.rows {
-                let Some(generic) = generic_read(file, *line, row, faults) else { continue };
+                let Some(generic) = generic_read(file, *line, row, exception, faults) else { continue };
                 resolver.name_add(generic.code, &row[2], products);
-                if table.layout == Layout::GenericExceptions {
-                    excepted.insert(&row[4], generic.code);
+                if exception {
+                    excepted.insert(generic.price_code, generic.code);
                 }
                 generics.push(generic);
             }
@@ -120,13 +94,16 @@ impl<'a> Masters<'a> {
                     Err(reason) => listed.unresolved.push(unresolved(receipt.code, receipt.name, reason)),
                 }
                 if let Some(code) = receipt.generic_code.filter(|_| !receipt.generic_name.is_empty()) {
-                    generics.push(Generic { code, name: receipt.generic_name, specification: receipt.unit });
+                    generics.push(Generic {
+                        code,
+                        name: receipt.generic_name,
+                        specification: receipt.unit,
+                        price_code: receipt.price_code,
+                    });
                 }
             }
         }
-        let mut unlisted: Vec<&Price> = prices.values().filter(|price| !seen.contains(price.code)).collect();
-        unlisted.sort_by_key(|price| price.code);
-        for price in unlisted {
+        for price in prices.values().filter(|price| !seen.contains(price.code)) {
             match priced(price, &excepted, &resolver) {
                 // Without a receipt code nothing can be taken twice: the price codes are distinct.
                 Ok(product) => drop(products.listed_insert(product)),
@@ -140,128 +117,16 @@ impl<'a> Masters<'a> {
         }
         listed
     }
-
-    /// The price list by code; its listed names go into the resolver.
-    fn prices_read(
-        self,
-        resolver: &mut Resolver,
-        products: &mut Products,
-        faults: &mut Faults,
-    ) -> HashMap<&'a str, Price<'a>> {
-        let mut prices = HashMap::new();
-        let Some((file, table)) = self.prices else { return prices };
-        for (line, row) in &table.rows {
-            let code = &row[0];
-            let end = transition_end(&row[4]);
-            let problem = if DrugCode::price(code).is_err() {
-                Some("薬価基準収載医薬品コード: expected 12 characters with a right check digit")
-            } else if row[1].trim().is_empty() {
-                Some("成分名: no ingredient")
-            } else if row[3].trim().is_empty() {
-                Some("品名: no name")
-            } else if end.is_err() {
-                Some("経過措置による使用期限: expected a date such as R8.3.31まで that exists")
-            } else if prices.contains_key(code) {
-                Some("price code appears twice")
-            } else {
-                None
-            };
-            if let Some(problem) = problem {
-                faults.row(file, *line, problem);
-                continue;
-            }
-            resolver.name_add(code, &row[1], products);
-            prices.insert(
-                code,
-                Price { code, specification: &row[2], name: &row[3], valid_to: end.unwrap_or_default() },
-            );
-        }
-        prices
-    }
 }
 
 fn unresolved(code: &str, name: &str, reason: &str) -> Unresolved {
     Unresolved { code: code.to_owned(), name: name.to_owned(), reason: reason.to_owned() }
 }
 
-fn receipts_read<'a>(file: &str, table: &'a Table, faults: &mut Faults) -> Vec<Receipt<'a>> {
-    let mut codes = HashSet::new();
-    let mut receipts = Vec::with_capacity(table.rows.len());
-    for (line, row) in &table.rows {
-        let mut problems = Vec::new();
-        let mut check = |holds: bool, problem: &'static str| {
-            if !holds {
-                problems.push(problem);
-            }
-        };
-        let code = &row[0];
-        // 63… are entries for billing, which no prescription names.
-        check(
-            code.starts_with("6") && (DrugCode::receipt(code).is_ok() || is_billing(code)),
-            "医薬品コード: expected 9 digits beginning with 61 to 64 or 66 to 68",
-        );
-        check(!row[1].is_empty(), "医薬品名・規格名漢字名称: no name");
-        let abolished = end_date(&row[3], "99999999");
-        check(abolished.is_ok(), "廃止年月日: expected a date YYYYMMDD that exists, or 99999999");
-        check(
-            row[4].is_empty() || DrugCode::price(&row[4]).is_ok(),
-            "薬価基準収載医薬品コード: expected 12 characters with a right check digit",
-        );
-        let transition_to = end_date(&row[5], "0");
-        check(transition_to.is_ok(), "経過措置年月日: expected a date YYYYMMDD that exists, or 0");
-        let generic_code = (!matches!(&row[6], "" | "0")).then_some(&row[6]);
-        check(
-            generic_code.is_none_or(|code| DrugCode::generic(code).is_ok()),
-            "一般名コード: expected 12 characters ending in ZZZ, or 0",
-        );
-        check(codes.insert(code), "医薬品コード: appears twice");
-        if problems.is_empty() {
-            receipts.push(Receipt {
-                line: *line,
-                code,
-                name: &row[1],
-                unit: &row[2],
-                abolished: abolished.unwrap_or_default(),
-                price_code: &row[4],
-                transition_to: transition_to.unwrap_or_default(),
-                generic_code,
-                generic_name: &row[7],
-            });
-        }
-        for problem in problems {
-            faults.row(file, *line, problem);
-        }
-    }
-    receipts
-}
-
-fn is_billing(code: &str) -> bool {
-    code.len() == 9 && code.starts_with("63") && code.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn generic_read<'a>(
-    file: &str,
-    line: u64,
-    row: &'a csv::StringRecord,
-    faults: &mut Faults,
-) -> Option<Generic<'a>> {
-    let problem = if DrugCode::generic(&row[0]).is_err() {
-        "一般名コード: expected 12 characters ending in ZZZ"
-    } else if row[1].is_empty() {
-        "一般名処方の標準的な記載: no name"
-    } else if row[2].trim().is_empty() {
-        "成分名: no ingredient"
-    } else {
-        return Some(Generic { code: &row[0], name: &row[1], specification: &row[3] });
-    };
-    faults.row(file, line, problem);
-    None
-}
-
 /// The product of a receipt code, or why it cannot be one.
 fn brand(
     receipt: &Receipt<'_>,
-    prices: &HashMap<&str, Price<'_>>,
+    prices: &BTreeMap<&str, Price<'_>>,
     excepted: &HashMap<&str, &str>,
     resolver: &Resolver,
 ) -> Result<Product, &'static str> {
@@ -274,7 +139,11 @@ fn brand(
     }
     let own = prices.get(code);
     // A maker's product listed under a common name (統一名収載): its own code is not in the price list.
-    let common = own.is_none().then(|| common_code(code)).flatten().filter(|common| prices.contains_key(common.as_str()));
+    let common = own
+        .is_none()
+        .then(|| common_code(code))
+        .flatten()
+        .filter(|common| prices.contains_key(common.as_str()));
     let price = own.or_else(|| prices.get(common.as_deref()?));
     let (route, systemic) = route_of(code, receipt.name, price)?;
     let ends = [receipt.abolished, receipt.transition_to, price.and_then(|price| price.valid_to)];
@@ -282,7 +151,7 @@ fn brand(
         name: receipt.name.to_owned(),
         receipt_code: Some(receipt.code.to_owned()),
         yj_code: (!is_common(code)).then(|| code.to_owned()),
-        generic_code: excepted.get(code).copied().or(receipt.generic_code).map(str::to_owned),
+        generic_code: receipt.generic_code.or(excepted.get(code).copied()).map(str::to_owned),
         unit: receipt.unit.to_owned(),
         route,
         components: resolver.components(code)?,
@@ -329,7 +198,7 @@ fn generic_entry(generic: &Generic<'_>, resolver: &Resolver) -> Result<Product, 
         generic_code: Some(generic.code.to_owned()),
         unit: unit_of(generic.specification),
         route,
-        components: resolver.components(generic.code)?,
+        components: resolver.components(generic.code).or_else(|_| resolver.components(generic.price_code))?,
         systemic,
         therapeutic_class: generic.code.get(..4).unwrap_or_default().to_owned(),
         valid_to: None,
@@ -356,52 +225,181 @@ fn unit_of(specification: &str) -> String {
         .to_owned()
 }
 
-/// `endless` or a day `YYYYMMDD`.
-fn end_date(text: &str, endless: &str) -> Result<Option<NaiveDate>, ()> {
-    if text.is_empty() || text == endless {
-        return Ok(None);
-    }
-    date(text).map(Some).ok_or(())
-}
-
-/// 経過措置による使用期限, such as `R8.3.31まで`: the last day, in 令和.
-fn transition_end(text: &str) -> Result<Option<NaiveDate>, ()> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let day = text.strip_prefix('R').and_then(|rest| rest.strip_suffix("まで")).ok_or(())?;
-    let numbers: Vec<u32> =
-        day.split('.').map(str::parse).collect::<Result<_, _>>().map_err(|_| ())?;
-    match numbers[..] {
-        [year @ 1..=99, month, day] => {
-            let year = 2018 + i32::try_from(year).map_err(|_| ())?;
-            NaiveDate::from_ymd_opt(year, month, day).map(Some).ok_or(())
-        }
-        _ => Err(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use encoding_rs::SHIFT_JIS;
+
     use super::*;
+    use crate::formulary::{Encoding, Fault, Formulary, LoadError};
+
+    const PRICES: &str = "\
+区分,薬価基準収載医薬品コード,成分名,規格,品名,経過措置による使用期限
+内用薬,2171022F2025,アムロジピンベシル酸塩,５ｍｇ１錠,ノルバスク錠５ｍｇ,
+内用薬,2171022F2017,アムロジピンベシル酸塩,５ｍｇ１錠,アムロジピン５ｍｇ錠,R8.3.31まで
+内用薬,2149114F1021,バルサルタン・アムロジピンベシル酸塩,１錠,エックスフォージ配合錠,
+外用薬,1319742Q1039,レボフロキサシン水和物,０．５％１ｍＬ,クラビット点眼液０．５％,
+";
+
+    const RECEIPTS: &str = "\
+変更区分,医薬品コード,医薬品名・規格名漢字名称,単位漢字名称,廃止年月日,薬価基準収載医薬品コード,経過措置年月日又は商品名医薬品コード使用期限,一般名コード,一般名処方の標準的な記載
+0,612170710,ノルバスク錠５ｍｇ,錠,99999999,2171022F2025,0,2171022F2ZZZ,【般】アムロジピン錠５ｍｇ
+0,671000001,ノルバスク錠５ｍｇ（選）,錠,99999999,2171022F2025,0,2171022F2ZZZ,【般】アムロジピン錠５ｍｇ
+0,622000001,アムロジピン錠５ｍｇ「某」,錠,20240331,2171022F2190,0,2171022F2ZZZ,【般】アムロジピン錠５ｍｇ
+0,610000001,ＰＬ配合顆粒,ｇ,99999999,1180107D1131,0,0,
+0,630010011,薬評（内用薬）,回,99999999,,0,0,
+0,610000002,何々錠,錠,99999999,9990001F1010,0,0,
+";
+
+    fn load(files: &[(&str, &[u8])]) -> Result<Formulary, Vec<String>> {
+        let files: Vec<File<'_>> = files.iter().map(|(name, bytes)| File { name, bytes }).collect();
+        Formulary::from_files("t", &files).map_err(|error| match error {
+            LoadError::Faulty(faults) => faults.iter().map(Fault::to_string).collect(),
+            LoadError::Unreadable { .. } => vec![error.to_string()],
+        })
+    }
+
+    fn loaded(prices: &str, receipts: &str) -> Formulary {
+        load(&[("p.csv", prices.as_bytes()), ("r.csv", receipts.as_bytes())]).unwrap()
+    }
+
+    fn names(formulary: &Formulary, code: &DrugCode) -> Vec<String> {
+        let product = formulary.product(code).unwrap_or_else(|| panic!("{code:?}"));
+        let mut names: Vec<String> =
+            product.components.iter().map(|id| formulary.ingredient_name(*id).to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn told(formulary: &Formulary) -> Vec<String> {
+        formulary.report().faults.iter().map(Fault::to_string).collect()
+    }
+
+    fn receipt(code: &str) -> DrugCode {
+        DrugCode::Receipt(code.to_owned())
+    }
+
+    #[test]
+    fn masters_become_products() {
+        let formulary = loaded(PRICES, RECEIPTS);
+        assert_eq!(told(&formulary), [""; 0]);
+        for code in [
+            receipt("612170710"),
+            receipt("671000001"),
+            receipt("622000001"),
+            DrugCode::Yj("2171022F2190".to_owned()),
+            DrugCode::Price("2171022F2017".to_owned()),
+            DrugCode::Generic("2171022F2ZZZ".to_owned()),
+        ] {
+            assert_eq!(names(&formulary, &code), ["アムロジピン"], "{code:?}");
+        }
+        assert_eq!(names(&formulary, &receipt("610000001")).len(), 4);
+        assert_eq!(
+            names(&formulary, &DrugCode::Price("2149114F1021".to_owned())),
+            ["アムロジピン", "バルサルタン"]
+        );
+        // The product in force stands for the shared code.
+        let brand = formulary.product(&DrugCode::Yj("2171022F2025".to_owned())).unwrap();
+        assert_eq!((brand.identity(), brand.valid_to), ("612170710", None));
+        // A maker's product under the common name ends with its own abolition, or the transition of the listing.
+        let maker = formulary.product(&receipt("622000001")).unwrap();
+        assert_eq!(maker.price_code.as_deref(), Some("2171022F2017"));
+        assert_eq!(maker.valid_to, chrono::NaiveDate::from_ymd_opt(2024, 3, 31));
+        // Listed, without a receipt code.
+        let drops = formulary.product(&DrugCode::Price("1319742Q1039".to_owned())).unwrap();
+        assert_eq!((drops.route, drops.unit.as_str()), (RouteClass::Eye, "ｍＬ"));
+        let unresolved: Vec<(&str, bool)> = formulary
+            .unresolved()
+            .iter()
+            .map(|unresolved| (unresolved.code.as_str(), unresolved.reason.contains("billing")))
+            .collect();
+        assert_eq!(unresolved, [("630010011", true), ("610000002", false)]);
+        let report = formulary.report();
+        assert_eq!((report.active_receipt_codes, report.resolved_receipt_codes), (5, 3));
+    }
+
+    #[test]
+    fn shift_jis_says_the_same() {
+        let sjis = |text: &str| SHIFT_JIS.encode(text).0.into_owned();
+        let formulary = load(&[("p.csv", &sjis(PRICES)), ("r.csv", &sjis(RECEIPTS))]).unwrap();
+        let expected = loaded(PRICES, RECEIPTS);
+        assert!(formulary.report().files.iter().all(|file| file.encoding == Encoding::ShiftJis));
+        assert!(formulary.products().eq(expected.products()));
+        assert_eq!(formulary.unresolved(), expected.unresolved());
+    }
+
+    #[test]
+    fn odd_rows_are_left_out_and_told() {
+        let prices = format!(
+            "{PRICES}\
+            内用薬,2171022F2025,アムロジピンベシル酸塩,５ｍｇ１錠,ノルバスク錠５ｍｇ,\n\
+            内用薬,2171022F2026,アムロジピンベシル酸塩,５ｍｇ１錠,誤り,\n\
+            内用薬,1149019F1013,,６０ｍｇ１錠,ロキソプロフェン錠,\n\
+            内用薬,2149114F1021\n"
+        );
+        let receipts = format!(
+            "{RECEIPTS}\
+            0,612170710,二度,錠,99999999,2171022F2025,0,0,\n\
+            0,652170711,番号,錠,99999999,2171022F2025,0,0,\n\
+            0,612170712,日付,錠,20240230,2171022F2025,20251301,0,\n\
+            0,612170713,検査,錠,99999999,2171022F2020,0,2171022F2,\n"
+        );
+        let formulary = loaded(&prices, &receipts);
+        assert_eq!(
+            told(&formulary),
+            [
+                "p.csv[line 6]: 薬価基準収載医薬品コード: appears twice",
+                "p.csv[line 7]: 薬価基準収載医薬品コード: expected 12 characters with a right check digit",
+                "p.csv[line 8]: 成分名: no ingredient",
+                "p.csv[line 9]: 2 cells where the header has 6",
+                "r.csv[line 8]: 医薬品コード: appears twice",
+                "r.csv[line 9]: 医薬品コード: expected 9 digits beginning with 61 to 64 or 66 to 68",
+                "r.csv[line 10]: 廃止年月日: expected a date YYYYMMDD that exists, or 99999999",
+                "r.csv[line 10]: 経過措置年月日: expected a date YYYYMMDD that exists, or 0",
+                "r.csv[line 11]: 薬価基準収載医薬品コード: expected 12 characters with a right check digit",
+                "r.csv[line 11]: 一般名コード: expected 12 characters ending in ZZZ, or 0",
+            ]
+        );
+        let refused: Vec<usize> = formulary.report().files.iter().map(|file| file.refused).collect();
+        assert_eq!(refused, [4, 4]);
+        assert_eq!(formulary.products().count(), loaded(PRICES, RECEIPTS).products().count());
+    }
+
+    #[test]
+    fn broken_files_refuse_the_whole() {
+        let refused = |prices: &[u8]| load(&[("p.csv", prices), ("r.csv", RECEIPTS.as_bytes())]).unwrap_err();
+        assert_eq!(
+            refused(PRICES.replace("成分名", "成分").as_bytes()),
+            ["p.csv[line 1]: header of the price list (薬価基準) without 成分名"]
+        );
+        assert_eq!(
+            refused(&[PRICES.as_bytes(), b"\xff\xff\n"].concat()),
+            ["p.csv[line 6]: neither UTF-8 nor Shift_JIS"]
+        );
+        let many = format!("{PRICES}{}", "x,y,z,,,\n".repeat(30));
+        let told = refused(many.as_bytes());
+        assert_eq!((told.len(), told[0].as_str()), (31, "p.csv: 30 of 34 rows are faulty"));
+        let twice = load(&[("p.csv", PRICES.as_bytes()), ("q.csv", PRICES.as_bytes())]).unwrap_err();
+        assert_eq!(twice, ["q.csv: has the same content as p.csv"]);
+        let fixture = include_bytes!("../../fixtures/formulary/products.csv");
+        let both = load(&[("p.csv", PRICES.as_bytes()), ("f.csv", fixture)]).unwrap_err();
+        assert_eq!(both, ["f.csv: has the same content as p.csv"]);
+    }
+
+    #[test]
+    fn each_master_may_stand_alone() {
+        let prices = load(&[("p.csv", PRICES.as_bytes())]).unwrap();
+        assert_eq!(prices.products().count(), 4);
+        let receipts = load(&[("r.csv", RECEIPTS.as_bytes())]).unwrap();
+        // Only what the curated table knows.
+        assert_eq!(receipts.products().count(), 1);
+        assert_eq!(receipts.unresolved().len(), 5);
+    }
 
     #[test]
     fn codes_of_common_names_are_made() {
         assert_eq!(common_code("1147700J3084").as_deref(), Some("1147700J3017"));
         assert!(is_common("1147700J3017") && !is_common("1147700J3084"));
         assert_eq!(common_code("114770"), None);
-    }
-
-    #[test]
-    fn days_are_read_or_refused() {
-        let day = NaiveDate::from_ymd_opt(2026, 3, 31);
-        assert_eq!(transition_end("R8.3.31まで"), Ok(day));
-        assert_eq!(transition_end(""), Ok(None));
-        assert!(["R8.2.30まで", "R8.3", "8.3.31まで", "R0.3.31まで"].iter().all(|text| transition_end(text).is_err()));
-        assert_eq!(end_date("20260331", "0"), Ok(day));
-        assert_eq!(end_date("0", "0"), Ok(None));
-        assert_eq!(end_date("20260231", "0"), Err(()));
     }
 
     #[test]

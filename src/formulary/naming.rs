@@ -12,7 +12,8 @@ static ALIASES: LazyLock<HashMap<&str, &str>> =
     LazyLock::new(|| CURATED.lines().skip(1).filter_map(|line| line.split_once(',')).collect());
 
 /// What is added to a moiety without being the medicine, longest first so that a whole acid goes at once.
-const ADDED: [&str; 60] = [
+const ADDED: [&str; 61] = [
+    "フェノールフタリン酸塩",
     "プロピレングリコール水和物",
     "ジメチルスルホキシド付加物",
     "メチレンジサリチル酸塩",
@@ -122,13 +123,16 @@ const MINERAL: [&str; 43] = [
     "ヨウ素",
 ];
 
-const WATER: [&str; 8] = ["一水和物", "二水和物", "三水和物", "四水和物", "五水和物", "七水和物", "十水和物", "水和物"];
+const WATER: [&str; 8] =
+    ["一水和物", "二水和物", "三水和物", "四水和物", "五水和物", "七水和物", "十水和物", "水和物"];
 
 /// The base ingredients of a listed name, in its order; `None` when the name is that of a class or leaves part of
 /// the formula unsaid (…配合剤), so that it must be looked up elsewhere.
 pub(super) fn bases(listed: &str) -> Option<Vec<String>> {
     let name = narrow(listed);
-    if name.is_empty() || ["配合剤", "総合ビタミン剤", "パップ剤", "感冒剤"].iter().any(|class| name.ends_with(class)) {
+    if name.is_empty()
+        || ["配合剤", "総合ビタミン剤", "パップ剤", "感冒剤"].iter().any(|class| name.ends_with(class))
+    {
         return None;
     }
     let mut bases = Vec::new();

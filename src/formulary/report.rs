@@ -121,7 +121,7 @@ pub struct Report {
     pub active_receipt_codes: usize,
     /// Of these, the ones that lead to ingredients.
     pub resolved_receipt_codes: usize,
-    /// Rows left out, in the order found.
+    /// Rows left out, by file and line.
     pub faults: Vec<Fault>,
     /// Faults beyond those listed.
     pub unlisted_faults: usize,

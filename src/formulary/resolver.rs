@@ -83,7 +83,9 @@ impl Resolver {
         let listed = LENGTHS.iter().filter_map(|length| self.listed.get(code.get(..*length)?)).next();
         match listed {
             Some(Content::Ingredients(ids)) => Ok(ids.clone()),
-            Some(Content::Class) => Err("listed under the name of a class that the curated table does not spell out"),
+            Some(Content::Class) => {
+                Err("listed under the name of a class that the curated table does not spell out")
+            }
             Some(Content::Several) => Err("products with this beginning of the code differ in ingredients"),
             None => Err("in no price list and not in the curated table"),
         }
@@ -112,12 +114,12 @@ mod tests {
         resolver.name_add("1214400A2018", "リドカイン塩酸塩・アドレナリン", &mut products);
         resolver.name_add("9990001F1012", "何々配合剤", &mut products);
         let names = |code: &str| {
-            resolver.components(code).map(|ids| {
-                ids.iter().map(|id| products.ingredient_name(*id).to_owned()).collect::<Vec<_>>()
-            })
+            resolver
+                .components(code)
+                .map(|ids| ids.iter().map(|id| products.ingredient_name(*id).to_owned()).collect::<Vec<_>>())
         };
         assert_eq!(names("1214400A1011").unwrap(), ["リドカイン"]);
-        assert_eq!(names("1214400A2999").unwrap(), ["アドレナリン", "リドカイン"]);
+        assert_eq!(names("1214400A2999").unwrap(), ["リドカイン", "アドレナリン"]);
         assert!(names("1214400A3999").unwrap_err().contains("differ"));
         assert!(names("9990001F1012").unwrap_err().contains("class"));
         assert!(names("9990002F1012").unwrap_err().contains("no price list"));

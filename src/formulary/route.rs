@@ -24,11 +24,16 @@ fn external(class: &str, form: &str, names: &[&str]) -> RouteClass {
     if matches!(class, "271" | "273" | "274" | "276" | "279") {
         return RouteClass::OralCavity;
     }
-    if says(&["腟", "膣", "産婦人科"]) || form == "H" && names_are_not_of_skin(class) || class == "252" {
+    if says(&["腟", "膣", "産婦人科"]) || form == "H" || class == "252" {
         return RouteClass::Vaginal;
     }
-    if form == "J" || says(&["坐剤", "坐薬", "注腸", "浣腸"]) || form == "K" || matches!(class, "235" | "255") {
+    if form == "J" || says(&["坐剤", "坐薬", "注腸", "浣腸"]) || form == "K" || matches!(class, "235" | "255")
+    {
         return RouteClass::Rectal;
+    }
+    // Drops for eye, ear and nose alike are listed among the eye medicines (131) and count as such.
+    if class == "131" && (says(&["眼科", "点眼", "眼・耳", "眼耳"]) || !says(&["耳", "鼻"])) {
+        return RouteClass::Eye;
     }
     if says(&["耳"]) {
         return RouteClass::Ear;
@@ -36,7 +41,7 @@ fn external(class: &str, form: &str, names: &[&str]) -> RouteClass {
     if says(&["鼻"]) || class == "132" || matches!(class, "241" | "249") && matches!(form, "R" | "Q") {
         return RouteClass::Nose;
     }
-    if class == "131" || says(&["点眼", "眼軟膏", "眼科用", "眼検査", "眼瞼"]) {
+    if says(&["点眼", "眼軟膏", "眼科用", "眼検査", "眼瞼"]) {
         return RouteClass::Eye;
     }
     if says(&["口腔", "うがい", "含嗽", "ガーグル", "トローチ", "舌"])
@@ -54,18 +59,37 @@ fn external(class: &str, form: &str, names: &[&str]) -> RouteClass {
     RouteClass::Skin
 }
 
-/// 外皮用薬 (26) may have any form letter and is never vaginal by it.
-fn names_are_not_of_skin(class: &str) -> bool {
-    !class.starts_with("26")
-}
-
 /// A patch of these therapeutic classes is meant for the circulation; anaesthetic (121), disinfectant (261 to 263),
 /// anti-inflammatory (264) and other dermatological plasters are meant for the place they stick to.
 fn patch_is_systemic(class: &str) -> bool {
     matches!(
         class,
-        "114" | "115" | "116" | "117" | "119" | "211" | "212" | "213" | "214" | "216" | "217" | "219" | "225"
-            | "232" | "241" | "245" | "246" | "247" | "248" | "249" | "259" | "399" | "449" | "799" | "811" | "821"
+        "114"
+            | "115"
+            | "116"
+            | "117"
+            | "119"
+            | "211"
+            | "212"
+            | "213"
+            | "214"
+            | "216"
+            | "217"
+            | "219"
+            | "225"
+            | "232"
+            | "241"
+            | "245"
+            | "246"
+            | "247"
+            | "248"
+            | "249"
+            | "259"
+            | "399"
+            | "449"
+            | "799"
+            | "811"
+            | "821"
     )
 }
 
@@ -103,6 +127,7 @@ mod tests {
             ("2492416G1020", "ランタス注ソロスター", RouteClass::Injection, true),
             ("1319739Q1020", "キサラタン点眼液０．００５％", RouteClass::Eye, false),
             ("6119700M1020", "バンコマイシン眼軟膏１％", RouteClass::Eye, false),
+            ("1315706Q1101", "サンベタゾン眼耳鼻科用液０．１％", RouteClass::Eye, false),
             ("1329706Q1039", "タリビッド耳科用液０．３％", RouteClass::Ear, false),
             ("1329710Q1027", "ナゾネックス点鼻液５０μｇ", RouteClass::Nose, false),
             ("2419700R2020", "デスモプレシン・スプレー１０協和", RouteClass::Nose, true),

@@ -192,7 +192,8 @@ impl Table {
     /// Cuts a file into rows. `fatal` takes what refuses the whole load, `left_out` the rows of official files that
     /// are left out. `None` for a file of another kind, or one whose header is wrong.
     pub(super) fn read(name: &str, text: &str, fatal: &mut Faults, left_out: &mut Faults) -> Option<Self> {
-        let mut reader = csv::ReaderBuilder::new().flexible(true).has_headers(true).from_reader(text.as_bytes());
+        let mut reader =
+            csv::ReaderBuilder::new().flexible(true).has_headers(true).from_reader(text.as_bytes());
         let header = reader.headers().ok()?;
         let cells = header.len();
         let (layout, places) = match header_read(header) {
@@ -220,10 +221,16 @@ impl Table {
                         let picked = places.iter().filter_map(|place| record.get(*place)).collect();
                         rows.push((line, picked));
                     } else {
-                        faults.row(name, line, format!("{} cells where the header has {cells}", record.len()));
+                        faults.row(
+                            name,
+                            line,
+                            format!("{} cells where the header has {cells}", record.len()),
+                        );
                     }
                 }
-                Err(error) => faults.row(name, error.position().map_or(0, csv::Position::line), "not readable"),
+                Err(error) => {
+                    faults.row(name, error.position().map_or(0, csv::Position::line), "not readable")
+                }
             }
         }
         Some(Self { layout, rows, count })
