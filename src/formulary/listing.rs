@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::NaiveDate;
 
+use super::layout::Table;
 use super::report::Faults;
-use super::table::{Table, date};
+use super::table::date;
 use crate::prescription::identifier::DrugCode;
 
 /// A row of the price list (薬価基準収載品目リスト).
@@ -96,7 +97,7 @@ pub(super) fn receipts_read<'a>(file: &str, table: &'a Table, faults: &mut Fault
         let code = &row[0];
         // 63… are entries for billing, which no prescription names.
         check(
-            code.starts_with("6") && (DrugCode::receipt(code).is_ok() || is_billing(code)),
+            code.starts_with('6') && (DrugCode::receipt(code).is_ok() || is_billing(code)),
             "医薬品コード: expected 9 digits beginning with 61 to 64 or 66 to 68",
         );
         check(!row[1].is_empty(), "医薬品名・規格名漢字名称: no name");

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::layout::{Layout, Table};
 use super::listing::{Generic, Price, Receipt, generic_read, is_billing, prices_read, receipts_read};
 use super::load::File;
 use super::product::{Product, Products, RouteClass};
 use super::report::{Faults, Unresolved};
 use super::resolver::Resolver;
 use super::route::route;
-use super::table::{Layout, Table};
 use crate::prescription::identifier::DrugCode;
 
 /// The masters found, each with its file name.

@@ -4,6 +4,7 @@
 
 mod contraindication;
 mod encoding;
+mod layout;
 mod listing;
 mod load;
 #[cfg(test)]

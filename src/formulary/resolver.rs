@@ -49,15 +49,14 @@ impl Resolver {
 
     /// Takes in the name listed for a price or generic-name code.
     pub(super) fn name_add(&mut self, code: &str, listed: &str, products: &mut Products) {
-        let content = match self.names.get(listed) {
-            Some(known) => known.clone(),
-            None => {
-                let content = naming::bases(listed).map_or(Content::Class, |bases| {
-                    Content::Ingredients(ids(bases.iter().map(String::as_str), products))
-                });
-                self.names.insert(listed.into(), content.clone());
-                content
-            }
+        let content = if let Some(known) = self.names.get(listed) {
+            known.clone()
+        } else {
+            let content = naming::bases(listed).map_or(Content::Class, |bases| {
+                Content::Ingredients(ids(bases.iter().map(String::as_str), products))
+            });
+            self.names.insert(listed.into(), content.clone());
+            content
         };
         for length in LENGTHS {
             let Some(prefix) = code.get(..length) else { continue };
@@ -76,11 +75,11 @@ impl Resolver {
     /// # Errors
     /// Why there are none.
     pub(super) fn components(&self, code: &str) -> Result<Box<[IngredientId]>, &'static str> {
-        let curated = (7..=code.len()).rev().filter_map(|length| code.get(..length));
-        if let Some(ids) = curated.filter_map(|prefix| self.curated.get(prefix)).next() {
+        let mut curated = (7..=code.len()).rev().filter_map(|length| code.get(..length));
+        if let Some(ids) = curated.find_map(|prefix| self.curated.get(prefix)) {
             return Ok(ids.clone());
         }
-        let listed = LENGTHS.iter().filter_map(|length| self.listed.get(code.get(..*length)?)).next();
+        let listed = LENGTHS.iter().find_map(|length| self.listed.get(code.get(..*length)?));
         match listed {
             Some(Content::Ingredients(ids)) => Ok(ids.clone()),
             Some(Content::Class) => {
