@@ -179,7 +179,8 @@ fn refusal(label: &str, fatal: Faults, left_out: Faults) -> LoadError {
     LoadError::Faulty(faults)
 }
 
-/// The name of a file that already brings what this layout would.
+/// The name of a file that already brings what this layout would. An older usage master may stand beside the one in
+/// force: prescriptions are read by the codes of their day.
 fn conflicting<'a>(tables: &'a [(File<'_>, Table)], layout: Layout) -> Option<&'a str> {
     let subject = |layout| match layout {
         Layout::Usages | Layout::UsageMaster => Layout::Usages,
@@ -195,6 +196,7 @@ fn conflicting<'a>(tables: &'a [(File<'_>, Table)], layout: Layout) -> Option<&'
         .iter()
         .find(|(_, known)| {
             subject(known.layout) == subject(layout)
+                && (layout, known.layout) != (Layout::UsageMaster, Layout::UsageMaster)
                 || layout == Layout::Products && products(known.layout)
                 || known.layout == Layout::Products && products(layout)
         })

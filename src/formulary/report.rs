@@ -127,7 +127,7 @@ pub struct Report {
     pub unlisted_faults: usize,
 }
 
-/// How far loading has come. Told when a file begins, from time to time, and when it ends.
+/// How far loading has come. Told when a file begins and when it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress<'a> {
     /// The file.
@@ -136,4 +136,47 @@ pub struct Progress<'a> {
     pub bytes: u64,
     /// Bytes of all files.
     pub of: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formulary::{File, Formulary, LoadError};
+
+    #[test]
+    fn a_report_is_data_for_programs() {
+        let fixture = Formulary::fixture().unwrap();
+        let json = serde_json::to_value(fixture.report()).unwrap();
+        assert_eq!(json["version"], fixture.version());
+        assert_eq!(json["files"][0]["layout"], "product table");
+        assert_eq!(json["files"][0]["encoding"], "UTF-8");
+        assert_eq!(json["faults"], serde_json::json!([]));
+        assert_eq!(json["products"], fixture.products().count());
+    }
+
+    #[test]
+    fn rows_with_several_faults_count_once() {
+        let mut faults = Faults::default();
+        faults.row("f", 2, "a");
+        faults.row("f", 2, "b");
+        faults.row("f", 5, "a");
+        faults.whole("f", "c");
+        assert_eq!((faults.rows_of("f"), faults.rows_of("g")), (2, 0));
+    }
+
+    #[test]
+    fn progress_reaches_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, text) in [("a.csv", "x\n1\n"), ("b.csv", "y\n22\n")] {
+            std::fs::write(directory.path().join(name), text).unwrap();
+        }
+        let mut told = Vec::new();
+        let result = Formulary::from_dir_with("t", directory.path(), &mut |progress| {
+            told.push((progress.file.to_owned(), progress.bytes, progress.of));
+        });
+        assert!(matches!(result, Err(LoadError::Faulty(_))));
+        let expected = [("a.csv", 0), ("a.csv", 4), ("b.csv", 4), ("b.csv", 9)];
+        assert_eq!(told, expected.map(|(file, bytes)| (file.to_owned(), bytes, 9)));
+        assert!(Formulary::from_files("t", &[File { name: "a", bytes: b"" }]).is_err());
+    }
 }

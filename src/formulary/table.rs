@@ -100,7 +100,8 @@ pub(super) fn usages_fill(file: &str, table: &Table, usages: &mut Usages, faults
         let mut problems = Vec::new();
         let read = usage_read(row, table.layout, &mut problems);
         if problems.is_empty() {
-            problems.extend(read.and_then(|entry| usages.insert(entry).err()).map(str::to_owned));
+            let insert = if table.layout.is_official() { Usages::listed_insert } else { Usages::insert };
+            problems.extend(read.and_then(|entry| insert(usages, entry).err()).map(str::to_owned));
         }
         push_all(file, *line, problems, faults);
     }
