@@ -131,6 +131,12 @@ impl Formulary {
         self.products.ingredient_name(ingredient)
     }
 
+    /// The base ingredient that `name` means, written with or without its salt: アムロジピンベシル酸塩 is アムロジピン.
+    /// `None` when no product holds it.
+    pub fn ingredient(&self, name: &str) -> Option<IngredientId> {
+        self.products.ingredient_known(name).or_else(|| self.products.ingredient_known(&naming::base(name)))
+    }
+
     /// The rules that forbid (併用禁忌) these two products together, found from either side.
     pub fn contraindications<'a>(
         &'a self,
@@ -175,6 +181,9 @@ mod tests {
         let on = NaiveDate::from_ymd_opt(2026, 4, 1).unwrap();
         assert!(formulary.usage("1013044400000000", on).is_some_and(|usage| !usage.supplement_needed()));
         assert!(formulary.usage("1050W20000000000", on).is_some_and(|usage| usage.condition_needed));
+        let amlodipine = formulary.ingredient("アムロジピンベシル酸塩").unwrap();
+        assert_eq!(formulary.ingredient_name(amlodipine), "アムロジピン");
+        assert_eq!(formulary.ingredient("グレープフルーツジュース"), None);
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/formulary");
         assert_eq!(Formulary::from_dir("fixture", &directory).unwrap().version(), formulary.version());
     }

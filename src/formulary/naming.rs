@@ -130,9 +130,7 @@ const WATER: [&str; 8] =
 /// the formula unsaid (…配合剤), so that it must be looked up elsewhere.
 pub(super) fn bases(listed: &str) -> Option<Vec<String>> {
     let name = narrow(listed);
-    if name.is_empty()
-        || ["配合剤", "総合ビタミン剤", "パップ剤", "感冒剤"].iter().any(|class| name.ends_with(class))
-    {
+    if name.is_empty() || is_class(&name) {
         return None;
     }
     let mut bases = Vec::new();
@@ -146,6 +144,15 @@ pub(super) fn bases(listed: &str) -> Option<Vec<String>> {
         }
     }
     Some(bases)
+}
+
+/// Whether a name tells a class of medicines instead of what is in them.
+fn is_class(name: &str) -> bool {
+    const ENDINGS: [&str; 8] =
+        ["配合剤", "ビタミン剤", "ビタミン製剤", "アミノ酸製剤", "栄養剤", "基本液", "パップ剤", "感冒剤"];
+    const BEGINNINGS: [&str; 2] = ["アミノ酸・糖", "総合アミノ酸製剤"];
+    ENDINGS.iter().any(|ending| name.ends_with(ending))
+        || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }
 
 /// The base of one name that is no combination.
@@ -249,6 +256,8 @@ mod tests {
         );
         assert_eq!(bases("Ｌ－アルギニン・Ｌ－アルギニン塩酸塩").unwrap(), ["L-アルギニン"]);
         assert_eq!(bases("非ピリン系感冒剤"), None);
+        assert_eq!(bases("アミノ酸・糖・電解質・ビタミン"), None);
+        assert_eq!(bases("総合アミノ酸製剤（ブドウ糖加）"), None);
         assert_eq!(bases("ジプロフィリン・ジヒドロコデイン配合剤"), None);
         assert_eq!(bases("・"), None);
         assert_eq!(bases(""), None);
