@@ -1,16 +1,21 @@
 //! Reads formulary files: recognises each by its header, gathers every fault with its line, and builds a
-//! [`Formulary`] only when there is none. The only part of the formulary that touches the file system.
+//! [`Formulary`] or nothing. The only part of the formulary that touches the file system.
+//!
+//! What refuses the whole: a file in no known encoding, a header that is nearly that of a layout, two files of one
+//! content, any fault in the project's own layouts, and an official file of which more than one row in twenty is
+//! faulty. A single faulty row of an official file is left out and reported. A file of another kind is left alone
+//! and named in the report.
 
-use std::fmt;
 use std::path::Path;
 
 use ring::digest;
 
 use super::contraindication::Contraindications;
+use super::layout::{Layout, Table};
 use super::product::Products;
-use super::table::{Layout, Table};
+use super::report::{Fault, Faults, FileReport, MAX_FAULTS, Progress, Report};
 use super::usage::Usages;
-use super::{CONTRAINDICATIONS, Formulary, table};
+use super::{CONTRAINDICATIONS, Formulary, encoding, masters, table};
 
 /// A file as it came.
 #[derive(Clone, Copy, Debug)]
@@ -19,58 +24,6 @@ pub struct File<'a> {
     pub name: &'a str,
     /// The whole content.
     pub bytes: &'a [u8],
-}
-
-/// What is wrong, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The file's name.
-    pub file: String,
-    /// The line, from 1; `None` when the whole file is meant.
-    pub line: Option<u64>,
-    /// The rule that was broken.
-    pub problem: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "{}[line {line}]: {}", self.file, self.problem),
-            None => write!(f, "{}: {}", self.file, self.problem),
-        }
-    }
-}
-
-/// The faults listed at most; a file of another kind under a known header would otherwise fill the memory.
-const MAX_FAULTS: usize = 10_000;
-
-/// Faults as they are found.
-#[derive(Default)]
-pub(super) struct Faults {
-    listed: Vec<Fault>,
-    unlisted: usize,
-}
-
-impl Faults {
-    pub(super) fn push(&mut self, fault: Fault) {
-        if self.listed.len() < MAX_FAULTS {
-            self.listed.push(fault);
-        } else {
-            self.unlisted += 1;
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.listed.is_empty()
-    }
-
-    fn into_error(mut self, label: &str) -> LoadError {
-        if self.unlisted > 0 {
-            let problem = format!("{} more faults are not listed", self.unlisted);
-            self.listed.push(Fault { file: label.to_owned(), line: None, problem });
-        }
-        LoadError::Faulty(self.listed)
-    }
 }
 
 /// Why no formulary was loaded.
@@ -119,60 +72,165 @@ pub(super) fn read_dir(directory: &Path) -> Result<Vec<(String, Vec<u8>)>, LoadE
     Ok(files)
 }
 
-pub(super) fn load(label: &str, files: &[File<'_>]) -> Result<Formulary, LoadError> {
-    let mut faults = Faults::default();
-    let mut tables: Vec<(&str, Table)> = Vec::new();
+/// Official rows that may be left out before the file counts as broken: a few, or one in twenty.
+const FEW_ROWS: usize = 20;
+
+pub(super) fn load(
+    label: &str,
+    files: &[File<'_>],
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Formulary, LoadError> {
+    let mut fatal = Faults::default();
+    let mut left_out = Faults::default();
+    let mut tables: Vec<(File<'_>, Table)> = Vec::new();
+    let mut reports = Vec::new();
+    let of = files.iter().map(|file| file.bytes.len() as u64).sum();
+    let mut bytes = 0;
     for file in files {
-        if let Some(table) = Table::read(*file, &mut faults) {
-            if let Some((earlier, _)) = tables.iter().find(|(_, known)| known.layout == table.layout) {
-                faults.push(Fault {
-                    file: file.name.to_owned(),
-                    line: None,
-                    problem: format!("has the same layout as {earlier}"),
-                });
-                continue;
+        progress(Progress { file: file.name, bytes, of });
+        bytes += file.bytes.len() as u64;
+        if let Some((table, report)) = file_read(*file, &mut fatal, &mut left_out) {
+            if let Some(table) = table {
+                if let Some(earlier) = conflicting(&tables, table.layout) {
+                    fatal.whole(file.name, format!("has the same content as {earlier}"));
+                } else {
+                    tables.push((*file, table));
+                }
             }
-            tables.push((file.name, table));
+            reports.push(report);
         }
+        progress(Progress { file: file.name, bytes, of });
     }
-    if faults.is_empty() && !tables.iter().any(|(_, table)| table.layout == Layout::Products) {
-        faults.push(Fault {
-            file: label.to_owned(),
-            line: None,
-            problem: "no file with the header of the product table".to_owned(),
-        });
-    }
-    let mut files = files.to_vec();
     if !tables.iter().any(|(_, table)| table.layout == Layout::Contraindications) {
-        files.push(CONTRAINDICATIONS);
-        tables
-            .extend(Table::read(CONTRAINDICATIONS, &mut faults).map(|table| (CONTRAINDICATIONS.name, table)));
+        let read = file_read(CONTRAINDICATIONS, &mut fatal, &mut left_out);
+        tables.extend(read.and_then(|(table, _)| table).map(|table| (CONTRAINDICATIONS, table)));
     }
-    // Products first: the other tables refer to them.
     tables.sort_by_key(|(_, table)| table.layout);
     let mut products = Products::default();
     let mut usages = Usages::default();
     let mut contraindications = Contraindications::default();
+    let mut listed = masters::Listed::default();
+    if let Some(masters) = masters::Masters::among(&tables) {
+        listed = masters.products_fill(&mut products, &mut left_out);
+    }
     for (file, table) in &tables {
         match table.layout {
-            Layout::Products => table::products_fill(file, table, &mut products, &mut faults),
-            Layout::Usages => table::usages_fill(file, table, &mut usages, &mut faults),
+            Layout::Products => table::products_fill(file.name, table, &mut products, &mut fatal),
+            Layout::Usages => table::usages_fill(file.name, table, &mut usages, &mut fatal),
+            Layout::UsageMaster => table::usages_fill(file.name, table, &mut usages, &mut left_out),
             Layout::Contraindications => {
-                table::contraindications_fill(file, table, &products, &mut contraindications, &mut faults);
+                table::contraindications_fill(
+                    file.name,
+                    table,
+                    &products,
+                    &mut contraindications,
+                    &mut fatal,
+                );
             }
+            // Read together above.
+            Layout::PriceList | Layout::ReceiptMaster | Layout::GenericExceptions | Layout::GenericNames => {}
         }
     }
-    if faults.is_empty() {
-        Ok(Formulary { version: version(label, &files), products, usages, contraindications })
-    } else {
-        Err(faults.into_error(label))
+    for report in &mut reports {
+        report.refused = left_out.rows_of(&report.file);
+        if report.refused > FEW_ROWS.max(report.rows / 20) || report.rows > 0 && report.refused == report.rows
+        {
+            fatal.whole(&report.file, format!("{} of {} rows are faulty", report.refused, report.rows));
+        }
     }
+    let (brands, generic_names, ingredients) = products.counts();
+    if fatal.is_empty() && brands + generic_names == 0 {
+        fatal.whole(label, "no file brings products");
+    }
+    if !fatal.is_empty() {
+        return Err(refusal(label, fatal, left_out));
+    }
+    let version = version(label, tables.iter().map(|(file, _)| file.bytes));
+    let active = if listed.active == 0 { brands } else { listed.active };
+    let (mut faults, unlisted_faults) = left_out.into_parts();
+    // Rows of the wrong length are found before the others.
+    faults.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+    let report = Report {
+        version,
+        files: reports,
+        products: brands,
+        generic_names,
+        ingredients,
+        active_receipt_codes: active,
+        resolved_receipt_codes: if listed.active == 0 { brands } else { listed.resolved },
+        faults,
+        unlisted_faults,
+    };
+    Ok(Formulary { report, products, usages, contraindications, unresolved: listed.unresolved })
+}
+
+/// Everything that was found, what refuses the load first.
+fn refusal(label: &str, fatal: Faults, left_out: Faults) -> LoadError {
+    let (mut faults, mut unlisted) = fatal.into_parts();
+    let (mut rows, more) = left_out.into_parts();
+    rows.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+    let room = MAX_FAULTS.saturating_sub(faults.len());
+    unlisted += more + rows.len().saturating_sub(room);
+    faults.extend(rows.into_iter().take(room));
+    if unlisted > 0 {
+        let problem = format!("{unlisted} more faults are not listed");
+        faults.push(Fault { file: label.to_owned(), line: None, problem });
+    }
+    LoadError::Faulty(faults)
+}
+
+/// The name of a file that already brings what this layout would. An older usage master may stand beside the one in
+/// force: prescriptions are read by the codes of their day.
+fn conflicting<'a>(tables: &'a [(File<'_>, Table)], layout: Layout) -> Option<&'a str> {
+    let subject = |layout| match layout {
+        Layout::Usages | Layout::UsageMaster => Layout::Usages,
+        other => other,
+    };
+    let products = |layout| {
+        matches!(
+            layout,
+            Layout::PriceList | Layout::ReceiptMaster | Layout::GenericExceptions | Layout::GenericNames
+        )
+    };
+    tables
+        .iter()
+        .find(|(_, known)| {
+            subject(known.layout) == subject(layout)
+                && (layout, known.layout) != (Layout::UsageMaster, Layout::UsageMaster)
+                || layout == Layout::Products && products(known.layout)
+                || known.layout == Layout::Products && products(layout)
+        })
+        .map(|(file, _)| file.name)
+}
+
+/// A file's table, when its layout is known, and what is to be said of it; nothing of a file that cannot be read.
+fn file_read(
+    file: File<'_>,
+    fatal: &mut Faults,
+    left_out: &mut Faults,
+) -> Option<(Option<Table>, FileReport)> {
+    let (text, encoding) = match encoding::decode(file.bytes) {
+        Ok(decoded) => decoded,
+        Err(line) => {
+            fatal.row(file.name, line, "neither UTF-8 nor Shift_JIS");
+            return None;
+        }
+    };
+    let table = Table::read(file.name, &text, fatal, left_out);
+    let report = FileReport {
+        file: file.name.to_owned(),
+        layout: table.as_ref().map(|table| table.layout.as_str()),
+        encoding,
+        rows: table.as_ref().map_or(0, |table| table.count),
+        refused: 0,
+    };
+    Some((table, report))
 }
 
 /// The digest of the sorted digests of the files, so that neither order nor name matters.
-fn version(label: &str, files: &[File<'_>]) -> String {
+fn version<'a>(label: &str, files: impl Iterator<Item = &'a [u8]>) -> String {
     let mut digests: Vec<Vec<u8>> =
-        files.iter().map(|file| digest::digest(&digest::SHA256, file.bytes).as_ref().to_vec()).collect();
+        files.map(|bytes| digest::digest(&digest::SHA256, bytes).as_ref().to_vec()).collect();
     digests.sort();
     let whole = digest::digest(&digest::SHA256, &digests.concat());
     let mut first = [0; 8];
@@ -194,7 +252,7 @@ mod tests {
     fn load_texts(texts: &[&str]) -> Result<Formulary, Vec<String>> {
         let files: Vec<File<'_>> =
             texts.iter().map(|text| File { name: "f.csv", bytes: text.as_bytes() }).collect();
-        load("t", &files).map_err(|error| match error {
+        load("t", &files, &mut |_| ()).map_err(|error| match error {
             LoadError::Faulty(faults) => faults.iter().map(ToString::to_string).collect(),
             LoadError::Unreadable { .. } => vec![error.to_string()],
         })
@@ -270,12 +328,16 @@ mod tests {
 
     #[test]
     fn files_are_recognised_by_header() {
-        assert_eq!(faults(&["a,b\n1,2\n"]), ["f.csv[line 1]: unknown header"]);
-        assert_eq!(faults(&[USAGES]), ["t: no file with the header of the product table"]);
+        assert_eq!(faults(&["a,b\n1,2\n"]), ["t: no file brings products"]);
+        assert_eq!(faults(&[USAGES]), ["t: no file brings products"]);
+        assert_eq!(
+            faults(&[&HEADER.replace("unit,", "")]),
+            ["f.csv[line 1]: header of the product table without unit"]
+        );
         let products = format!("{HEADER}{GOOD}");
-        assert_eq!(faults(&[&products, &products]), ["f.csv: has the same layout as f.csv"]);
+        assert_eq!(faults(&[&products, &products]), ["f.csv: has the same content as f.csv"]);
         let shift_jis: &[u8] = &[b"receipt_code\n".as_slice(), &[0x83, 0x6d, 0x0a]].concat();
-        assert!(load("t", &[File { name: "s.csv", bytes: shift_jis }]).is_err());
+        assert!(load("t", &[File { name: "s.csv", bytes: shift_jis }], &mut |_| ()).is_err());
         let with_mark = format!("\u{feff}{products}");
         assert!(load_texts(&[&with_mark]).is_ok());
     }
@@ -319,6 +381,11 @@ mod tests {
         write("p.csv", &format!("{HEADER}{GOOD}"));
         assert_eq!(Formulary::from_dir("dir", directory.path()).unwrap().products().count(), 1);
         write("other.csv", "a,b\n");
+        let formulary = Formulary::from_dir("dir", directory.path()).unwrap();
+        let layouts: Vec<_> = formulary.report().files.iter().map(|file| file.layout).collect();
+        assert_eq!(layouts, [None, Some("product table")]);
+        write("u.csv", "usage_code,name\n");
+        write("v.csv", &format!("{USAGES}x\n"));
         assert!(matches!(Formulary::from_dir("dir", directory.path()), Err(LoadError::Faulty(_))));
         let missing = directory.path().join("missing");
         assert!(matches!(Formulary::from_dir("dir", &missing), Err(LoadError::Unreadable { .. })));
@@ -328,11 +395,23 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(100))]
 
         #[test]
-        fn no_bytes_make_it_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..300), header in any::<bool>()) {
-            if header {
-                bytes = [HEADER.as_bytes(), GOOD.as_bytes(), &bytes].concat();
+        fn no_bytes_make_it_panic(
+            mut bytes in prop::collection::vec(any::<u8>(), 0..300),
+            cells in prop::collection::vec("[0-9A-Z.まで]{0,13}", 0..40),
+            header in 0..4_usize,
+        ) {
+            let header = [
+                "x\n",
+                HEADER,
+                "薬価基準収載医薬品コード,成分名,規格,品名,経過措置による使用期限\n",
+                "一般名コード,一般名処方の標準的な記載,成分名,規格,例外コード\n",
+            ][header];
+            for row in cells.chunks(5) {
+                bytes.extend(row.join(",").into_bytes());
+                bytes.push(b'\n');
             }
-            let _ = load("t", &[File { name: "f.csv", bytes: &bytes }]);
+            bytes = [header.as_bytes(), &bytes].concat();
+            let _ = load("t", &[File { name: "f.csv", bytes: &bytes }], &mut |_| ());
         }
     }
 }

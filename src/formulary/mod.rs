@@ -3,16 +3,28 @@
 //! does no input or output once loaded.
 
 mod contraindication;
+mod encoding;
+mod layout;
+mod listing;
 mod load;
 #[cfg(test)]
 mod master;
+mod masters;
+mod naming;
+#[cfg(test)]
+mod official;
 mod product;
+mod report;
+mod resolver;
+mod route;
 mod table;
 mod usage;
 
 pub use contraindication::{CONTRAINDICATION_NOTICE, ContraindicatedPair, Contraindication};
-pub use load::{Fault, File, LoadError};
+pub use encoding::Encoding;
+pub use load::{File, LoadError};
 pub use product::{IngredientId, Product, RouteClass};
+pub use report::{Fault, FileReport, Progress, Report, Unresolved};
 pub use usage::{SiteSupplement, UsageEntry};
 
 use std::path::Path;
@@ -37,10 +49,11 @@ const CONTRAINDICATIONS: File<'static> =
 /// One loaded set of masters. Immutable: share it behind an `Arc`, and switch by replacing the `Arc`.
 #[derive(Debug)]
 pub struct Formulary {
-    version: String,
+    report: Report,
     products: Products,
     usages: Usages,
     contraindications: Contraindications,
+    unresolved: Vec<Unresolved>,
 }
 
 impl Formulary {
@@ -52,16 +65,30 @@ impl Formulary {
         Self::from_files("fixture", &FIXTURE)
     }
 
-    /// Loads every `*.csv` of `directory`; each is recognised by its header, none by its name. `label` begins
-    /// the version.
+    /// Loads every `*.csv` of `directory`; each is recognised by its header, none by its name: the project's own
+    /// tables (see `fixtures/formulary`), or the official price list, receipt master, generic-name master with its
+    /// exceptions and usage master, in UTF-8 or Shift_JIS. `label` begins the version.
     ///
     /// # Errors
-    /// [`LoadError`] with every fault of every file. Nothing is loaded unless all of it is.
+    /// [`LoadError`] with every fault of every file that stands in the way; faulty rows of official files do not, and
+    /// are in the [`Report`].
     pub fn from_dir(label: &str, directory: &Path) -> Result<Self, LoadError> {
+        Self::from_dir_with(label, directory, &mut |_| ())
+    }
+
+    /// [`Formulary::from_dir`], telling how far it has come.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_dir_with(
+        label: &str,
+        directory: &Path,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Self, LoadError> {
         let contents = load::read_dir(directory)?;
         let files: Vec<File<'_>> =
             contents.iter().map(|(name, bytes)| File { name: name.as_str(), bytes }).collect();
-        Self::from_files(label, &files)
+        load::load(label, &files, progress)
     }
 
     /// Loads files held in memory. The table of forbidden pairs is the program's own unless one is among them.
@@ -69,13 +96,23 @@ impl Formulary {
     /// # Errors
     /// As [`Formulary::from_dir`].
     pub fn from_files(label: &str, files: &[File<'_>]) -> Result<Self, LoadError> {
-        load::load(label, files)
+        load::load(label, files, &mut |_| ())
     }
 
     /// The label given at loading and twelve hexadecimal digits of the SHA-256 of the files' contents: the same
     /// files give the same version, in whatever order or under whatever name they came.
     pub fn version(&self) -> &str {
-        &self.version
+        &self.report.version
+    }
+
+    /// What was loaded, what was left out and why.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// The receipt codes of the masters that lead to no ingredients, with the reason. The checker does not know them.
+    pub fn unresolved(&self) -> &[Unresolved] {
+        &self.unresolved
     }
 
     /// The product `code` names. Receipt, price, YJ and generic-name codes lead to the same identity; a
@@ -92,6 +129,12 @@ impl Formulary {
     /// The base name (成分名, without salt or hydrate) of an ingredient.
     pub fn ingredient_name(&self, ingredient: IngredientId) -> &str {
         self.products.ingredient_name(ingredient)
+    }
+
+    /// The base ingredient that `name` means, written with or without its salt: アムロジピンベシル酸塩 is アムロジピン.
+    /// `None` when no product holds it.
+    pub fn ingredient(&self, name: &str) -> Option<IngredientId> {
+        self.products.ingredient_known(name).or_else(|| self.products.ingredient_known(&naming::base(name)))
     }
 
     /// The rules that forbid (併用禁忌) these two products together, found from either side.
@@ -138,6 +181,9 @@ mod tests {
         let on = NaiveDate::from_ymd_opt(2026, 4, 1).unwrap();
         assert!(formulary.usage("1013044400000000", on).is_some_and(|usage| !usage.supplement_needed()));
         assert!(formulary.usage("1050W20000000000", on).is_some_and(|usage| usage.condition_needed));
+        let amlodipine = formulary.ingredient("アムロジピンベシル酸塩").unwrap();
+        assert_eq!(formulary.ingredient_name(amlodipine), "アムロジピン");
+        assert_eq!(formulary.ingredient("グレープフルーツジュース"), None);
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/formulary");
         assert_eq!(Formulary::from_dir("fixture", &directory).unwrap().version(), formulary.version());
     }
@@ -249,9 +295,9 @@ mod tests {
 
     /// Seven-digit prefixes whose ingredients the fixture names otherwise than the derived table; the reasons
     /// stand in the fixture's README.
-    const NAMED_OTHERWISE: [&str; 17] = [
+    const NAMED_OTHERWISE: [&str; 18] = [
         "1139105", "2190041", "2316017", "2459100", "2482800", "2649843", "2649895", "3229005", "3259103",
-        "3259108", "3259109", "3259114", "3259117", "3259118", "3259119", "3259120", "7131700",
+        "3259108", "3259109", "3259114", "3259117", "3259118", "3259119", "3259120", "5200120", "7131700",
     ];
 
     #[test]

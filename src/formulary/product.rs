@@ -2,6 +2,9 @@
 //! layouts.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use chrono::NaiveDate;
 
 use crate::prescription::identifier::DrugCode;
 
@@ -99,13 +102,22 @@ pub struct Product {
     pub systemic: bool,
     /// 薬効分類, four digits.
     pub therapeutic_class: String,
+    /// The last day it may be prescribed (廃止, or the end of 経過措置), where a master gives one. A discontinued
+    /// product stays resolvable: patients still take it.
+    pub valid_to: Option<NaiveDate>,
 }
 
 impl Product {
-    /// What makes this product this product, independent of the kind of code that led here: the receipt code, or
-    /// the generic-name code.
+    /// What makes this product this product, independent of the kind of code that led here: the receipt code, the
+    /// price code of a product without one, or the generic-name code.
     pub fn identity(&self) -> &str {
-        self.receipt_code.as_deref().or(self.generic_code.as_deref()).unwrap_or(&self.name)
+        let codes = [&self.receipt_code, &self.price_code, &self.generic_code];
+        codes.into_iter().find_map(Option::as_deref).unwrap_or(&self.name)
+    }
+
+    /// Whether it may still be prescribed on that day, as far as the masters say.
+    pub fn valid_on(&self, day: NaiveDate) -> bool {
+        self.valid_to.is_none_or(|end| day <= end)
     }
 
     /// 同一経路: whether a drug given by this product adds to the same drug given by the other. The same route
@@ -198,6 +210,41 @@ impl Products {
         Ok(())
     }
 
+    /// Adds a product of the official masters under every code that is still free; of products that share a price
+    /// code the first one stands for it.
+    ///
+    /// # Errors
+    /// That its receipt code is taken.
+    pub(super) fn listed_insert(&mut self, product: Product) -> Result<(), &'static str> {
+        let receipt = product.receipt_code.clone().map(DrugCode::Receipt);
+        if receipt.as_ref().is_some_and(|code| self.by_code.contains_key(code)) {
+            return Err("receipt code appears twice");
+        }
+        let index = u32::try_from(self.entries.len()).map_err(|_| "too many products")?;
+        let yj = product.yj_code.clone().map(DrugCode::Yj);
+        let price = product.price_code.clone().map(DrugCode::Price);
+        for code in [receipt, yj, price].into_iter().flatten() {
+            self.by_code.entry(code).or_insert(index);
+        }
+        self.entries.push(product);
+        self.brands = self.entries.len();
+        Ok(())
+    }
+
+    /// Adds a generic name of the official masters once all brands are in; the first that is told stays.
+    pub(super) fn generic_listed_insert(&mut self, code: &str, product: Product) {
+        let Ok(index) = u32::try_from(self.entries.len()) else { return };
+        if let Entry::Vacant(place) = self.by_code.entry(DrugCode::Generic(code.to_owned())) {
+            place.insert(index);
+            self.entries.push(product);
+        }
+    }
+
+    /// The number of brands, of generic names and of ingredients.
+    pub(super) fn counts(&self) -> (usize, usize, usize) {
+        (self.brands, self.entries.len() - self.brands, self.ingredients.len())
+    }
+
     /// Adds a generic name once all brands are in; a repetition is welcome when it agrees.
     ///
     /// # Errors
@@ -242,6 +289,7 @@ mod tests {
             components: Box::new([IngredientId(0)]),
             systemic,
             therapeutic_class: "1149".to_owned(),
+            valid_to: None,
         }
     }
 

@@ -1,115 +1,14 @@
-//! The project's own CSV layouts (UTF-8, header first) and their reading into products and usages. A cell is
-//! taken as it stands: nothing is trimmed or guessed.
+//! The project's own layouts read into products, usages and forbidden pairs, and the usage master with them. A cell is taken as it stands: nothing is trimmed or guessed.
 
 use chrono::NaiveDate;
 
 use super::contraindication::{Contraindication, Contraindications, Side};
-use super::load::{Fault, Faults, File};
-use super::product::{Product, Products, RouteClass};
+use super::layout::{CONTRAINDICATIONS, Layout, Table};
+use super::naming;
+use super::product::{IngredientId, Product, Products, RouteClass};
+use super::report::Faults;
 use super::usage::{SiteSupplement, UsageEntry, Usages};
 use crate::prescription::identifier::DrugCode;
-
-/// The kinds of file that are known, told apart by header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Layout {
-    Products,
-    Usages,
-    Contraindications,
-}
-
-const PRODUCTS: [&str; 11] = [
-    "receipt_code",
-    "yj_code",
-    "price_code",
-    "generic_code",
-    "generic_name",
-    "name",
-    "unit",
-    "route",
-    "systemic",
-    "ingredients",
-    "class",
-];
-
-const USAGES: [&str; 10] = [
-    "usage_code",
-    "name",
-    "valid_from",
-    "valid_to",
-    "guide",
-    "condition",
-    "timing",
-    "time",
-    "interval",
-    "site",
-];
-
-const CONTRAINDICATIONS: [&str; 14] = [
-    "rule",
-    "a",
-    "a_routes",
-    "a_codes",
-    "a_washout_days",
-    "b",
-    "b_routes",
-    "b_codes",
-    "b_washout_days",
-    "consequence",
-    "condition",
-    "washout",
-    "confidence",
-    "basis",
-];
-
-/// A file cut into rows, each with the number of cells its layout has.
-pub(super) struct Table {
-    pub(super) layout: Layout,
-    rows: Vec<(u64, csv::StringRecord)>,
-}
-
-impl Table {
-    /// Cuts a file into rows; pushes a fault per bad row, or one for the file when its header is unknown.
-    pub(super) fn read(file: File<'_>, faults: &mut Faults) -> Option<Self> {
-        let mut fault = |line: Option<u64>, problem: &str| {
-            faults.push(Fault { file: file.name.to_owned(), line, problem: problem.to_owned() });
-        };
-        let bytes = file.bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(file.bytes);
-        let mut reader = csv::ReaderBuilder::new().flexible(true).has_headers(true).from_reader(bytes);
-        let layout = match reader.headers() {
-            Ok(header) if header.iter().eq(PRODUCTS) => Layout::Products,
-            Ok(header) if header.iter().eq(USAGES) => Layout::Usages,
-            Ok(header) if header.iter().eq(CONTRAINDICATIONS) => Layout::Contraindications,
-            Ok(_) => {
-                fault(Some(1), "unknown header");
-                return None;
-            }
-            Err(_) => {
-                fault(Some(1), "not UTF-8");
-                return None;
-            }
-        };
-        let width = match layout {
-            Layout::Products => PRODUCTS.len(),
-            Layout::Usages => USAGES.len(),
-            Layout::Contraindications => CONTRAINDICATIONS.len(),
-        };
-        let mut rows = Vec::new();
-        for row in reader.records() {
-            match row {
-                Ok(record) => {
-                    let line = record.position().map_or(0, csv::Position::line);
-                    if record.len() == width {
-                        rows.push((line, record));
-                    } else {
-                        fault(Some(line), &format!("{} cells where the header has {width}", record.len()));
-                    }
-                }
-                Err(error) => fault(error.position().map(csv::Position::line), "not UTF-8"),
-            }
-        }
-        Some(Self { layout, rows })
-    }
-}
 
 /// Reads product rows. Faults name the line and the column, several per line where there are several.
 pub(super) fn products_fill(file: &str, table: &Table, products: &mut Products, faults: &mut Faults) {
@@ -132,7 +31,7 @@ pub(super) fn products_fill(file: &str, table: &Table, products: &mut Products, 
 
 fn push_all(file: &str, line: u64, problems: impl IntoIterator<Item = String>, faults: &mut Faults) {
     for problem in problems {
-        faults.push(Fault { file: file.to_owned(), line: Some(line), problem });
+        faults.row(file, line, problem);
     }
 }
 
@@ -191,6 +90,7 @@ fn product_read(row: &csv::StringRecord, products: &mut Products, problems: &mut
         components: components.into_boxed_slice(),
         systemic: &row[8] == "1",
         therapeutic_class: row[10].to_owned(),
+        valid_to: None,
     }
 }
 
@@ -198,15 +98,16 @@ fn product_read(row: &csv::StringRecord, products: &mut Products, problems: &mut
 pub(super) fn usages_fill(file: &str, table: &Table, usages: &mut Usages, faults: &mut Faults) {
     for (line, row) in &table.rows {
         let mut problems = Vec::new();
-        let read = usage_read(row, &mut problems);
+        let read = usage_read(row, table.layout, &mut problems);
         if problems.is_empty() {
-            problems.extend(read.and_then(|entry| usages.insert(entry).err()).map(str::to_owned));
+            let insert = if table.layout.is_official() { Usages::listed_insert } else { Usages::insert };
+            problems.extend(read.and_then(|entry| insert(usages, entry).err()).map(str::to_owned));
         }
         push_all(file, *line, problems, faults);
     }
 }
 
-fn usage_read(row: &csv::StringRecord, problems: &mut Vec<String>) -> Option<UsageEntry> {
+fn usage_read(row: &csv::StringRecord, layout: Layout, problems: &mut Vec<String>) -> Option<UsageEntry> {
     let mut check = |holds: bool, problem: &str| {
         if !holds {
             problems.push(problem.to_owned());
@@ -220,8 +121,10 @@ fn usage_read(row: &csv::StringRecord, problems: &mut Vec<String>) -> Option<Usa
     check(!row[1].is_empty(), "name: expected a name");
     let from = date(&row[2]);
     check(from.is_some(), "valid_from: expected a date YYYYMMDD that exists");
+    // The master writes "no end" as a day far away.
+    let endless = row[3].is_empty() || layout == Layout::UsageMaster && &row[3] == "99999999";
     let to = date(&row[3]);
-    check(row[3].is_empty() || to.is_some(), "valid_to: expected a date YYYYMMDD that exists, or nothing");
+    check(endless || to.is_some(), "valid_to: expected a date YYYYMMDD that exists, or nothing");
     check(to.is_none() || from <= to, "valid_to: before valid_from");
     for (column, index) in [("guide", 4), ("condition", 5), ("timing", 6), ("time", 7), ("interval", 8)] {
         check(matches!(&row[index], "0" | "1"), &format!("{column}: expected 0 or 1"));
@@ -308,14 +211,27 @@ fn side_read(row: &csv::StringRecord, first: usize, products: &Products, problem
         fault(first + 3, "expected a number of days");
     }
     Side {
-        ingredients: names.iter().filter_map(|name| products.ingredient_known(name)).collect(),
+        ingredients: side_ingredients(&names, products),
         routes: routes.into_iter().flatten().collect(),
         code_prefixes: codes.into_boxed_slice(),
         washout_days: washout_days.unwrap_or(0),
     }
 }
 
-fn date(text: &str) -> Option<NaiveDate> {
+/// The ingredients some product holds, under the name given or its base.
+fn side_ingredients(names: &[&str], products: &Products) -> Box<[IngredientId]> {
+    let mut ids: Vec<IngredientId> = names
+        .iter()
+        .flat_map(|name| [products.ingredient_known(name), products.ingredient_known(&naming::base(name))])
+        .flatten()
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.into_boxed_slice()
+}
+
+/// A day written `YYYYMMDD`.
+pub(super) fn date(text: &str) -> Option<NaiveDate> {
     if text.len() != 8 || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }

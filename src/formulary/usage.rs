@@ -85,4 +85,78 @@ impl Usages {
         spans.push(entry);
         Ok(())
     }
+
+    /// Adds a span of an official master, of which an older and a newer one may be loaded together. A span that
+    /// begins later ends the one it overlaps; of two that differ only in their end the one with an end is newer.
+    ///
+    /// # Errors
+    /// That the same code means something else from the same day.
+    pub(super) fn listed_insert(&mut self, mut entry: UsageEntry) -> Result<(), &'static str> {
+        let spans = self.0.entry(entry.code.as_str().into()).or_default();
+        if let Some(known) = spans.iter_mut().find(|known| known.valid_from == entry.valid_from) {
+            let end = known.valid_to.into_iter().chain(entry.valid_to).min();
+            entry.valid_to = known.valid_to;
+            if *known != entry {
+                return Err("usage code appears twice for the same days");
+            }
+            known.valid_to = end;
+            return Ok(());
+        }
+        for known in spans.iter_mut() {
+            if !known.overlaps(&entry) {
+                continue;
+            }
+            if known.valid_from < entry.valid_from {
+                known.valid_to = entry.valid_from.pred_opt();
+            } else {
+                entry.valid_to = known.valid_from.pred_opt();
+            }
+        }
+        spans.push(entry);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    fn entry(name: &str, from: &str, to: Option<&str>) -> UsageEntry {
+        UsageEntry {
+            code: "1013044400000000".to_owned(),
+            name: name.to_owned(),
+            valid_from: day(from),
+            valid_to: to.map(day),
+            guide: false,
+            condition_needed: false,
+            timing_needed: false,
+            time_needed: false,
+            interval_needed: false,
+            site: SiteSupplement::NotNeeded,
+        }
+    }
+
+    #[test]
+    fn older_and_newer_masters_join_in_any_order() {
+        let spans = [
+            entry("old", "2022-07-25", None),
+            entry("new", "2025-11-01", None),
+            entry("old", "2022-07-25", Some("2025-10-31")),
+        ];
+        for order in [[0, 1, 2], [1, 0, 2], [2, 1, 0], [1, 2, 0]] {
+            let mut usages = Usages::default();
+            for index in order {
+                usages.listed_insert(spans[index].clone()).unwrap();
+            }
+            let name = |on: &str| usages.get("1013044400000000", day(on)).map(|entry| entry.name.clone());
+            assert_eq!(name("2025-10-31").as_deref(), Some("old"));
+            assert_eq!(name("2025-11-01").as_deref(), Some("new"));
+            assert_eq!(name("2022-07-24"), None);
+            assert!(usages.listed_insert(entry("other", "2025-11-01", None)).is_err());
+        }
+    }
 }
