@@ -31,6 +31,7 @@ fn findings(formulary: &Formulary, candidate: &DrugCode, other: &DrugCode) -> Ve
     let proposal = Proposal {
         institution: "1311234567".parse().unwrap(),
         documents: Vec::new(),
+        split: None,
         lines: vec![Candidate {
             place: "line 1".to_owned(),
             rp: 1,
@@ -51,6 +52,8 @@ fn findings(formulary: &Formulary, candidate: &DrugCode, other: &DrugCode) -> Ve
         interval: supply.interval_from(day()),
         institution: "1319876543".parse().unwrap(),
         institution_name: String::new(),
+        split: None,
+        substance: None,
     };
     let outcome = check(&proposal, &[period], formulary, &Policy::default());
     assert!(
