@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::BufReader;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::clock::Clock;
 use crate::config::{Config, Tls};
 use crate::exchange::{Exchange, Settings};
+use crate::formulary::shelf::{Editions, ShelfError, Stamp};
 use crate::formulary::{Formulary, LoadError};
 use crate::http::server::{Limits, serve};
 use crate::http::{App, routes};
@@ -33,6 +34,8 @@ use crate::trust::{TrustPolicy, TrustStore, TrustStoreError};
 
 /// How often anchors and revocation lists are read again.
 const TRUST_EVERY: Duration = Duration::from_mins(5);
+/// How often the shelf of imported formularies is looked at.
+const SHELF_EVERY: Duration = Duration::from_secs(2);
 /// How often ended tokens and answers are removed.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
@@ -57,6 +60,9 @@ pub enum StartError {
     /// The formulary.
     #[error(transparent)]
     Formulary(#[from] LoadError),
+    /// Imported editions of the formulary.
+    #[error(transparent)]
+    Shelf(#[from] ShelfError),
     /// TLS files.
     #[error("TLS: {0}")]
     Tls(String),
@@ -110,7 +116,7 @@ impl Server {
     /// [`StartError`], naming what is missing.
     pub async fn start(config: &Config, clock: Clock) -> Result<Self, StartError> {
         let trust = TrustStore::load(&config.trust_dir, trust_policy(config))?;
-        let formulary = formulary(config)?;
+        let (formulary, stamp) = formulary(config)?;
         let acceptor = config.tls.as_ref().map(acceptor).transpose()?;
         let (store, cluster) = store_open(config).await?;
         let listener = TcpListener::bind(config.listen)
@@ -136,7 +142,7 @@ impl Server {
         let listening = tokio::spawn(serve(listener, acceptor, routes(&app), limits, async {
             let _ = stopped.await;
         }));
-        let upkeep = tokio::spawn(upkeep(exchange.clone(), config.clone()));
+        let upkeep = tokio::spawn(upkeep(exchange.clone(), config.clone(), stamp));
         tracing::info!(%address, formulary = exchange.formulary().version(), "serving");
         Ok(Self { address, exchange, cluster, stop, listening, upkeep })
     }
@@ -168,7 +174,8 @@ impl Server {
     }
 }
 
-async fn upkeep(exchange: Exchange, config: Config) {
+async fn upkeep(exchange: Exchange, config: Config, mut stamp: Stamp) {
+    let mut shelf_due = tokio::time::interval(SHELF_EVERY);
     let mut trust_due = tokio::time::interval(TRUST_EVERY);
     let mut sweep_due = tokio::time::interval(SWEEP_EVERY);
     trust_due.tick().await;
@@ -179,6 +186,9 @@ async fn upkeep(exchange: Exchange, config: Config) {
                 // The lists in force go on until their grace ends; then signatures are refused.
                 Err(error) => tracing::error!(%error, "anchors and revocation lists could not be read again"),
             },
+            _ = shelf_due.tick(), if config.formulary_dir.is_none() => {
+                stamp = shelf_look(&exchange, formulary_shelf(&config), stamp).await;
+            }
             _ = sweep_due.tick() => match exchange.store().session_sweep(exchange.clock().now()).await {
                 Ok(removed) => tracing::debug!(removed, "removed ended tokens and kept answers"),
                 Err(error) => tracing::warn!(%error, "ended tokens could not be removed"),
@@ -195,10 +205,46 @@ pub fn trust_policy(config: &Config) -> TrustPolicy {
     policy
 }
 
-fn formulary(config: &Config) -> Result<Formulary, LoadError> {
-    match &config.formulary_dir {
-        Some(directory) => Formulary::from_dir("configured", directory),
-        None => Formulary::fixture(),
+/// Where `admin import-formulary` puts editions.
+pub fn formulary_shelf(config: &Config) -> PathBuf {
+    config.state_dir.join("formulary")
+}
+
+/// The directory of the configuration, or what was imported, or the fixture inside the program.
+fn formulary(config: &Config) -> Result<(Editions, Stamp), StartError> {
+    if let Some(directory) = &config.formulary_dir {
+        let formulary = Formulary::from_dir("configured", directory)?;
+        return Ok((Editions::always(formulary), Stamp::default()));
+    }
+    let stamp = Stamp::of(&formulary_shelf(config))?;
+    if let Some(editions) = stamp.load()? {
+        return Ok((editions, stamp));
+    }
+    tracing::warn!("no formulary is imported: only the products of the fixture formulary are checked");
+    Ok((Editions::always(Formulary::fixture()?), stamp))
+}
+
+/// Takes up editions imported since `known`. What cannot be loaded changes nothing.
+async fn shelf_look(exchange: &Exchange, shelf: PathBuf, known: Stamp) -> Stamp {
+    let before = known.clone();
+    let look = tokio::task::spawn_blocking(move || {
+        let stamp = Stamp::of(&shelf)?;
+        let editions = if stamp == before { None } else { stamp.load()? };
+        Ok::<_, ShelfError>((stamp, editions))
+    });
+    match look.await {
+        Ok(Ok((stamp, editions))) => {
+            if let Some(editions) = editions {
+                exchange.formulary_replace(editions);
+                tracing::info!(formulary = exchange.formulary().version(), "took up an imported formulary");
+            }
+            stamp
+        }
+        Ok(Err(error)) => {
+            tracing::error!(%error, "an imported formulary could not be taken up");
+            known
+        }
+        Err(_) => known,
     }
 }
 

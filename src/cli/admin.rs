@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use chrono::NaiveDate;
 use clap::{Args, Subcommand};
+use hikikae::clock::{Clock, japanese_date};
 use hikikae::config::Config;
-use hikikae::formulary::{Formulary, LoadError};
+use hikikae::formulary::LoadError;
+use hikikae::formulary::shelf::{ShelfError, edition_import};
 use hikikae::prescription::identifier::InstitutionCode;
-use hikikae::serve::store_open;
+use hikikae::serve::{formulary_shelf, store_open};
 use hikikae::store::directory::{Eligibility, EligibilityFault, Facility, FacilityKind, ImportError};
 use hikikae::store::keys;
 use hikikae::store::{Cluster, Store};
@@ -22,7 +25,6 @@ use super::{Answer, log_to_stderr, print};
 
 /// The configuration that is used when none is named and it exists.
 const USUAL_CONFIGURATION: &str = "hikikae.toml";
-const TICK: Duration = Duration::from_millis(100);
 
 /// Operator work: facilities, insured persons, the formulary, keys
 #[derive(Subcommand)]
@@ -82,18 +84,24 @@ pub struct FacilityAdd {
     common: Common,
 }
 
-/// Check a directory of formulary files and say how the server comes to use it
+/// Import the masters of a directory as an edition of the formulary: all that is good, or nothing
 #[derive(Args)]
 #[command(after_help = "\
-DIR holds CSV files (UTF-8) of the program's own layout, each recognised by its header: products,
-usages, contraindications. The server loads the directory that the configuration names:
-  formulary_dir = \"DIR\"")]
+DIR holds official files by their published layouts, each optional and recognised by its header:
+price list (薬価基準), receipt master (レセプト電算 医薬品マスター), generic-name master with its exceptions,
+usage master (電子処方箋用法マスタ); or tables of the program's own layout (fixtures/formulary). UTF-8 or
+Shift_JIS. Files of other kinds are left alone and named in the report.
+
+The edition is in force from its first day on; a prescription is checked by the formulary of its day.
+A running server takes it up within seconds, unless its configuration names a formulary_dir.")]
 pub struct ImportFormulary {
     /// Directory of the files
     dir: PathBuf,
-    /// Answer in JSON
-    #[arg(long)]
-    json: bool,
+    /// First day the edition is in force, YYYY-MM-DD; today in Japan when left out
+    #[arg(long, value_name = "DATE")]
+    from: Option<NaiveDate>,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Add a new sealing key; what older keys sealed stays readable
@@ -123,7 +131,7 @@ impl Admin {
         let (json, report) = match self {
             Self::ImportEligibility(import) => (import.common.json, import.run().await?),
             Self::FacilityAdd(add) => (add.common.json, add.run().await?),
-            Self::ImportFormulary(import) => (import.json, import.run()?),
+            Self::ImportFormulary(import) => (import.common.json, import.run()?),
             Self::RotateKeys(rotate) => (rotate.common.json, rotate.run()?),
         };
         print(if json { format!("{:#}\n", report.facts) } else { format!("{}\n", report.text) })?;
@@ -181,26 +189,47 @@ impl FacilityAdd {
 
 impl ImportFormulary {
     fn run(self) -> anyhow::Result<Report> {
-        let spinner = ProgressBar::new_spinner().with_message("reading the files");
-        spinner.enable_steady_tick(TICK);
-        let loaded = Formulary::from_dir("configured", &self.dir);
-        spinner.finish_and_clear();
-        let formulary = loaded.map_err(|error| {
-            if let LoadError::Faulty(faults) = &error {
+        let shelf = formulary_shelf(&self.common.configuration()?);
+        let from = self.from.unwrap_or_else(|| japanese_date(Clock::system().now()));
+        let style = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {msg}")?;
+        let bar = ProgressBar::new(0).with_style(style);
+        let imported = edition_import(&shelf, from, &self.dir, &mut |progress| {
+            bar.set_length(progress.of);
+            bar.set_position(progress.bytes);
+            bar.set_message(progress.file.to_owned());
+        });
+        bar.finish_and_clear();
+        let formulary = imported.map_err(|error| {
+            if let ShelfError::Load(LoadError::Faulty(faults)) = &error {
                 for fault in faults {
                     eprintln!("{fault}");
                 }
-                return anyhow!("the formulary has {}", counted(faults.len()));
+                return anyhow!("the formulary has {}; nothing was imported", counted(faults.len()));
             }
             error.into()
         })?;
-        let (version, products) = (formulary.version(), formulary.products().count());
-        let dir = fs::canonicalize(&self.dir).unwrap_or(self.dir);
-        let facts = json!({ "version": version, "products": products, "formulary_dir": dir });
-        let line = format!("formulary_dir = {}", toml::Value::String(dir.display().to_string()));
-        let text = format!(
-            "formulary {version}: {products} products, no faults\nThe server uses it from its next start on with this in its configuration:\n  {line}"
+        let report = formulary.report();
+        for fault in &report.faults {
+            eprintln!("left out: {fault}");
+        }
+        let mut text = format!("formulary {}, in force from {from}", report.version);
+        for file in &report.files {
+            text += &match &file.layout {
+                Some(layout) => {
+                    format!("\n  {}: {layout}, {} rows, {} left out", file.file, file.rows, file.refused)
+                }
+                None => format!("\n  {}: of no known layout, left alone", file.file),
+            };
+        }
+        text += &format!(
+            "\n{} products, {} generic names, {} ingredients",
+            report.products, report.generic_names, report.ingredients
         );
+        if report.active_receipt_codes > 0 {
+            let (resolved, active) = (report.resolved_receipt_codes, report.active_receipt_codes);
+            text += &format!("\n{resolved} of {active} receipt codes in force lead to their ingredients");
+        }
+        let facts = json!({ "from": from, "report": report, "unresolved": formulary.unresolved() });
         Ok(Report { text, facts })
     }
 }

@@ -15,14 +15,15 @@ pub mod session;
 
 use std::sync::{Arc, RwLock};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::check::Policy;
-use crate::clock::Clock;
+use crate::clock::{Clock, japanese_date};
 use crate::formulary::Formulary;
+use crate::formulary::shelf::Editions;
 use crate::prescription::registered::Registered;
 use crate::store::Store;
 use crate::store::access::{Trace, TraceContent};
@@ -59,7 +60,7 @@ pub struct Settings {
 pub struct Exchange {
     store: Store,
     trust: Arc<RwLock<Arc<TrustStore>>>,
-    formulary: Arc<RwLock<Arc<Formulary>>>,
+    formulary: Arc<RwLock<Editions>>,
     clock: Clock,
     settings: Arc<Settings>,
 }
@@ -98,14 +99,14 @@ impl Exchange {
     pub fn new(
         store: Store,
         trust: TrustStore,
-        formulary: Formulary,
+        formulary: Editions,
         clock: Clock,
         settings: Settings,
     ) -> Self {
         Self {
             store,
             trust: Arc::new(RwLock::new(Arc::new(trust))),
-            formulary: Arc::new(RwLock::new(Arc::new(formulary))),
+            formulary: Arc::new(RwLock::new(formulary)),
             clock,
             settings: Arc::new(settings),
         }
@@ -142,9 +143,19 @@ impl Exchange {
         Ok(Uuid::new_v8(bytes))
     }
 
+    /// The formulary of a day.
+    pub fn formulary_on(&self, day: NaiveDate) -> Arc<Formulary> {
+        self.formulary.read().unwrap_or_else(std::sync::PoisonError::into_inner).on(day)
+    }
+
     /// The formulary in force.
     pub fn formulary(&self) -> Arc<Formulary> {
-        Arc::clone(&self.formulary.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+        self.formulary_on(japanese_date(self.clock.now()))
+    }
+
+    /// Puts newly imported editions in force.
+    pub fn formulary_replace(&self, editions: Editions) {
+        *self.formulary.write().unwrap_or_else(std::sync::PoisonError::into_inner) = editions;
     }
 
     /// The kept answer of an earlier request with the same key, when there is one.

@@ -1,6 +1,6 @@
 //! 医薬品マスター: which product a code names, which ingredients it holds and by which route it reaches the
-//! patient; usage codes with their dates; pairs that must not be given together. Owns identity, knows nothing of patients, documents or findings, and
-//! does no input or output once loaded.
+//! patient; usage codes with their dates; pairs that must not be given together. Owns identity, knows nothing of
+//! patients, documents or findings, and does no input or output once loaded.
 
 mod contraindication;
 mod encoding;
@@ -17,6 +17,7 @@ mod product;
 mod report;
 mod resolver;
 mod route;
+pub mod shelf;
 mod table;
 mod usage;
 

@@ -63,17 +63,15 @@ async fn handle(call: Call) -> Response {
         .session_open(&assertion, form.practitioner_assertion.as_deref(), call.certificate_hash())
         .await;
     match opened {
-        Ok(issued) => {
-            answer::json(
-                StatusCode::OK,
-                &json!({
-                    "access_token": issued.token.as_str(),
-                    "token_type": "Bearer",
-                    "expires_in": issued.lifetime.num_seconds(),
-                    "actor": actor(&issued.caller),
-                }),
-            )
-        }
+        Ok(issued) => answer::json(
+            StatusCode::OK,
+            &json!({
+                "access_token": issued.token.as_str(),
+                "token_type": "Bearer",
+                "expires_in": issued.lifetime.num_seconds(),
+                "actor": actor(&issued.caller),
+            }),
+        ),
         Err(SessionError::Store(error)) => Problem::from(error).response(),
         Err(error) => refusal(StatusCode::UNAUTHORIZED, "invalid_client", &error.to_string()),
     }

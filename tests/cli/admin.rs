@@ -65,20 +65,28 @@ fn the_directory_is_filled_and_keys_are_rotated() {
 }
 
 #[test]
-fn a_formulary_is_checked() {
+fn a_formulary_is_imported_whole_or_not_at_all() {
     let fixture = crate::program::project("fixtures/formulary");
+    let state = tempfile::tempdir().unwrap();
+    let config = state.path().join("hikikae.toml");
+    fs::write(&config, format!("state_dir = \"{}\"\n", state.path().join("state").display())).unwrap();
     let import = |directory: &Path, more: &[&str]| {
         let args = ["admin".as_ref(), "import-formulary".as_ref(), directory.as_os_str()];
-        hikikae(args.into_iter().chain(more.iter().map(AsRef::as_ref)))
+        let config = ["--config".as_ref(), config.as_os_str()];
+        hikikae(args.into_iter().chain(config).chain(more.iter().map(AsRef::as_ref)))
     };
-    let json = import(&fixture, &["--json"]).done().json();
-    assert!(json["products"].as_u64().unwrap() >= 150, "{json}");
-    let told = import(&fixture, &[]).done();
-    assert!(told.text().contains("formulary_dir = \"/"), "{told:?}");
+    let json = import(&fixture, &["--json", "--from", "2026-04-01"]).done().json();
+    assert!(json["report"]["products"].as_u64().unwrap() >= 150, "{json}");
+    let edition = state.path().join("state/formulary/2026-04-01");
+    assert!(edition.join("products.csv").is_file());
+    let told = import(&fixture, &["--from", "2026-10-01"]).done();
+    assert!(told.text().contains("in force from 2026-10-01"), "{told:?}");
 
     let directory = tempfile::tempdir().unwrap();
-    fs::write(directory.path().join("x.csv"), "a,b\n1,2\n").unwrap();
-    let faulty = import(directory.path(), &[]);
-    assert!(faulty.code == 2 && faulty.err.contains("x.csv"), "{faulty:?}");
+    let good = fs::read_to_string(fixture.join("products.csv")).unwrap();
+    fs::write(directory.path().join("products.csv"), format!("{good}not,a,product\n")).unwrap();
+    let faulty = import(directory.path(), &["--from", "2026-04-01"]);
+    assert!(faulty.code == 2 && faulty.err.contains("products.csv"), "{faulty:?}");
+    assert!(edition.join("usages.csv").is_file(), "what was there is still there");
     assert_eq!(import(Path::new("absent"), &[]).code, 2);
 }

@@ -17,6 +17,7 @@ use hikikae::exchange::caller::{Actor, Caller};
 use hikikae::exchange::error::ExchangeError;
 use hikikae::exchange::{Answered, Exchange, Request, Settings, TaskOutcome};
 use hikikae::formulary::Formulary;
+use hikikae::formulary::shelf::Editions;
 use hikikae::prescription::registered::Registered;
 use hikikae::sandbox::pki::{Credential, FacilitySpec, PersonSpec, Pki};
 use hikikae::store::directory::{AttemptLimit, Eligibility, Facility, FacilityKind, InsuredIdentity};
@@ -87,7 +88,13 @@ impl World {
             check: Policy::default(),
             audiences: vec!["http://127.0.0.1".to_owned()],
         };
-        let exchange = Exchange::new(store, trust, Formulary::fixture().unwrap(), clock.clone(), settings);
+        let exchange = Exchange::new(
+            store,
+            trust,
+            Editions::always(Formulary::fixture().unwrap()),
+            clock.clone(),
+            settings,
+        );
         Self { exchange, clock, database }
     }
 
