@@ -48,15 +48,12 @@ impl Convert {
         }
         let bytes = read(&self.file)?;
         let payload = payload(self.to, &bytes).with_context(|| self.file.display().to_string())?;
-        let written = match self.to {
-            Target::Cj1 => {
-                let read = cj1_read(&payload)?;
-                cj1::write(&read.value, &read.form)
-            }
-            _ => {
-                let read = sj1_read(&payload)?;
-                sj1::write(&read.value, &read.form)
-            }
+        let written = if self.to == Target::Cj1 {
+            let read = cj1_read(&payload)?;
+            cj1::write(&read.value, &read.form)
+        } else {
+            let read = sj1_read(&payload)?;
+            sj1::write(&read.value, &read.form)
         };
         eprintln!("note: this is a rendering, not a signed original");
         print(written)?;

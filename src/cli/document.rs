@@ -94,7 +94,7 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 /// # Errors
 /// When there are faults.
 pub fn sj1_read(bytes: &[u8]) -> anyhow::Result<Read<Prescription>> {
-    warned(told(sj1::read(bytes))?)
+    Ok(warned(told(sj1::read(bytes))?))
 }
 
 /// Reads CJ1, telling warnings and faults.
@@ -102,7 +102,7 @@ pub fn sj1_read(bytes: &[u8]) -> anyhow::Result<Read<Prescription>> {
 /// # Errors
 /// When there are faults.
 pub fn cj1_read(bytes: &[u8]) -> anyhow::Result<Read<Dispensing>> {
-    warned(told(cj1::read(bytes))?)
+    Ok(warned(told(cj1::read(bytes))?))
 }
 
 /// Tells the faults of what could not be read, one a line.
@@ -123,11 +123,11 @@ pub fn counted(faults: usize) -> String {
     format!("{faults} fault{}", if faults == 1 { "" } else { "s" })
 }
 
-fn warned<T>(read: Read<T>) -> anyhow::Result<Read<T>> {
+fn warned<T>(read: Read<T>) -> Read<T> {
     for warning in &read.warnings {
         eprintln!("warning: {warning}");
     }
-    Ok(read)
+    read
 }
 
 #[cfg(test)]

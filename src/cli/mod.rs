@@ -6,8 +6,11 @@
 mod admin;
 mod check;
 mod convert;
+mod demo;
 mod document;
+mod serve;
 mod sign;
+mod signals;
 mod verify;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -30,6 +33,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the server.
+    Serve(serve::Serve),
+    /// Make a sandbox, run the whole job in it once, and stay up.
+    Demo(demo::Demo),
     Sign(sign::Sign),
     Verify(verify::Verify),
     Convert(convert::Convert),
@@ -50,6 +57,8 @@ pub enum Answer {
 impl Command {
     async fn run(self) -> anyhow::Result<Answer> {
         match self {
+            Self::Serve(serve) => serve.run().await,
+            Self::Demo(demo) => demo.run().await,
             Self::Sign(sign) => sign.run(),
             Self::Verify(verify) => verify.run(),
             Self::Convert(convert) => convert.run(),

@@ -58,8 +58,10 @@ struct Report {
 impl Verify {
     pub fn run(self) -> anyhow::Result<Answer> {
         let bytes = read(&self.file)?;
-        if Kind::of(&bytes) == Some(Kind::Fhir) {
-            bail!("FHIR documents cannot be verified yet");
+        match Kind::of(&bytes) {
+            Some(Kind::Fhir) => bail!("FHIR documents cannot be verified yet"),
+            Some(Kind::Sj1 | Kind::Cj1) => bail!("{}: CSV without a signature", self.file.display()),
+            Some(Kind::Xml) | None => {}
         }
         let envelope = Envelope::of(&bytes).with_context(|| self.file.display().to_string())?;
         let trust = match &self.trust {

@@ -76,6 +76,10 @@ impl Exchange {
                 return Err(ExchangeError::ExchangeNumberUnknown);
             };
             if let Some(answered) = self.replayed::<Kept>(caller, request).await? {
+                if answered.outcome.task.task.id != row.registered.id {
+                    // The same number, of another patient.
+                    return Err(ExchangeError::IdempotencyKeyReused);
+                }
                 let outcome = self.accepted(caller, &row, answered.outcome.task, request).await?;
                 return Ok(Answered { outcome, replayed: true });
             }

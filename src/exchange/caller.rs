@@ -24,7 +24,7 @@ pub struct Caller {
 
 /// The three kinds of actor.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[serde(tag = "actor", rename_all = "lowercase")]
 pub enum Actor {
     /// A clinic, hospital or pharmacy system.
     Facility(Facility),

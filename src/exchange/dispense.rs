@@ -122,16 +122,15 @@ impl Exchange {
             days_supplied: dispensing.days_supplied(),
             complete,
         };
-        for _ in 0..ATTEMPTS {
-            if let Some(answered) = self.replayed(caller, request).await? {
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0
+                && let Some(answered) = self.replayed(caller, request).await?
+            {
                 return Ok(answered);
             }
             let now = self.clock.now();
-            let (row, history) = {
-                let row = self.own(caller, id).await?;
-                let history = self.history(row.patient).await?;
-                (row, history)
-            };
+            let row = self.own(caller, id).await?;
+            let history = self.history(row.patient).await?;
             if_match(request, &row.registered)?;
             let next = row.registered.life.after(&act, now)?;
             let mut proposal = signed.proposal(&row.registered.clinic);

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use crate::check::Finding;
 use crate::codec::fault::Fault;
 use crate::prescription::state::Refusal;
 use crate::store::StoreError;
+use crate::store::finding::FindingRow;
 use crate::trust::verdict::VerdictFailure;
-use uuid::Uuid;
 
 /// The outcome of an act that was refused or could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +57,10 @@ pub enum ExchangeError {
     IdempotencyKeyReused,
     /// Findings wait for a reason.
     #[error("findings are unresolved")]
-    CheckUnresolved(Vec<(Uuid, Finding)>),
+    CheckUnresolved(Vec<FindingRow>),
+    /// The finding has been answered for otherwise, and its document is registered.
+    #[error("the finding is answered for")]
+    FindingAnswered,
     /// Too many failed attempts by this facility.
     #[error("too many attempts")]
     TooManyAttempts(Duration),

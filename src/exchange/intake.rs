@@ -74,6 +74,7 @@ pub(super) fn prescription_read(
                 text,
                 product.and_then(|p| Some((p.receipt_code.as_deref()?, p.name.as_str()))),
                 product.and_then(|p| Some((p.yj_code.as_deref()?, p.name.as_str()))),
+                product.and_then(|p| Some((p.price_code.as_deref()?, p.name.as_str()))),
             );
             (place, conversion.unwrap_or_default())
         })

@@ -6,7 +6,6 @@ use super::caller::Caller;
 use super::error::ExchangeError;
 use super::{Exchange, Request, trace};
 use crate::prescription::mitigation::{ManagementCode, Mitigation};
-use crate::prescription::state::Refusal;
 use crate::store::finding::FindingRow;
 
 impl Exchange {
@@ -15,7 +14,7 @@ impl Exchange {
     /// # Errors
     ///
     /// `not-found` when it was not shown to this facility; `state-conflict` when its document is registered
-    /// already.
+    /// already for another reason.
     pub async fn mitigate(
         &self,
         caller: &Caller,
@@ -27,11 +26,14 @@ impl Exchange {
         let facility = caller.facility()?;
         let row = self.store.finding_find(id, &facility.code).await?.ok_or(ExchangeError::NotFound)?;
         let mitigation = Mitigation { code, comment, facility: facility.code.clone(), at: self.clock.now() };
-        let trace = trace(caller, request, "done");
+        let mut trace = trace(caller, request, "done");
+        trace.content.reason = Some(mitigation.code.as_str().to_owned());
         if self.store.finding_mitigate(&row, &mitigation, &trace).await? {
-            Ok(FindingRow { mitigation: Some(mitigation), ..row })
-        } else {
-            Err(Refusal::NotHeld.into())
+            return Ok(FindingRow { mitigation: Some(mitigation), ..row });
+        }
+        match &row.mitigation {
+            Some(given) if given.code == mitigation.code => Ok(row),
+            _ => Err(ExchangeError::FindingAnswered),
         }
     }
 }

@@ -6,12 +6,13 @@ use super::caller::Caller;
 use super::error::ExchangeError;
 use super::intake::{SignedPrescription, blocking, prescription_read};
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
-use crate::check::{self, Finding, Proposal, Source, proposal};
+use crate::check::{self, Proposal, Source, proposal};
 use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
 use crate::prescription::registered::{ExchangeNumber, Registered};
 use crate::prescription::state::{Life, Refusal};
 use crate::store::access::Trace;
+use crate::store::finding::FindingRow;
 use crate::store::idempotency::IDEMPOTENCY_KEY_CONSTRAINT;
 use crate::store::medication::History;
 use crate::store::prescription::{Details, Written};
@@ -79,8 +80,10 @@ impl Exchange {
         let bucket = self.store.buckets().of_patient(patient);
         let mut trace = trace(caller, request, "done");
         trace.content.signer = Some(signer_name(&signed.signer));
-        for _ in 0..ATTEMPTS {
-            if let Some(answered) = self.replayed(caller, request).await? {
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0
+                && let Some(answered) = self.replayed(caller, request).await?
+            {
                 return Ok(answered);
             }
             let now = self.clock.now();
@@ -172,32 +175,33 @@ impl Exchange {
         if outcome.findings.is_empty() {
             return Ok(Vec::new());
         }
-        let findings: Vec<(Uuid, Finding)> = outcome
+        let mut findings: Vec<FindingRow> = outcome
             .findings
             .into_iter()
-            .map(|finding| (self.store.finding_id(patient, &finding), finding))
+            .map(|finding| FindingRow {
+                id: self.store.finding_id(patient, &finding),
+                patient,
+                finding,
+                mitigation: None,
+            })
             .collect();
-        let ids: Vec<Uuid> = findings.iter().map(|(id, _)| *id).collect();
-        let mitigated = self.store.finding_mitigated(patient, &facility.code, &ids).await?;
-        let unresolved = findings.iter().any(|(id, finding)| {
-            self.settings.check.needs_mitigation(finding.severity) && !mitigated.contains(id)
+        let ids: Vec<Uuid> = findings.iter().map(|row| row.id).collect();
+        let answered = self.store.finding_mitigated(patient, &facility.code, &ids).await?;
+        for row in &mut findings {
+            row.mitigation =
+                answered.iter().find(|known| known.id == row.id).and_then(|known| known.mitigation.clone());
+        }
+        let unresolved = findings.iter().any(|row| {
+            self.settings.check.needs_mitigation(row.finding.severity) && row.mitigation.is_none()
         });
         let mut trace = trace.clone();
         if unresolved {
             "medication-check-unresolved".clone_into(&mut trace.content.outcome);
         }
-        if unresolved || mitigated.len() < ids.len() {
+        if unresolved || answered.len() < ids.len() {
             // Kept before the act, so that what was shown for information is counted too.
-            self.store
-                .finding_insert(
-                    act,
-                    patient,
-                    &facility.code,
-                    &findings,
-                    self.clock.now(),
-                    unresolved.then_some(&trace),
-                )
-                .await?;
+            let (at, trace) = (self.clock.now(), unresolved.then_some(&trace));
+            self.store.finding_insert(act, patient, &facility.code, &findings, at, trace).await?;
         }
         if unresolved { Err(ExchangeError::CheckUnresolved(findings)) } else { Ok(ids) }
     }

@@ -185,7 +185,10 @@ impl From<ExchangeError> for Problem {
                 "this Idempotency-Key came with another request before; use a new key for a new request",
             ),
             ExchangeError::CheckUnresolved(findings) => Self {
-                contained: findings.iter().map(|(id, finding)| detected_issue(*id, finding, None)).collect(),
+                contained: findings
+                    .iter()
+                    .map(|row| detected_issue(row.id, &row.finding, row.mitigation.as_ref()))
+                    .collect(),
                 ..Self::new(
                     S::CONFLICT,
                     "medication-check-unresolved",
@@ -193,6 +196,11 @@ impl From<ExchangeError> for Problem {
                      DetectedIssue/{id}/$mitigate and send it again",
                 )
             },
+            ExchangeError::FindingAnswered => Self::new(
+                S::CONFLICT,
+                "state-conflict",
+                "your facility has given another reason for this finding, and it stands; send your document",
+            ),
             ExchangeError::TooManyAttempts(wait) => Self::new(
                 S::TOO_MANY_REQUESTS,
                 "too-many-attempts",

@@ -6,10 +6,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -22,6 +22,9 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::problem::Problem;
+
+/// How many times the limit of a body is read and thrown away before the connection is cut.
+const DISCARDED: usize = 32;
 
 /// The certificate a client showed in the TLS handshake, DER.
 #[derive(Clone, Debug)]
@@ -153,9 +156,9 @@ async fn answer(
     limits: Limits,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let body = match tokio::time::timeout(limits.patience, Limited::new(body, limits.body).collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+    let body = match tokio::time::timeout(limits.patience, body_read(body, limits.body)).await {
+        Ok(Ok(Some(body))) => body,
+        Ok(Ok(None)) => {
             return close(Problem::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too-large",
@@ -190,6 +193,28 @@ async fn answer(
         Ok(response) => response,
         Err(never) => match never {},
     }
+}
+
+/// The whole body; `None` when it is longer than `limit`. A body somewhat too long is read to its end and thrown
+/// away, because a client that is still writing would never see the answer.
+async fn body_read(mut body: Incoming, limit: usize) -> Result<Option<Bytes>, hyper::Error> {
+    if body.size_hint().lower() > (DISCARDED * limit) as u64 {
+        return Ok(None);
+    }
+    let (mut kept, mut length) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        length += data.len();
+        if length > DISCARDED * limit {
+            return Ok(None);
+        }
+        if length > limit {
+            kept = BytesMut::new();
+        } else {
+            kept.extend_from_slice(&data);
+        }
+    }
+    Ok((length <= limit).then(|| kept.freeze()))
 }
 
 /// The rest of an unread body makes the connection useless.

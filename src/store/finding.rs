@@ -43,7 +43,7 @@ impl Store {
         act: &'static str,
         patient: PatientId,
         facility: &InstitutionCode,
-        findings: &[(Uuid, Finding)],
+        findings: &[FindingRow],
         at: DateTime<Utc>,
         trace: Option<&Trace>,
     ) -> Result<(), StoreError> {
@@ -57,10 +57,10 @@ impl Store {
             SELECT $1, f.id, $7, $2, $4, f.sealed, $5 FROM unnest($8::uuid[], $9::bytea[]) AS f (id, sealed)
             ON CONFLICT ON CONSTRAINT finding_pkey DO NOTHING";
         let bucket = self.buckets().of_patient(patient);
-        let ids: Vec<Uuid> = findings.iter().map(|(id, _)| *id).collect();
+        let ids: Vec<Uuid> = findings.iter().map(|row| row.id).collect();
         let sealed = findings
             .iter()
-            .map(|(id, finding)| self.seal_json(TABLE, id.as_bytes(), "sealed", finding))
+            .map(|row| self.seal_json(TABLE, row.id.as_bytes(), "sealed", &row.finding))
             .collect::<Result<Vec<_>, _>>()?;
         let trace_sealed = trace.map(|trace| self.seal_trace(trace)).transpose()?;
         self.one_execute(
@@ -82,7 +82,7 @@ impl Store {
         Ok(())
     }
 
-    /// Which of these findings the facility has given a reason for.
+    /// The reasons the facility has given for any of these findings.
     ///
     /// # Errors
     ///
@@ -92,13 +92,13 @@ impl Store {
         patient: PatientId,
         facility: &InstitutionCode,
         ids: &[Uuid],
-    ) -> Result<Vec<Uuid>, StoreError> {
+    ) -> Result<Vec<FindingRow>, StoreError> {
         const SQL: &str = "-- finding-mitigated
-            SELECT id FROM finding
+            SELECT id, patient_id, sealed, mitigation FROM finding
             WHERE bucket = $1 AND id = ANY ($2) AND facility = $3 AND mitigated_at IS NOT NULL";
         let bucket = self.buckets().of_patient(patient);
         let rows = self.one("finding-mitigated", SQL, &[&bucket, &ids, &facility.as_str()]).await?;
-        Ok(rows.iter().map(|row| row.get("id")).collect())
+        rows.iter().map(|row| self.finding_read(row)).collect()
     }
 
     /// The finding shown to a facility.

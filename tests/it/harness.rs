@@ -66,6 +66,15 @@ impl Database {
         Store::open(self.config.clone(), &options(), Arc::clone(&self.keys), rng()).await.unwrap()
     }
 
+    /// How a configuration names it.
+    pub fn url(&self) -> hikikae::config::DatabaseUrl {
+        let Some(tokio_postgres::config::Host::Unix(socket)) = self.config.get_hosts().first() else {
+            panic!("the run's server listens on a socket");
+        };
+        let user = self.config.get_user().unwrap();
+        format!("host={} user={user} dbname={}", socket.display(), self.name).parse().unwrap()
+    }
+
     /// The whole database as `pg_dump` writes it.
     pub fn dump(&self) -> String {
         server().cluster.dump(&self.name).unwrap()

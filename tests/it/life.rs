@@ -2,10 +2,13 @@
 
 use chrono::{Days, TimeDelta};
 use futures_util::future::join_all;
+use hikikae::exchange::accept::Wanted;
 use hikikae::exchange::error::ExchangeError;
+use hikikae::exchange::read::Search;
 use hikikae::prescription::mitigation::ManagementCode;
 use hikikae::prescription::state::{Refusal, Shown};
 use hikikae::store::PrescriptionId;
+use hikikae::store::finding::FindingRow;
 
 use crate::harness;
 use crate::world::{
@@ -142,22 +145,27 @@ async fn a_reason_lets_a_finding_pass_and_is_shown_to_the_next_reader() {
     else {
         panic!("the duplicate was not found");
     };
-    let [(finding, _)] = findings.as_slice() else { panic!("one finding") };
+    let [FindingRow { id: finding, .. }] = findings.as_slice() else { panic!("one finding") };
     let code = ManagementCode::try_from("1".to_owned()).unwrap();
-    let mitigate = |by| {
-        let (world, code) = (&world, code.clone());
+    let mitigate = |by, code: &str| {
+        let (world, code) = (&world, ManagementCode::try_from(code.to_owned()).unwrap());
         async move {
             let comment = Some("changed over slowly".to_owned());
             world.exchange.mitigate(&caller(by), *finding, code, comment, &request()).await
         }
     };
-    assert!(matches!(mitigate(CLINIC).await, Err(ExchangeError::NotFound)), "shown to the other clinic only");
-    mitigate(OTHER_CLINIC).await.unwrap();
+    assert!(
+        matches!(mitigate(CLINIC, "1").await, Err(ExchangeError::NotFound)),
+        "shown to the other clinic only"
+    );
+    mitigate(OTHER_CLINIC, "1").await.unwrap();
     let task = world.register_as(&rx, document, &request_with_key("k", 1)).await.unwrap().outcome.task;
     let accepted = world.accept(PHARMACY, 1, &task).await.unwrap().outcome;
     let [row] = accepted.findings.as_slice() else { panic!("one finding") };
     assert_eq!(row.mitigation.as_ref().unwrap().code, code);
-    assert!(mitigate(OTHER_CLINIC).await.is_err(), "the reason stands once the prescription is registered");
+    mitigate(OTHER_CLINIC, "1").await.unwrap();
+    let other = mitigate(OTHER_CLINIC, "2").await;
+    assert!(matches!(other, Err(ExchangeError::FindingAnswered)), "the reason stands once it is registered");
 
     let other = crate::world::Rx { drug: ROSUVASTATIN, ..rx };
     world.register(&other).await.unwrap();
@@ -298,4 +306,51 @@ async fn every_act_leaves_a_trace_and_nothing_readable() {
         let hex = secret.bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         assert!(!dump.contains(&hex), "the dump shows {secret} in hexadecimal");
     }
+}
+
+#[tokio::test]
+async fn each_side_finds_its_own_page_by_page() {
+    let world = World::new().await;
+    let mut tasks = Vec::new();
+    for patient in 1..6 {
+        tasks.push(world.register(&world.rx(patient)).await.unwrap().outcome.task);
+    }
+    world.accept(PHARMACY, 2, &tasks[1]).await.unwrap();
+    let mut search = Search { count: 2, ..Search::default() };
+    let mut found = Vec::new();
+    loop {
+        let page = world.exchange.task_search(&caller(CLINIC), &search, &request()).await.unwrap();
+        found.extend(page.tasks.iter().map(|outcome| outcome.task.id));
+        search.after = page.next;
+        if search.after.is_none() {
+            break;
+        }
+    }
+    // Oldest change first: the accepted one has moved to the end.
+    let order = [0, 2, 3, 4, 1].map(|index: usize| tasks[index].id);
+    assert_eq!(found, order);
+    let search = Search { count: 10, shown: vec![Shown::Accepted], ..Search::default() };
+    for (who, expected) in [(CLINIC, 1), (PHARMACY, 1), (OTHER_CLINIC, 0), (OTHER_PHARMACY, 0)] {
+        let page = world.exchange.task_search(&caller(who), &search, &request()).await.unwrap();
+        assert_eq!(page.tasks.len(), expected, "{who}");
+    }
+}
+
+#[tokio::test]
+async fn one_key_never_answers_for_another_patient() {
+    let world = World::new().await;
+    let task = world.register(&world.rx(1)).await.unwrap().outcome.task;
+    let wanted = Wanted::Number(task.exchange_number.clone());
+    let accept = |patient, key: &'static str| {
+        let (world, wanted) = (&world, &wanted);
+        async move {
+            let patient = world.patient(patient).await;
+            world.exchange.accept(&caller(PHARMACY), patient, wanted, &request_with_key(key, 1)).await
+        }
+    };
+    let first = accept(1, "k").await.unwrap();
+    let again = accept(1, "k").await.unwrap();
+    assert!(!first.replayed && again.replayed);
+    assert_eq!(again.outcome.delivered, first.outcome.delivered);
+    assert!(matches!(accept(2, "k").await, Err(ExchangeError::ExchangeNumberUnknown)));
 }

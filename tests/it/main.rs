@@ -5,4 +5,5 @@ mod directory;
 mod harness;
 mod life;
 mod store;
+mod tls;
 mod world;

@@ -27,7 +27,7 @@ use uuid::Uuid;
 use crate::harness::Database;
 
 /// Everybody's keys are made once a run.
-static PKI: LazyLock<Pki> = LazyLock::new(|| {
+pub static PKI: LazyLock<Pki> = LazyLock::new(|| {
     let directory = tempfile::tempdir().unwrap().keep();
     let person = |id: &str, role| PersonSpec {
         id: id.to_owned(),

@@ -150,7 +150,7 @@ fn identity(items: &mut Items<'_, '_, '_>) -> InsuredIdentity {
         items.warn(2, "the check digit of the insurer number does not hold");
     }
     InsuredIdentity {
-        insurer_number: items.ascii(2, 14),
+        insurer_number: items.digits(2, 1..=8),
         symbol: items.text(3, 40),
         number: items.text(4, 40),
         branch_number: items.code_text(5, 2),

@@ -12,7 +12,8 @@ use crate::codec::fault::Fault;
 pub struct Conversion {
     /// The line with the receipt code (レセプト電算コード), kind 2.
     pub receipt: Option<String>,
-    /// The line with the YJ code, kind 4.
+    /// The line with the YJ code, kind 4; with the price code, kind 3, where a product listed under a common name
+    /// (統一名収載) has no YJ code known to the service.
     pub yj: Option<String>,
 }
 
@@ -20,7 +21,12 @@ impl Conversion {
     /// The conversion of one SJ1 201 line, given the code and name of each kind as far as they are known.
     ///
     /// `None` when the line is not a 201 record with a name (201,RP,連番,情報区分,コード種別,コード,名称,…).
-    pub fn of_line(line: &str, receipt: Option<(&str, &str)>, yj: Option<(&str, &str)>) -> Option<Self> {
+    pub fn of_line(
+        line: &str,
+        receipt: Option<(&str, &str)>,
+        yj: Option<(&str, &str)>,
+        price: Option<(&str, &str)>,
+    ) -> Option<Self> {
         let fields: Vec<_> = line.trim_end_matches(['\r', '\n']).split(',').collect();
         if fields.len() < 7 || fields[0] != "201" {
             return None;
@@ -28,7 +34,8 @@ impl Conversion {
         let with = |kind: &str, (code, name): (&str, &str)| {
             [&fields[..4], &[kind, code, name], &fields[7..]].concat().join(",")
         };
-        Some(Self { receipt: receipt.map(|r| with("2", r)), yj: yj.map(|y| with("4", y)) })
+        let yj = yj.map(|y| with("4", y)).or_else(|| price.map(|p| with("3", p)));
+        Some(Self { receipt: receipt.map(|r| with("2", r)), yj })
     }
 }
 
@@ -157,15 +164,18 @@ mod tests {
         let ours: Vec<_> = lines
             .iter()
             .zip(names)
-            .map(|(line, (receipt, yj))| Conversion::of_line(line, Some(receipt), Some(yj)).unwrap())
+            .map(|(line, (receipt, yj))| Conversion::of_line(line, Some(receipt), Some(yj), None).unwrap())
             .collect();
         assert_eq!(ours, read.conversions());
     }
 
     #[test]
     fn only_drug_lines_are_converted() {
-        assert_eq!(Conversion::of_line("101,1,1,,14", None, None), None);
-        assert_eq!(Conversion::of_line("201,1,1", None, None), None);
-        assert_eq!(Conversion::of_line("201,1,1,1,2,6,x,1,1,錠", None, None), Some(Conversion::default()));
+        assert_eq!(Conversion::of_line("101,1,1,,14", None, None, None), None);
+        assert_eq!(Conversion::of_line("201,1,1", None, None, None), None);
+        assert_eq!(
+            Conversion::of_line("201,1,1,1,2,6,x,1,1,錠", None, None, None),
+            Some(Conversion::default())
+        );
     }
 }

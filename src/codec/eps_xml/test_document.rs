@@ -39,7 +39,8 @@ pub fn delivered(original: &str) -> String {
     let read = EpsPrescription::read_original(original.as_bytes()).unwrap();
     let line = SJ1.lines().nth(2).unwrap();
     let conversion =
-        Conversion::of_line(line, Some(("622688101", "試験錠")), Some(("2419001F4022", "試験&錠"))).unwrap();
+        Conversion::of_line(line, Some(("622688101", "試験錠")), Some(("2419001F4022", "試験&錠")), None)
+            .unwrap();
     String::from_utf8(read.delivered(ID, &[conversion]).unwrap()).unwrap()
 }
 

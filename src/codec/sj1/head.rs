@@ -159,7 +159,7 @@ fn insurance(outline: &Outline<'_, '_>, log: &mut Log) -> Option<Insurance> {
         if !payer_number_checks(items.raw(1)) {
             items.warn(1, "the check digit of the insurer number does not hold");
         }
-        items.ascii(1, 14)
+        items.digits(1, 1..=8)
     });
     let insured = outline.head(23).map(|row| {
         let mut items = Items::of(row, log);

@@ -203,7 +203,7 @@ impl Store {
 
     /// The person who had this insurance on that day. `None` when nobody had, and when it cannot be said who:
     ///
-    /// * with a branch number: the person with that branch number, else the only person whose branch number
+    /// * with a branch number: the person with that branch number; for `00` else the only person whose branch number
     ///   the directory does not know;
     /// * without: the only person of that insurance and birth date.
     ///
@@ -224,7 +224,10 @@ impl Store {
         let patients = match branch {
             None => known.iter().map(|row| row.patient).collect(),
             Some(branch) => match patients_of_branch(&known, Some(branch)) {
-                exact if exact.is_empty() => patients_of_branch(&known, None),
+                // 枝番 00 is what systems write where the insurer gives none.
+                exact if exact.is_empty() && identity.branch_number() == Some("00") => {
+                    patients_of_branch(&known, None)
+                }
                 exact => exact,
             },
         };

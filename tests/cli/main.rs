@@ -1,0 +1,12 @@
+//! The command line as people and scripts meet it: the real program, its texts, its exit codes.
+
+mod admin;
+mod document;
+mod house;
+mod program;
+mod signer;
+
+#[test]
+fn texts_are_as_pinned() {
+    trycmd::TestCases::new().case("tests/cmd/*.trycmd");
+}
