@@ -118,11 +118,11 @@ impl Server {
         let trust = TrustStore::load(&config.trust_dir, trust_policy(config))?;
         let (formulary, stamp) = formulary(config)?;
         let acceptor = config.tls.as_ref().map(acceptor).transpose()?;
-        let (store, cluster) = store_open(config).await?;
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|error| StartError::Listen(config.listen, error))?;
         let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
+        let (store, cluster) = store_open(config).await?;
         let base_url = if config.listen.port() == 0 {
             // Whoever asks for any free port learns it from the base URL.
             format!("http://{address}")

@@ -67,7 +67,7 @@ pub async fn serve(
 ) {
     let connections = Arc::new(Semaphore::new(limits.connections));
     let requests = Arc::new(Semaphore::new(limits.requests));
-    let graceful = Arc::new(GracefulShutdown::new());
+    let graceful = GracefulShutdown::new();
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -110,7 +110,6 @@ pub async fn serve(
         });
     }
     drop(listener);
-    let Some(graceful) = Arc::into_inner(graceful) else { return };
     if tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests still in work after the drain time were dropped");
     }
