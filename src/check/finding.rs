@@ -16,6 +16,10 @@ pub enum FindingKind {
     DuplicateIngredient,
     /// 併用禁忌: two medicines that a package insert forbids together.
     Contraindication,
+    /// アレルギー: an ingredient the patient is recorded not to tolerate.
+    Allergy,
+    /// 同効薬: another medicine of the same therapeutic class (薬効分類) by the same route in overlapping periods.
+    DuplicateClass,
 }
 
 impl FindingKind {
@@ -24,6 +28,8 @@ impl FindingKind {
         match self {
             Self::DuplicateIngredient => "duplicate-ingredient",
             Self::Contraindication => "contraindication",
+            Self::Allergy => "allergy",
+            Self::DuplicateClass => "duplicate-class",
         }
     }
 }
@@ -81,7 +87,7 @@ pub struct OtherSide {
     pub name: String,
     /// Its period.
     pub interval: Interval,
-    /// The institution that prescribed it.
+    /// The institution that prescribed or recorded it.
     pub institution: InstitutionCode,
     /// That institution's name.
     pub institution_name: String,
@@ -120,7 +126,7 @@ pub struct Finding {
     pub same_institution: bool,
     /// Names of the ingredients concerned, sorted.
     pub ingredients: Vec<String>,
-    /// The days concerned; days of washout included.
+    /// The days concerned; days of washout included. Of an allergy, those of the candidate.
     pub overlap: Interval,
     /// What the table says of a contraindication; nothing for a duplicate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -141,6 +147,8 @@ pub enum UncheckedReason {
     Material,
     /// A medicine outside insurance.
     NonInsured,
+    /// The formulary knows no product with the ingredient.
+    UnknownIngredient,
 }
 
 impl UncheckedReason {
@@ -151,6 +159,7 @@ impl UncheckedReason {
             Self::UnknownCode => "unknown-code",
             Self::Material => "material",
             Self::NonInsured => "non-insured",
+            Self::UnknownIngredient => "unknown-ingredient",
         }
     }
 }

@@ -1,7 +1,7 @@
-//! 服用期間: how long a medicine counts as taken. Days supplied for internal medicines, a flat 14 days for those
-//! taken as needed and for all others.
+//! 服用期間: how long a medicine counts as taken. Days supplied for internal medicines, spread out when they are not
+//! taken daily; a flat 14 days for those taken as needed and for all others.
 
-use chrono::{Days, NaiveDate};
+use chrono::{Datelike, Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 
 /// The length counted where days of supply say nothing: as needed, external, injected, drops.
@@ -41,10 +41,72 @@ impl Interval {
 pub enum Supply {
     /// 日分, days of supply of an internal medicine.
     Days(u16),
+    /// 実投与日数, days of supply of an internal medicine that is not taken every day.
+    DaysOn(u16, Rhythm),
     /// 頓服, taken as needed.
     AsNeeded,
     /// 外用 and whatever else is not counted in days: injections, drops by the bottle.
     External,
+}
+
+/// The days on which a medicine is taken that is not taken every day. The sixteen characters of a usage code never
+/// say it; a usage supplement (用法補足) does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rhythm {
+    /// 隔日, every other day.
+    AlternateDays,
+    /// 曜日指定, on these days of the week.
+    Weekdays(Weekdays),
+}
+
+/// Days of the week, at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Weekdays(u8);
+
+impl Rhythm {
+    /// The rhythm a supplementary usage code (JAMI 補足用法コード, 8 characters) names: `I1100000`, or `W` and a 0
+    /// or 1 for each day from Sunday to Saturday. `None` for codes that say something else.
+    pub fn of_code(code: &str) -> Option<Self> {
+        if code == "I1100000" {
+            return Some(Self::AlternateDays);
+        }
+        let flags = code.strip_prefix('W').filter(|flags| flags.len() == 7)?;
+        let days = flags.bytes().zip(0_u8..).try_fold(0, |days, (flag, index)| match flag {
+            b'0' => Some(days),
+            b'1' => Some(days | 1 << index),
+            _ => None,
+        })?;
+        (days != 0).then_some(Self::Weekdays(Weekdays(days)))
+    }
+
+    /// The rhythm a text says, for documents that write it without a code.
+    pub fn of_text(text: &str) -> Option<Self> {
+        text.contains("隔日").then_some(Self::AlternateDays)
+    }
+
+    /// The day of the last of `doses` days of taking, counted from `start`.
+    fn last_day(self, doses: u16, start: NaiveDate) -> Option<NaiveDate> {
+        let further = u64::from(doses.saturating_sub(1));
+        match self {
+            Self::AlternateDays => start.checked_add_days(Days::new(2 * further)),
+            Self::Weekdays(Weekdays(days)) => {
+                let per_week = u64::from(days.count_ones()).max(1);
+                let mut day = start.checked_add_days(Days::new(7 * (further / per_week)))?;
+                let mut left = further % per_week;
+                // Within a week of here every day of the rhythm comes once.
+                for _ in 0..7 {
+                    if days & (1 << day.weekday().num_days_from_sunday()) != 0 {
+                        if left == 0 {
+                            break;
+                        }
+                        left -= 1;
+                    }
+                    day = day.succ_opt()?;
+                }
+                Some(day)
+            }
+        }
+    }
 }
 
 /// 剤形区分 as far as it decides the period.
@@ -76,14 +138,42 @@ impl Supply {
         }
     }
 
+    /// The same days of supply taken in a rhythm. Says nothing of supplies that are not days.
+    #[must_use]
+    pub fn taken_on(self, rhythm: Option<Rhythm>) -> Self {
+        match (self, rhythm) {
+            (Self::Days(days), Some(rhythm)) => Self::DaysOn(days, rhythm),
+            _ => self,
+        }
+    }
+
+    /// Another number of days in the same rhythm. Says nothing of supplies that are not days.
+    #[must_use]
+    pub fn with_days(self, days: u16) -> Self {
+        match self {
+            Self::Days(_) => Self::Days(days),
+            Self::DaysOn(_, rhythm) => Self::DaysOn(days, rhythm),
+            Self::AsNeeded | Self::External => self,
+        }
+    }
+
+    /// 日分, where the supply is counted in days.
+    pub fn days(self) -> Option<u16> {
+        match self {
+            Self::Days(days) | Self::DaysOn(days, _) => Some(days),
+            Self::AsNeeded | Self::External => None,
+        }
+    }
+
     /// The days a medicine of this supply counts as taken when it begins on `start`. At least the first day.
     pub fn interval_from(self, start: NaiveDate) -> Interval {
-        let days = match self {
-            Self::Days(days) => days.max(1),
-            Self::AsNeeded | Self::External => FLAT_DAYS,
+        let after = |days: u16| start.checked_add_days(Days::new(u64::from(days.saturating_sub(1))));
+        let end = match self {
+            Self::Days(days) => after(days),
+            Self::DaysOn(days, rhythm) => rhythm.last_day(days, start),
+            Self::AsNeeded | Self::External => after(FLAT_DAYS),
         };
-        let end = start.checked_add_days(Days::new(u64::from(days) - 1)).unwrap_or(NaiveDate::MAX);
-        Interval { start, end }
+        Interval { start, end: end.unwrap_or(NaiveDate::MAX) }
     }
 }
 
@@ -103,6 +193,33 @@ mod tests {
         assert_eq!(Supply::AsNeeded.interval_from(start).end, day("2026-04-14"));
         assert_eq!(Supply::External.interval_from(start).days(), 14);
         assert_eq!(Supply::Days(9).interval_from(NaiveDate::MAX).end, NaiveDate::MAX);
+    }
+
+    #[test]
+    fn days_are_spread_by_their_rhythm() {
+        let end = |code: &str, days: u16, start: &str| {
+            let supply = Supply::Days(days).taken_on(Rhythm::of_code(code));
+            supply.interval_from(day(start)).end.to_string()
+        };
+        // Seven days of taking every other day are thirteen days.
+        assert_eq!(end("I1100000", 7, "2026-04-01"), "2026-04-13");
+        assert_eq!(end("I1100000", 0, "2026-04-01"), "2026-04-01");
+        // Mondays and Thursdays; 2026-04-01 is a Wednesday.
+        for (days, last) in [(1, "2026-04-02"), (2, "2026-04-06"), (3, "2026-04-09"), (7, "2026-04-23")] {
+            assert_eq!(end("W0100100", days, "2026-04-01"), last, "{days}");
+        }
+        assert_eq!(end("W0100100", 2, "2026-04-06"), "2026-04-09");
+        assert_eq!(end("W1000000", 4, "2026-04-05"), "2026-04-26");
+        assert_eq!(end("W1111111", 9, "2026-04-01"), "2026-04-09");
+        for other in ["", "W", "W0000000", "W01001001", "W010010X", "I1200000", "V14NNNNN", "Ｗ0100100"] {
+            assert_eq!(Rhythm::of_code(other), None, "{other}");
+        }
+        let far = Supply::Days(u16::MAX).taken_on(Rhythm::of_code("W1000000"));
+        assert!(far.interval_from(day("2026-04-01")).end > day("3000-01-01"));
+        assert_eq!(far.interval_from(NaiveDate::MAX).end, NaiveDate::MAX);
+        assert_eq!(Supply::External.taken_on(Some(Rhythm::AlternateDays)), Supply::External);
+        assert_eq!(Rhythm::of_text("朝食後　隔日投与"), Some(Rhythm::AlternateDays));
+        assert_eq!(Rhythm::of_text("朝食後"), None);
     }
 
     #[test]

@@ -4,8 +4,10 @@ use std::sync::LazyLock;
 
 use chrono::{Days, NaiveDate};
 
-use super::{Candidate, Formulary, LineContent, Outcome, Period, Policy, Proposal, Source, Supply, check};
-use crate::formulary::Product;
+use super::{
+    Candidate, Formulary, LineContent, Outcome, Period, Policy, Proposal, Source, Substance, Supply, check,
+};
+use crate::formulary::{Product, RouteClass};
 use crate::prescription::identifier::DrugCode;
 
 pub(super) static FORMULARY: LazyLock<Formulary> = LazyLock::new(|| Formulary::fixture().unwrap());
@@ -45,14 +47,22 @@ pub(super) fn period(document: &str, code: Option<DrugCode>, start: NaiveDate, s
         content: LineContent::Drug,
         code,
         name: "an earlier drug".to_owned(),
+        substance: None,
         interval: supply.interval_from(start),
         institution: THERE.parse().unwrap(),
         institution_name: "another clinic".to_owned(),
+        split: None,
     }
 }
 
+/// An entry that names an ingredient and no product, for two weeks.
+pub(super) fn ingredient(document: &str, name: &str, route: Option<RouteClass>, start: NaiveDate) -> Period {
+    let substance = Some(Substance { ingredient: name.to_owned(), route });
+    Period { substance, ..period(document, None, start, Supply::Days(14)) }
+}
+
 pub(super) fn proposal(lines: Vec<Candidate>) -> Proposal {
-    Proposal { institution: HERE.parse().unwrap(), documents: vec!["own".to_owned()], lines }
+    Proposal { institution: HERE.parse().unwrap(), documents: vec!["own".to_owned()], split: None, lines }
 }
 
 pub(super) fn run(lines: Vec<Candidate>, history: &[Period]) -> Outcome {

@@ -4,6 +4,7 @@
 //! Exit codes: 0 done, 1 the answer is no, 2 could not.
 
 mod admin;
+mod check;
 mod convert;
 mod demo;
 mod document;
@@ -39,6 +40,7 @@ enum Command {
     Sign(sign::Sign),
     Verify(verify::Verify),
     Convert(convert::Convert),
+    Check(check::Check),
     #[command(subcommand)]
     Admin(admin::Admin),
 }
@@ -60,6 +62,7 @@ impl Command {
             Self::Sign(sign) => sign.run(),
             Self::Verify(verify) => verify.run(),
             Self::Convert(convert) => convert.run(),
+            Self::Check(check) => check.run(),
             Self::Admin(admin) => admin.run().await,
         }
     }

@@ -31,6 +31,8 @@ fn place(prescription: PrescriptionId, source: Source, sequence: i16) -> [u8; 19
     place[16] = match source {
         Source::Prescribed => 0,
         Source::Dispensed => 1,
+        Source::InHouse => 2,
+        Source::Allergy => 3,
     };
     place[17..].copy_from_slice(&sequence.to_be_bytes());
     place
@@ -83,7 +85,7 @@ impl Store {
                 _ => return Err(StoreError::corrupt(TABLE, "source", id)),
             };
             let counts = match source {
-                Source::Dispensed => true,
+                Source::Dispensed | Source::InHouse | Source::Allergy => true,
                 Source::Prescribed => match life(row, id)?.shown(now) {
                     Shown::Issued | Shown::AwaitingNextUse | Shown::Accepted | Shown::PartlyDispensed => true,
                     Shown::Dispensed | Shown::Cancelled | Shown::Expired => false,

@@ -33,8 +33,9 @@ pub(super) fn apply<'a>(a: Taken<'a>, b: Taken<'a>, formulary: &'a Formulary) ->
 
 #[cfg(test)]
 mod tests {
-    use crate::check::sample::{day, line, period, product, receipt, run};
+    use crate::check::sample::{FORMULARY, day, ingredient, line, period, product, receipt, run};
     use crate::check::{Finding, FindingKind, Severity, Supply};
+    use crate::formulary::{Product, RouteClass};
     use crate::prescription::identifier::DrugCode;
 
     /// The contraindications of one product against another, both for two weeks from the same day.
@@ -142,6 +143,41 @@ mod tests {
             !run(vec![line(1, receipt(first), day(0), Supply::Days(10))], &history).findings.is_empty()
         };
         assert!(early("エフピー", "サインバルタ", 13) && !early("エフピー", "サインバルタ", 14));
+    }
+
+    #[test]
+    fn every_pair_of_the_table_has_the_same_washout_from_both_sides() {
+        // One product for each set of ingredients and route.
+        let mut kinds: Vec<&Product> = FORMULARY.products().collect();
+        kinds.sort_by_key(|product| (&product.components, product.route));
+        kinds.dedup_by_key(|product| (&product.components, product.route));
+        let mut hits = 0;
+        for a in &kinds {
+            for b in &kinds {
+                let one_way: Vec<_> = FORMULARY
+                    .contraindications(a, b)
+                    .map(|pair| (&pair.rule.rule, pair.first_washout_days, pair.second_washout_days))
+                    .collect();
+                let other_way: Vec<_> = FORMULARY
+                    .contraindications(b, a)
+                    .map(|pair| (&pair.rule.rule, pair.second_washout_days, pair.first_washout_days))
+                    .collect();
+                assert_eq!(one_way, other_way, "{} and {}", a.name, b.name);
+                hits += one_way.len();
+            }
+        }
+        assert!(hits > 100, "{hits}");
+    }
+
+    #[test]
+    fn routes_limit_ingredients_as_they_limit_products() {
+        let found = |route: Option<RouteClass>| {
+            let lines = vec![line(1, receipt("ワーファリン"), day(0), Supply::Days(14))];
+            run(lines, &[ingredient("d1", "ミコナゾール", route, day(0))]).findings.len()
+        };
+        assert_eq!(found(Some(RouteClass::OralCavity)), 1);
+        assert_eq!(found(Some(RouteClass::Vaginal)), 0);
+        assert_eq!(found(None), 1, "by some route it is forbidden");
     }
 
     #[test]

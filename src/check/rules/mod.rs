@@ -2,6 +2,8 @@
 //! pairs and turns hits into findings. A new kind of finding is a new file here and a variant of
 //! [`FindingKind`].
 
+mod allergy;
+mod class;
 mod contraindication;
 mod duplicate;
 
@@ -11,7 +13,7 @@ use std::collections::BTreeMap;
 use super::finding::{Finding, FindingKind, LineSide, OtherSide, RuleText, Severity, finding_id};
 use super::period::Interval;
 use super::policy::{Policy, SameInstitution};
-use super::subject::{Candidate, Period, Resolved};
+use super::subject::{Candidate, Period, Resolved, Source};
 use crate::formulary::{Formulary, IngredientId, Product};
 use crate::prescription::identifier::InstitutionCode;
 
@@ -32,6 +34,27 @@ struct Taken<'a> {
     interval: Interval,
 }
 
+impl Taken<'_> {
+    /// The ingredients both hold.
+    fn shared_ingredients(self, other: Self) -> Vec<IngredientId> {
+        let other = &other.product.components;
+        self.product.components.iter().copied().filter(|id| other.contains(id)).collect()
+    }
+
+    /// The days on which both are taken by the same route, unless the one is an early refill (残薬) of the other:
+    /// the later supply begins a few days before the earlier one runs out, and outlasts it.
+    fn days_together(self, other: Self, policy: &Policy) -> Option<Interval> {
+        if !self.product.shares_route(other.product) {
+            return None;
+        }
+        let (a, b) = (self.interval, other.interval);
+        let days = a.overlap(b)?;
+        let (earlier, later) = if a.start <= b.start { (a, b) } else { (b, a) };
+        let refill = earlier.start < later.start && earlier.end <= later.end;
+        (!refill || days.days() > u32::from(policy.tolerance_days)).then_some(days)
+    }
+}
+
 /// Every pair through every rule; findings sorted, equal ones joined.
 pub(super) fn apply(
     institution: &InstitutionCode,
@@ -46,19 +69,24 @@ pub(super) fn apply(
     let mut periods: Vec<_> = periods.iter().collect();
     periods.sort_by_key(|period| {
         let subject = period.subject;
-        (&subject.document, subject.interval, &subject.code, &subject.name, subject.source)
+        (
+            &subject.document,
+            subject.interval,
+            &subject.code,
+            &subject.name,
+            subject.source,
+            period.product.route,
+        )
     });
     let mut findings = BTreeMap::new();
     for line in lines {
-        let candidate =
-            Taken { product: line.product, interval: line.subject.supply.interval_from(line.subject.start) };
+        let interval = line.subject.supply.interval_from(line.subject.start);
+        let candidate = Taken { product: &line.product, interval };
         for period in &periods {
-            let other = Taken { product: period.product, interval: period.subject.interval };
+            let other = Taken { product: &period.product, interval: period.subject.interval };
             let same_institution = *institution == period.subject.institution;
-            let hits = duplicate::apply(candidate, other, policy)
-                .into_iter()
-                .chain(contraindication::apply(candidate, other, formulary));
-            for hit in hits.filter_map(|hit| govern(hit, same_institution, policy)) {
+            let hits = hits(candidate, other, period.subject.source, formulary, policy);
+            for hit in hits.into_iter().filter_map(|hit| govern(hit, same_institution, policy)) {
                 let finding = describe(hit, line, candidate, period, same_institution, formulary);
                 findings
                     .entry(finding.id.clone())
@@ -74,18 +102,41 @@ pub(super) fn apply(
     findings
 }
 
+fn hits(
+    candidate: Taken<'_>,
+    other: Taken<'_>,
+    source: Source,
+    formulary: &Formulary,
+    policy: &Policy,
+) -> Vec<Hit> {
+    if source == Source::Allergy {
+        return allergy::apply(candidate, other).into_iter().collect();
+    }
+    if other.interval.lengthened(policy.look_back_days).end < candidate.interval.start {
+        return Vec::new();
+    }
+    let duplicate = duplicate::apply(candidate, other, policy);
+    let class = class::apply(candidate, other, policy);
+    duplicate.into_iter().chain(class).chain(contraindication::apply(candidate, other, formulary)).collect()
+}
+
 /// One's own earlier prescription is what policy says it is, for duplicates.
 fn govern(mut hit: Hit, same_institution: bool, policy: &Policy) -> Option<Hit> {
     match hit.kind {
-        FindingKind::DuplicateIngredient if same_institution => match policy.same_institution {
-            SameInstitution::Report => Some(hit),
-            SameInstitution::Information => {
-                hit.severity = Severity::Low;
-                Some(hit)
+        FindingKind::DuplicateIngredient | FindingKind::DuplicateClass if same_institution => {
+            match policy.same_institution {
+                SameInstitution::Report => Some(hit),
+                SameInstitution::Information => {
+                    hit.severity = Severity::Low;
+                    Some(hit)
+                }
+                SameInstitution::Silent => None,
             }
-            SameInstitution::Silent => None,
-        },
-        FindingKind::DuplicateIngredient | FindingKind::Contraindication => Some(hit),
+        }
+        FindingKind::DuplicateIngredient
+        | FindingKind::DuplicateClass
+        | FindingKind::Contraindication
+        | FindingKind::Allergy => Some(hit),
     }
 }
 

@@ -12,6 +12,8 @@ fn code(kind: FindingKind) -> Value {
     let (code, display) = match kind {
         FindingKind::DuplicateIngredient => ("DUPTHPY", "重複投薬 Duplicate therapy"),
         FindingKind::Contraindication => ("DRG", "併用禁忌 Contraindicated combination"),
+        FindingKind::Allergy => ("ALGY", "アレルギー Allergy"),
+        FindingKind::DuplicateClass => ("DUPTHPCLS", "同効薬 Duplicate therapeutic class"),
     };
     json!({
         "coding": [
@@ -32,6 +34,16 @@ fn detail(kind: FindingKind) -> &'static str {
             "併用禁忌の薬が処方または調剤されています。相手の薬と施設は、患者の同意がないため表示しません。\n\
              The patient is on a medicine that must not be combined with this one. The other medicine and place \
              are withheld without the patient's consent."
+        }
+        FindingKind::Allergy => {
+            "この薬の成分に対する患者のアレルギーが記録されています。記録の詳細は、患者の同意がないため表示しません。\n\
+             The patient is recorded as allergic to an ingredient of this medicine. The record is withheld without \
+             the patient's consent."
+        }
+        FindingKind::DuplicateClass => {
+            "他の医療機関等で同じ薬効分類・同一経路の薬が処方または調剤されています（参考情報）。相手の薬と施設は、患者の同意がないため表示しません。\n\
+             The patient is on another medicine of the same therapeutic class by the same route (for information). \
+             The other medicine and place are withheld without the patient's consent."
         }
     }
 }

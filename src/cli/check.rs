@@ -1,0 +1,193 @@
+//! `hikikae check`: the medication check of one document against a history in a file, without a server.
+
+mod history;
+mod pairs;
+mod report;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, anyhow, bail};
+use chrono::NaiveDate;
+use clap::Args;
+use hikikae::check::{Policy, Proposal, UncheckedReason, check, proposal};
+use hikikae::codec::eps_xml::{EpsDispensing, EpsPrescription};
+use hikikae::formulary::{Formulary, LoadError};
+use hikikae::prescription::dispensing::Dispensing;
+use hikikae::prescription::identifier::InstitutionCode;
+
+use super::document::{Envelope, Kind, cj1_read, counted, read, sj1_read, told};
+use super::{Answer, print};
+use report::Report;
+
+/// Check a prescription or a dispensing result for duplicates, contraindicated pairs and allergies
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  hikikae check --history history.csv prescription.sj1.csv
+  hikikae check --formulary masters --on 2026-04-01 --json signed.xml
+  hikikae check --pairs pairs.csv > reviewed.jsonl
+
+DOCUMENT is SJ1 or CJ1 CSV, or a signed EPS XML document; its signature is not verified.
+
+A history is CSV (UTF-8) with the header
+  kind,code_type,code,start,days,route,institution
+kind is prescribed, dispensed, in-house or allergy; code_type receipt, yj, generic, hot9 or
+ingredient (code is then the ingredient's name, without salt or hydrate). start is the first day,
+YYYY-MM-DD; without days it counts 14 days, and what is not swallowed counts 14 days at least. An
+allergy needs neither. route is that of an ingredient (internal, injection, eye, ear, nose, inhaled,
+oral-cavity, rectal, vaginal, skin, systemic-patch), any when empty. institution is the code of 10
+digits, or a name; entries of the document's own institution are told as information.
+
+Pairs are CSV with the header a,b: two drug codes a row, of any type. One JSON line a row tells
+what is found when both are taken on the same days.
+
+Exit codes of a document: 0 nothing found, and every medicine on both sides was seen; 1 something
+was found; 2 nothing was found but a medicine could not be checked, or the check could not be made.
+Materials (needles, gauze) are not medicines and are not counted. Of pairs: 0 every row was
+reviewed, whatever was found; 2 not.")]
+pub struct Check {
+    /// Directory of formulary files; without it the small formulary inside the program
+    #[arg(long, value_name = "DIR")]
+    formulary: Option<PathBuf>,
+    /// The patient's history; - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "pairs")]
+    history: Option<PathBuf>,
+    /// The day the document's medicines begin; its own date when left out
+    #[arg(long, value_name = "DATE", conflicts_with = "pairs")]
+    on: Option<NaiveDate>,
+    /// Review a table of pairs instead of a document; - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "document")]
+    pairs: Option<PathBuf>,
+    /// Answer in JSON, as --pairs always does
+    #[arg(long)]
+    json: bool,
+    /// The document; - for standard input
+    #[arg(required_unless_present = "pairs")]
+    document: Option<PathBuf>,
+}
+
+impl Check {
+    pub fn run(self) -> anyhow::Result<Answer> {
+        let formulary = self.formulary()?;
+        match (&self.pairs, &self.document) {
+            (Some(pairs), _) => pairs::review(pairs, &formulary),
+            (None, Some(document)) => {
+                let bytes = read(document)?;
+                let checked = Checked::of(&bytes).with_context(|| document.display().to_string())?;
+                self.document_check(checked, &formulary)
+            }
+            (None, None) => bail!("name a document, or pairs with --pairs"),
+        }
+    }
+
+    fn formulary(&self) -> anyhow::Result<Formulary> {
+        let loaded = match &self.formulary {
+            Some(directory) => Formulary::from_dir("formulary", directory),
+            None => Formulary::fixture(),
+        };
+        loaded.map_err(|error| {
+            if let LoadError::Faulty(faults) = &error {
+                for fault in faults {
+                    eprintln!("{fault}");
+                }
+                return anyhow!("the formulary has {}", counted(faults.len()));
+            }
+            error.into()
+        })
+    }
+
+    fn document_check(&self, mut checked: Checked, formulary: &Formulary) -> anyhow::Result<Answer> {
+        let history = match &self.history {
+            Some(path) => history::read(path, formulary)?,
+            None => Vec::new(),
+        };
+        if let Some(on) = self.on {
+            checked.begin_on(on);
+        }
+        let outcome = check(&checked.proposal, &history, formulary, &Policy::default());
+        let report = Report { checked: &checked, entries: history.len(), outcome: &outcome };
+        if self.json {
+            print(format!("{:#}\n", report.to_json()))?;
+        } else {
+            print(report.to_text())?;
+        }
+        if !outcome.findings.is_empty() {
+            return Ok(Answer::No);
+        }
+        let unseen = outcome.coverage.lines.iter().chain(&outcome.coverage.history);
+        match unseen.filter(|unseen| unseen.reason != UncheckedReason::Material).count() {
+            0 => Ok(Answer::Yes),
+            1 => bail!("nothing was found, but one medicine could not be checked"),
+            unseen => bail!("nothing was found, but {unseen} medicines could not be checked"),
+        }
+    }
+}
+
+/// A document as it is checked.
+struct Checked {
+    /// `prescription` or `dispensing`.
+    document: &'static str,
+    /// The day its medicines begin.
+    on: NaiveDate,
+    proposal: Proposal,
+}
+
+impl Checked {
+    fn of(bytes: &[u8]) -> anyhow::Result<Self> {
+        match Kind::of(bytes) {
+            Some(Kind::Sj1) => Self::of_prescription(bytes),
+            Some(Kind::Cj1) => Self::of_dispensing(bytes),
+            Some(Kind::Xml) => match Envelope::of(bytes)? {
+                Envelope::Prescription => {
+                    Self::of_prescription(told(EpsPrescription::read(bytes))?.payload())
+                }
+                Envelope::Dispensing => {
+                    let envelope = told(EpsDispensing::read(bytes))?;
+                    let mut checked = Self::of_dispensing(envelope.payload())?;
+                    let prescription = sj1_read(envelope.prescription_payload())?.value;
+                    checked.proposal.institution = prescription.institution.code.clone();
+                    checked.proposal.split = proposal::split_part(&prescription);
+                    Ok(checked)
+                }
+            },
+            Some(Kind::Fhir) => bail!("FHIR documents cannot be checked yet"),
+            None => bail!("neither SJ1, CJ1 nor a signed XML document"),
+        }
+    }
+
+    fn of_prescription(payload: &[u8]) -> anyhow::Result<Self> {
+        let prescription = sj1_read(payload)?.value;
+        let proposal = proposal::of_prescription(&prescription, &places("SJ1", payload));
+        Ok(Self { document: "prescription", on: prescription.issued_on, proposal })
+    }
+
+    fn of_dispensing(payload: &[u8]) -> anyhow::Result<Self> {
+        let dispensing = cj1_read(payload)?.value;
+        let proposal = proposal::of_dispensing(&dispensing, prescriber(&dispensing), &places("CJ1", payload));
+        Ok(Self { document: "dispensing", on: dispensing.dispensed_on, proposal })
+    }
+
+    fn begin_on(&mut self, on: NaiveDate) {
+        let later = on - self.on;
+        for line in &mut self.proposal.lines {
+            line.start = line.start.checked_add_signed(later).unwrap_or(on);
+        }
+        self.on = on;
+    }
+}
+
+/// The institution a dispensing belongs to; the pharmacy's own code when the document names no other, as no history
+/// has that.
+fn prescriber(dispensing: &Dispensing) -> &InstitutionCode {
+    dispensing.institution.as_ref().map_or(&dispensing.pharmacy.code, |institution| &institution.code)
+}
+
+/// `SJ1[line 12]` for every drug line (record 201), in order.
+fn places(form: &str, payload: &[u8]) -> Vec<String> {
+    payload
+        .split(|byte| *byte == b'\n')
+        .zip(1..)
+        .filter(|(line, _)| line.starts_with(b"201,"))
+        .map(|(_, number)| format!("{form}[line {number}]"))
+        .collect()
+}
