@@ -191,3 +191,60 @@ fn places(form: &str, payload: &[u8]) -> Vec<String> {
         .map(|(_, number)| format!("{form}[line {number}]"))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HISTORY: &str = "kind,code_type,code,start,days,route,institution\n\
+         dispensed,yj,2171022F2025,2026-11-10,14,,1319876543\n\
+         allergy,ingredient,メトホルミン,,,,\n";
+
+    /// The report on a fixture document against the history.
+    fn report(document: &str, on: Option<NaiveDate>) -> (serde_json::Value, String) {
+        let path = format!("{}/fixtures/documents/{document}", env!("CARGO_MANIFEST_DIR"));
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("history.csv");
+        std::fs::write(&file, HISTORY).unwrap();
+        let formulary = Formulary::fixture().unwrap();
+        let history = history::read(&file, &formulary).unwrap();
+        let mut checked = Checked::of(&std::fs::read(path).unwrap()).unwrap();
+        if let Some(on) = on {
+            checked.begin_on(on);
+        }
+        let outcome = check(&checked.proposal, &history, &formulary, &Policy::default());
+        let report = Report { checked: &checked, entries: history.len(), outcome: &outcome };
+        (report.to_json(), report.to_text())
+    }
+
+    #[test]
+    fn documents_are_checked_against_a_history() {
+        let (json, text) = report("general-internal.sj1.csv", None);
+        let kinds: Vec<&str> =
+            json["findings"].as_array().unwrap().iter().filter_map(|f| f["kind"].as_str()).collect();
+        assert_eq!(kinds, ["allergy", "duplicate-ingredient"]);
+        assert_eq!(json["findings"][1]["line"]["places"][0], "SJ1[line 19]");
+        assert_eq!(json["findings"][1]["other"]["place"], "history[line 2]");
+        assert_eq!(json["findings"][1]["overlap"]["end"], "2026-11-23");
+        assert_eq!(json["coverage"]["complete"], true);
+        assert!(text.ends_with("\n2 findings\n"), "{text}");
+        let (json, _) = report("general-internal-as-prescribed.cj1.csv", None);
+        assert_eq!((&json["document"], &json["institution"]), (&"dispensing".into(), &"1311234567".into()));
+        assert_eq!(json["findings"][0]["line"]["places"][0], "CJ1[line 13]");
+    }
+
+    #[test]
+    fn medicines_begin_on_the_day_that_is_named() {
+        let (json, text) = report("general-internal.sj1.csv", "2026-11-24".parse().ok());
+        assert_eq!(json["on"], "2026-11-24");
+        assert_eq!(json["findings"].as_array().map(Vec::len), Some(1), "the allergy alone: {json:#}");
+        assert!(text.ends_with("\n1 finding\n"), "{text}");
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        for text in ["", "JAHISTC08,1", "<Document/>", "{}", "SJ1\n1"] {
+            assert!(Checked::of(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+}

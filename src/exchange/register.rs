@@ -151,8 +151,8 @@ impl Exchange {
     /// The history a check needs.
     pub(super) async fn history(&self, patient: PatientId) -> Result<History, ExchangeError> {
         let now = self.clock.now();
-        // The issue date of a document is at most a use period back; whatever ended before cannot overlap it.
-        let since = japanese_date(now) - LOOK_BACK;
+        // The first day of a document is at most a use period back; the policy looks back from there.
+        let since = japanese_date(now) - LOOK_BACK - Days::new(u64::from(self.settings.check.look_back_days));
         Ok(self.store.history_read(patient, since, now).await?)
     }
 
