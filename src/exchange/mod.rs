@@ -4,6 +4,7 @@
 pub mod accept;
 pub mod caller;
 pub mod change;
+pub mod check;
 pub mod dispense;
 pub mod error;
 pub mod identity;

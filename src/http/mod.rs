@@ -2,6 +2,7 @@
 
 pub mod answer;
 mod call;
+mod check;
 mod operator;
 mod patient;
 pub mod problem;
@@ -43,6 +44,7 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         task::read(app),
         task::search(app),
         task::document(app),
+        check::medication_check(app),
         patient::mitigate(app),
         operator::healthz(),
         operator::readyz(app),
