@@ -1,11 +1,13 @@
 //! `hikikae admin`: the operator's work on the database, the formulary and the keys of a configuration.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand};
+use hikikae::clock::Clock;
 use hikikae::config::Config;
 use hikikae::formulary::{Formulary, LoadError};
 use hikikae::prescription::identifier::InstitutionCode;
@@ -34,6 +36,7 @@ pub enum Admin {
     FacilityAdd(FacilityAdd),
     ImportFormulary(ImportFormulary),
     RotateKeys(RotateKeys),
+    CheckReport(CheckReport),
 }
 
 #[derive(Args)]
@@ -106,6 +109,20 @@ pub struct RotateKeys {
     common: Common,
 }
 
+/// Tell of every rule of the checker how often it spoke, was answered for, and led to a change
+#[derive(Args)]
+#[command(after_help = "\
+One line is one rule: findings shown (each once a facility), answered for, registered or dispensed in
+spite of, led to a change (nothing was registered with the finding within seven days), and pending.
+Then the reasons by code of ActDetectedIssueManagementCode. Counts only, of no person.
+
+Example:
+  hikikae admin check-report --json")]
+pub struct CheckReport {
+    #[command(flatten)]
+    common: Common,
+}
+
 /// What a command tells: a sentence for people, the same facts for programs.
 struct Report {
     text: String,
@@ -125,6 +142,7 @@ impl Admin {
             Self::FacilityAdd(add) => (add.common.json, add.run().await?),
             Self::ImportFormulary(import) => (import.json, import.run()?),
             Self::RotateKeys(rotate) => (rotate.common.json, rotate.run()?),
+            Self::CheckReport(report) => (report.common.json, report.run().await?),
         };
         print(if json { format!("{:#}\n", report.facts) } else { format!("{}\n", report.text) })?;
         Ok(Answer::Yes)
@@ -214,6 +232,37 @@ impl RotateKeys {
             path.display()
         );
         Ok(Report { text, facts: json!({ "key": id, "file": path }) })
+    }
+}
+
+impl CheckReport {
+    async fn run(self) -> anyhow::Result<Report> {
+        let (store, cluster) = self.common.database().await?;
+        let figures = store.figures_read(Clock::system().now()).await;
+        database_leave(store, cluster).await?;
+        let figures = figures?;
+        let mut text = format!(
+            "{:>8} {:>9} {:>10} {:>8} {:>8}  rule",
+            "shown", "mitigated", "registered", "changed", "pending"
+        );
+        for rule in &figures {
+            let reasons: Vec<String> =
+                rule.mitigated.iter().map(|(code, count)| format!("{code}:{count}")).collect();
+            write!(
+                text,
+                "\n{:>8} {:>9} {:>10} {:>8} {:>8}  {} {} {} {}",
+                rule.shown,
+                rule.mitigated.values().sum::<i64>(),
+                rule.registered,
+                rule.changed,
+                rule.pending,
+                rule.kind,
+                rule.severity,
+                rule.rule,
+                reasons.join(" ")
+            )?;
+        }
+        Ok(Report { text, facts: json!({ "rules": figures }) })
     }
 }
 

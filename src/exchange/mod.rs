@@ -10,6 +10,7 @@ pub mod error;
 pub mod identity;
 pub mod intake;
 pub mod mitigate;
+pub mod order;
 pub mod read;
 pub mod register;
 pub mod session;

@@ -2,6 +2,7 @@
 
 pub mod answer;
 mod call;
+mod cds;
 mod check;
 mod operator;
 mod patient;
@@ -46,6 +47,9 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         task::document(app),
         check::medication_check(app),
         patient::mitigate(app),
+        cds::services(),
+        cds::order_sign(app),
+        cds::feedback(app),
         operator::healthz(),
         operator::readyz(app),
         operator::metrics(app),

@@ -62,6 +62,15 @@ pub fn detected_issue(
     disclosure: Disclosure,
 ) -> Value {
     let line = &finding.candidate;
+    let mut implicated = vec![json!({ "type": "MedicationRequest", "display": line.name })];
+    let mut contained = Vec::new();
+    if disclosure == Disclosure::OralConsent {
+        let other = other_side(&finding.other);
+        implicated.push(json!({
+            "reference": "#other", "type": other["resourceType"], "display": finding.other.name
+        }));
+        contained.push(other);
+    }
     let mut resource = json!({
         "resourceType": "DetectedIssue",
         "id": id,
@@ -70,18 +79,14 @@ pub fn detected_issue(
         "severity": finding.severity.as_str(),
         "identifier": [{ "system": format!("{HIKIKAE}/finding-id"), "value": finding.id }],
         "identifiedPeriod": { "start": finding.overlap.start, "end": finding.overlap.end },
-        "implicated": [{ "type": "MedicationRequest", "display": line.name }],
+        "implicated": implicated,
         "evidence": [{
             "code": [{ "text": format!("RP{} {} ({})", line.rp, line.line, line.places.join(", ")) }]
         }],
         "detail": text(finding, disclosure),
     });
-    if disclosure == Disclosure::OralConsent {
-        let other = other_side(&finding.other);
-        resource["implicated"][1] = json!({
-            "reference": "#other", "type": other["resourceType"], "display": finding.other.name
-        });
-        resource["contained"] = json!([other]);
+    if !contained.is_empty() {
+        resource["contained"] = contained.into();
     }
     if let Some(mitigation) = mitigation {
         resource["mitigation"] = json!([{
@@ -109,10 +114,10 @@ pub fn text(finding: &Finding, disclosure: Disclosure) -> String {
         let parts = [("結果", &rule.consequence), ("条件", &rule.condition), ("休薬期間", &rule.washout)];
         for (name, part) in parts {
             if !part.is_empty() && (disclosure == Disclosure::OralConsent || names_no_medicine(part)) {
-                text.push_str(&format!("\n{name}: {part}"));
+                text.extend(["\n", name, ": ", part]);
             }
         }
-        text.push_str(&format!("\n{CONTRAINDICATION_NOTICE}"));
+        text.extend(["\n", CONTRAINDICATION_NOTICE]);
     }
     text
 }
