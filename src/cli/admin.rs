@@ -1,5 +1,6 @@
 //! `hikikae admin`: the operator's work on the database, the formulary and the keys of a configuration.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,7 @@ pub enum Admin {
     FacilityAdd(FacilityAdd),
     ImportFormulary(ImportFormulary),
     RotateKeys(RotateKeys),
+    CheckReport(CheckReport),
 }
 
 #[derive(Args)]
@@ -113,6 +115,20 @@ pub struct RotateKeys {
     common: Common,
 }
 
+/// Tell of every rule of the checker how often it spoke, was answered for, and led to a change
+#[derive(Args)]
+#[command(after_help = "\
+One line is one rule: findings shown (each once a facility), answered for, registered or dispensed in
+spite of, led to a change (nothing was registered with the finding within seven days), and pending.
+Then the reasons by code of ActDetectedIssueManagementCode. Counts only, of no person.
+
+Example:
+  hikikae admin check-report --json")]
+pub struct CheckReport {
+    #[command(flatten)]
+    common: Common,
+}
+
 /// What a command tells: a sentence for people, the same facts for programs.
 struct Report {
     text: String,
@@ -132,6 +148,7 @@ impl Admin {
             Self::FacilityAdd(add) => (add.common.json, add.run().await?),
             Self::ImportFormulary(import) => (import.common.json, import.run()?),
             Self::RotateKeys(rotate) => (rotate.common.json, rotate.run()?),
+            Self::CheckReport(report) => (report.common.json, report.run().await?),
         };
         print(if json { format!("{:#}\n", report.facts) } else { format!("{}\n", report.text) })?;
         Ok(Answer::Yes)
@@ -242,6 +259,37 @@ impl RotateKeys {
             path.display()
         );
         Ok(Report { text, facts: json!({ "key": id, "file": path }) })
+    }
+}
+
+impl CheckReport {
+    async fn run(self) -> anyhow::Result<Report> {
+        let (store, cluster) = self.common.database().await?;
+        let figures = store.figures_read(Clock::system().now()).await;
+        database_leave(store, cluster).await?;
+        let figures = figures?;
+        let mut text = format!(
+            "{:>8} {:>9} {:>10} {:>8} {:>8}  rule",
+            "shown", "mitigated", "registered", "changed", "pending"
+        );
+        for rule in &figures {
+            let reasons: Vec<String> =
+                rule.mitigated.iter().map(|(code, count)| format!("{code}:{count}")).collect();
+            write!(
+                text,
+                "\n{:>8} {:>9} {:>10} {:>8} {:>8}  {} {} {} {}",
+                rule.shown,
+                rule.mitigated.values().sum::<i64>(),
+                rule.registered,
+                rule.changed,
+                rule.pending,
+                rule.kind,
+                rule.severity,
+                rule.rule,
+                reasons.join(" ")
+            )?;
+        }
+        Ok(Report { text, facts: json!({ "rules": figures }) })
     }
 }
 

@@ -58,17 +58,12 @@ pub(super) fn prescription_read(
     let envelope = EpsPrescription::read_original(original).map_err(ExchangeError::Document)?;
     let signer = refused("/Document/Prescription/PrescriptionSign", &envelope.verify(trust, now))?;
     let payload = envelope.payload();
-    let prescription = sj1::read(payload).map_err(ExchangeError::Document)?.value;
-    let faults = usage_faults(&prescription, formulary);
-    if !faults.is_empty() {
-        return Err(ExchangeError::Document(faults));
-    }
-    let text =
-        std::str::from_utf8(payload).map_err(|_| ExchangeError::Internal("a payload read is UTF-8"))?;
+    let (prescription, places) = prescription_parse(payload, formulary)?;
+    let text = text(payload)?;
     let lines = prescription.groups.iter().flat_map(|group| &group.lines);
-    let (places, conversions) = drug_lines("SJ1", text)
+    let conversions = drug_lines("SJ1", text)
         .zip(lines)
-        .map(|((place, text), line)| {
+        .map(|((_, text), line)| {
             let product = line.code.as_ref().and_then(|code| formulary.product(code));
             let conversion = Conversion::of_line(
                 text,
@@ -76,10 +71,35 @@ pub(super) fn prescription_read(
                 product.and_then(|p| Some((p.yj_code.as_deref()?, p.name.as_str()))),
                 product.and_then(|p| Some((p.price_code.as_deref()?, p.name.as_str()))),
             );
-            (place, conversion.unwrap_or_default())
+            conversion.unwrap_or_default()
         })
-        .unzip();
+        .collect();
     Ok(SignedPrescription { prescription, signer, conversions, places })
+}
+
+/// Reads a prescription that nobody has signed yet, or whose signature holds, and the places of its drug lines.
+pub(super) fn prescription_parse(
+    payload: &[u8],
+    formulary: &Formulary,
+) -> Result<(Prescription, Vec<String>), ExchangeError> {
+    let prescription = sj1::read(payload).map_err(ExchangeError::Document)?.value;
+    let faults = usage_faults(&prescription, formulary);
+    if !faults.is_empty() {
+        return Err(ExchangeError::Document(faults));
+    }
+    let places = drug_lines("SJ1", text(payload)?).map(|(place, _)| place).collect();
+    Ok((prescription, places))
+}
+
+/// The same of a dispensing result.
+pub(super) fn dispensing_parse(payload: &[u8]) -> Result<(Dispensing, Vec<String>), ExchangeError> {
+    let dispensing = cj1::read(payload).map_err(ExchangeError::Document)?.value;
+    let places = drug_lines("CJ1", text(payload)?).map(|(place, _)| place).collect();
+    Ok((dispensing, places))
+}
+
+fn text(payload: &[u8]) -> Result<&str, ExchangeError> {
+    std::str::from_utf8(payload).map_err(|_| ExchangeError::Internal("a payload read is UTF-8"))
 }
 
 /// Usage codes of the master that need a supplement (用法補足レコード) must have one.
@@ -126,11 +146,7 @@ pub(super) fn dispensing_read(
         "/Document/Dispensing/ReferencePrescription/PrescriptionSign",
         &envelope.prescription_verify(trust, registered_at),
     )?;
-    let payload = envelope.payload();
-    let dispensing = cj1::read(payload).map_err(ExchangeError::Document)?.value;
-    let text =
-        std::str::from_utf8(payload).map_err(|_| ExchangeError::Internal("a payload read is UTF-8"))?;
-    let places = drug_lines("CJ1", text).map(|(place, _)| place).collect();
+    let (dispensing, places) = dispensing_parse(envelope.payload())?;
     Ok(SignedDispensing { dispensing, signer, places })
 }
 

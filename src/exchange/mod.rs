@@ -4,11 +4,13 @@
 pub mod accept;
 pub mod caller;
 pub mod change;
+pub mod check;
 pub mod dispense;
 pub mod error;
 pub mod identity;
 pub mod intake;
 pub mod mitigate;
+pub mod order;
 pub mod read;
 pub mod register;
 pub mod session;

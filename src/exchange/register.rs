@@ -1,18 +1,19 @@
 //! 処方箋登録: check and register are one act (invariant 6).
 
-use chrono::Days;
+use chrono::{Days, NaiveDate};
 
 use super::caller::Caller;
 use super::error::ExchangeError;
 use super::intake::{SignedPrescription, blocking, prescription_read};
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
-use crate::check::{self, Proposal, Source, proposal};
+use crate::check::{Proposal, Source, proposal};
 use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
+use crate::prescription::document::Prescription;
 use crate::prescription::registered::{ExchangeNumber, Registered};
 use crate::prescription::state::{Life, Refusal};
 use crate::store::access::Trace;
-use crate::store::finding::FindingRow;
+use crate::store::directory::Facility;
 use crate::store::idempotency::IDEMPOTENCY_KEY_CONSTRAINT;
 use crate::store::medication::History;
 use crate::store::prescription::{Details, Written};
@@ -47,21 +48,9 @@ impl Exchange {
         let (trust, formulary, bytes) = (self.trust(), self.formulary(), original.clone());
         let signed = blocking(move || prescription_read(&bytes, &trust, &formulary, now)).await?;
         let prescription = &signed.prescription;
-        if prescription.institution.code != clinic.code {
-            return Err(ExchangeError::NotPermitted(
-                "the prescription names another institution than the one that sends it",
-            ));
-        }
+        named_institution(prescription, clinic)?;
         let today = japanese_date(now);
-        if prescription.issued_on > today {
-            return Err(ExchangeError::Document(vec![Fault {
-                place: "SJ1.51.1".to_owned(),
-                message: "the issue date is in the future".to_owned(),
-            }]));
-        }
-        if prescription.valid_until() < today {
-            return Err(Refusal::Expired.into());
-        }
+        issued_in_time(prescription, today)?;
         let identity = &prescription.insurance.identity;
         let patient = self.person_find(clinic, identity, prescription.patient.birth_date, today).await?;
         self.register_checked(caller, request, &signed, patient, &original).await
@@ -164,33 +153,18 @@ impl Exchange {
     pub(super) async fn findings_answered(
         &self,
         act: &'static str,
-        facility: &crate::store::directory::Facility,
+        facility: &Facility,
         patient: PatientId,
         proposal: &Proposal,
         history: &History,
         trace: &Trace,
     ) -> Result<Vec<Uuid>, ExchangeError> {
-        let formulary = self.formulary();
-        let outcome = check::check(proposal, &history.periods, &formulary, &self.settings.check);
-        if outcome.findings.is_empty() {
+        let findings = self.findings(facility, patient, proposal, history).await?.findings;
+        if findings.is_empty() {
             return Ok(Vec::new());
         }
-        let mut findings: Vec<FindingRow> = outcome
-            .findings
-            .into_iter()
-            .map(|finding| FindingRow {
-                id: self.store.finding_id(patient, &finding),
-                patient,
-                finding,
-                mitigation: None,
-            })
-            .collect();
         let ids: Vec<Uuid> = findings.iter().map(|row| row.id).collect();
-        let answered = self.store.finding_mitigated(patient, &facility.code, &ids).await?;
-        for row in &mut findings {
-            row.mitigation =
-                answered.iter().find(|known| known.id == row.id).and_then(|known| known.mitigation.clone());
-        }
+        let answered = findings.iter().filter(|row| row.mitigation.is_some()).count();
         let unresolved = findings.iter().any(|row| {
             self.settings.check.needs_mitigation(row.finding.severity) && row.mitigation.is_none()
         });
@@ -198,13 +172,35 @@ impl Exchange {
         if unresolved {
             "medication-check-unresolved".clone_into(&mut trace.content.outcome);
         }
-        if unresolved || answered.len() < ids.len() {
+        if unresolved || answered < ids.len() {
             // Kept before the act, so that what was shown for information is counted too.
             let (at, trace) = (self.clock.now(), unresolved.then_some(&trace));
             self.store.finding_insert(act, patient, &facility.code, &findings, at, trace).await?;
         }
         if unresolved { Err(ExchangeError::CheckUnresolved(findings)) } else { Ok(ids) }
     }
+}
+
+/// The institution a prescription names is the one that sends it.
+pub(super) fn named_institution(prescription: &Prescription, clinic: &Facility) -> Result<(), ExchangeError> {
+    if prescription.institution.code == clinic.code {
+        return Ok(());
+    }
+    Err(ExchangeError::NotPermitted("the prescription names another institution than the one that sends it"))
+}
+
+/// The issue date has come, and the use period (使用期間) has not passed.
+pub(super) fn issued_in_time(prescription: &Prescription, today: NaiveDate) -> Result<(), ExchangeError> {
+    if prescription.issued_on > today {
+        return Err(ExchangeError::Document(vec![Fault {
+            place: "SJ1.51.1".to_owned(),
+            message: "the issue date is in the future".to_owned(),
+        }]));
+    }
+    if prescription.valid_until() < today {
+        return Err(Refusal::Expired.into());
+    }
+    Ok(())
 }
 
 /// The name the access record shows for a signer.

@@ -2,6 +2,8 @@
 
 pub mod answer;
 mod call;
+mod cds;
+mod check;
 mod operator;
 mod patient;
 pub mod problem;
@@ -43,7 +45,11 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         task::read(app),
         task::search(app),
         task::document(app),
+        check::medication_check(app),
         patient::mitigate(app),
+        cds::services(),
+        cds::order_sign(app),
+        cds::feedback(app),
         operator::healthz(),
         operator::readyz(app),
         operator::metrics(app),

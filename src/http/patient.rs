@@ -17,6 +17,7 @@ use crate::codec::fhir::parameters::parameters;
 use crate::codec::fhir::patient::{Insurance, Particulars, coverage, patient};
 use crate::codec::fhir::task::instant;
 use crate::exchange::identity::VerifiedIdentity;
+use crate::prescription::disclosure::Disclosure;
 use crate::prescription::document;
 use crate::prescription::mitigation::{COMMENT_LENGTH, ManagementCode};
 use crate::store::directory::{InsuredIdentity, Sex};
@@ -106,7 +107,7 @@ pub(super) fn mitigate(app: &App) -> BoxedFilter<(Response,)> {
                 let row = call.app().exchange.mitigate(&caller, id, code, comment, &request).await?;
                 Ok(answer::fhir(
                     StatusCode::OK,
-                    &detected_issue(row.id, &row.finding, row.mitigation.as_ref()),
+                    &detected_issue(row.id, &row.finding, row.mitigation.as_ref(), Disclosure::Withheld),
                 ))
             })
         })

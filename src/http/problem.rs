@@ -12,6 +12,7 @@ use crate::codec::fhir::detected_issue::detected_issue;
 use crate::codec::fhir::outcome::{Issue, outcome};
 use crate::codec::fhir::parameters;
 use crate::exchange::error::ExchangeError;
+use crate::prescription::disclosure::Disclosure;
 use crate::prescription::state::Refusal;
 use crate::store::StoreError;
 use crate::trust::verdict;
@@ -187,7 +188,9 @@ impl From<ExchangeError> for Problem {
             ExchangeError::CheckUnresolved(findings) => Self {
                 contained: findings
                     .iter()
-                    .map(|row| detected_issue(row.id, &row.finding, row.mitigation.as_ref()))
+                    .map(|row| {
+                        detected_issue(row.id, &row.finding, row.mitigation.as_ref(), Disclosure::Withheld)
+                    })
                     .collect(),
                 ..Self::new(
                     S::CONFLICT,

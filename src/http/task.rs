@@ -18,6 +18,7 @@ use crate::exchange::accept::{Accepted, Wanted};
 use crate::exchange::caller::Caller;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::{Answered, TaskOutcome};
+use crate::prescription::disclosure::Disclosure;
 use crate::store::PrescriptionId;
 
 mod search;
@@ -212,7 +213,7 @@ fn reason(call: &Call) -> Result<String, Problem> {
 }
 
 /// The query as pairs; a name that is not known is refused.
-fn query(call: &Call, known: &[&str]) -> Result<Vec<(String, String)>, Problem> {
+pub(super) fn query(call: &Call, known: &[&str]) -> Result<Vec<(String, String)>, Problem> {
     let pairs: Vec<(String, String)> =
         serde_urlencoded::from_str(&call.query).map_err(|_| bad_query("the query cannot be read"))?;
     match pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
@@ -221,7 +222,7 @@ fn query(call: &Call, known: &[&str]) -> Result<Vec<(String, String)>, Problem> 
     }
 }
 
-fn bad_query(text: &str) -> Problem {
+pub(super) fn bad_query(text: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "malformed", text)
 }
 
@@ -247,7 +248,9 @@ fn accepted(caller: &Caller, answered: &Answered<Accepted>) -> Response {
     let Accepted { task, media_type, delivered, verification: verdict, findings } = &answered.outcome;
     let resource = fhir::task::task(&task.task, caller.sees_number(&task.task.clinic), task.at);
     let findings = fhir::collection(
-        findings.iter().map(|row| detected_issue(row.id, &row.finding, row.mitigation.as_ref())),
+        findings
+            .iter()
+            .map(|row| detected_issue(row.id, &row.finding, row.mitigation.as_ref(), Disclosure::Withheld)),
     );
     let document = json!({
         "resourceType": "Binary",

@@ -53,32 +53,48 @@ impl Store {
                 SELECT $1, $2, $3, $4, $5, $6, $5 WHERE $3::uuid IS NOT NULL
                 ON CONFLICT ON CONSTRAINT access_record_pkey DO NOTHING
             )
-            INSERT INTO finding (bucket, id, facility, patient_id, found_at, sealed, updated_by)
-            SELECT $1, f.id, $7, $2, $4, f.sealed, $5 FROM unnest($8::uuid[], $9::bytea[]) AS f (id, sealed)
-            ON CONFLICT ON CONSTRAINT finding_pkey DO NOTHING";
+            INSERT INTO finding
+                (bucket, id, facility, patient_id, found_at, sealed, kind, rule_hash, severity, updated_by)
+            SELECT $1, f.id, $7, $2, $4, f.sealed, f.kind, f.rule_hash, f.severity, $5
+            FROM unnest($8::uuid[], $9::bytea[], $10::text[], $11::bytea[], $12::text[])
+                AS f (id, sealed, kind, rule_hash, severity)
+            ON CONFLICT ON CONSTRAINT finding_pkey DO NOTHING
+            RETURNING kind, severity";
         let bucket = self.buckets().of_patient(patient);
         let ids: Vec<Uuid> = findings.iter().map(|row| row.id).collect();
         let sealed = findings
             .iter()
             .map(|row| self.seal_json(TABLE, row.id.as_bytes(), "sealed", &row.finding))
             .collect::<Result<Vec<_>, _>>()?;
+        let kinds: Vec<&str> = findings.iter().map(|row| row.finding.kind.as_str()).collect();
+        let rules: Vec<Vec<u8>> = findings.iter().map(|row| self.rule_hash(&row.finding.rule)).collect();
+        let severities: Vec<&str> = findings.iter().map(|row| row.finding.severity.as_str()).collect();
         let trace_sealed = trace.map(|trace| self.seal_trace(trace)).transpose()?;
-        self.one_execute(
-            act,
-            SQL,
-            &[
-                &bucket,
-                &patient,
-                &trace.map(|trace| trace.request),
-                &at,
-                &act,
-                &trace_sealed,
-                &facility.as_str(),
-                &ids,
-                &sealed,
-            ],
-        )
-        .await?;
+        let shown = self
+            .one(
+                act,
+                SQL,
+                &[
+                    &bucket,
+                    &patient,
+                    &trace.map(|trace| trace.request),
+                    &at,
+                    &act,
+                    &trace_sealed,
+                    &facility.as_str(),
+                    &ids,
+                    &sealed,
+                    &kinds,
+                    &rules,
+                    &severities,
+                ],
+            )
+            .await?;
+        for row in shown {
+            let (kind, severity): (String, String) = (row.get("kind"), row.get("severity"));
+            metrics::counter!("hikikae_finding_shown_total", "kind" => kind, "severity" => severity)
+                .increment(1);
+        }
         Ok(())
     }
 
@@ -133,7 +149,7 @@ impl Store {
         rows.iter().map(|row| self.finding_read(row)).collect()
     }
 
-    fn finding_read(&self, row: &tokio_postgres::Row) -> Result<FindingRow, StoreError> {
+    pub(super) fn finding_read(&self, row: &tokio_postgres::Row) -> Result<FindingRow, StoreError> {
         let id: Uuid = row.get("id");
         Ok(FindingRow {
             id,
@@ -161,7 +177,7 @@ impl Store {
         const SQL: &str = "-- finding-mitigate
             WITH changed AS (
                 UPDATE finding
-                SET mitigation = $4, mitigated_at = $5, updated_at = now(), updated_by = 'mitigate'
+                SET mitigation = $4, mitigated_at = $5, management_code = $8, updated_at = now(), updated_by = 'mitigate'
                 WHERE bucket = $1 AND id = $2 AND facility = $3 AND prescription_id IS NULL
                 RETURNING patient_id
             ), trace AS (
@@ -184,9 +200,18 @@ impl Store {
                     &mitigation.at,
                     &trace.request,
                     &trace_sealed,
+                    &mitigation.code.as_str(),
                 ],
             )
             .await?;
+        if changed.is_some() {
+            let (kind, severity) = (row.finding.kind.as_str(), row.finding.severity.as_str());
+            let code = mitigation.code.as_str();
+            metrics::counter!(
+                "hikikae_finding_mitigated_total", "kind" => kind, "severity" => severity, "code" => code
+            )
+            .increment(1);
+        }
         Ok(changed.is_some())
     }
 }

@@ -22,6 +22,11 @@ pub struct Migration {
 pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "directory", sql: include_str!("../../schema/0001_directory.sql") },
     Migration { version: 2, name: "exchange", sql: include_str!("../../schema/0002_exchange.sql") },
+    Migration {
+        version: 3,
+        name: "finding_figures",
+        sql: include_str!("../../schema/0003_finding_figures.sql"),
+    },
 ];
 
 /// "hikikae" in ASCII, the key of the advisory lock under which migrations run.

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod directory;
 pub mod dispensing;
 pub mod document;
+pub mod figure;
 pub mod finding;
 pub mod idempotency;
 

@@ -55,6 +55,10 @@ fn the_directory_is_filled_and_keys_are_rotated() {
     let rotated = admin(&config, "rotate-keys --json").done().json();
     assert_eq!(rotated["key"], 2);
 
+    let figures = admin(&config, "check-report --json").done().json();
+    assert_eq!(figures["rules"], serde_json::json!([]));
+    assert!(admin(&config, "check-report").done().text().contains("pending  rule"));
+
     let running = Cluster::start(&state, Durability::Durable, &SystemRandom::new()).unwrap();
     let after = admin(&config, &import).done();
     assert!(after.text().contains("0 added, 0 changed"), "what the first key sealed still opens: {after:?}");

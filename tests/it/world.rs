@@ -240,7 +240,7 @@ pub fn number(patient: u32) -> String {
     format!("77{patient:05}")
 }
 
-fn born() -> NaiveDate {
+pub fn born() -> NaiveDate {
     NaiveDate::from_ymd_opt(1956, 4, 12).unwrap()
 }
 

@@ -1,6 +1,9 @@
 //! FHIR R4 renderings of the exchange's answers. Writes only; nothing here is ever signed.
 
+pub mod coverage;
 pub mod detected_issue;
+pub mod drug;
+pub mod medication_order;
 pub mod outcome;
 pub mod parameters;
 pub mod patient;

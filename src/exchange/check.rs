@@ -1,0 +1,201 @@
+//! 重複投薬等チェック on its own, before anything is signed: the same findings, by the same ids, as the act that will
+//! count, so that a reason given now holds then.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::caller::Caller;
+use super::error::ExchangeError;
+use super::intake::{blocking, dispensing_parse, prescription_parse};
+use super::register::{issued_in_time, named_institution};
+use super::{Exchange, Request, trace};
+use crate::check::{self, Coverage, Proposal, proposal};
+use crate::clock::japanese_date;
+use crate::codec::fault::Fault;
+use crate::prescription::disclosure::Disclosure;
+use crate::prescription::dispensing::Dispensing;
+use crate::prescription::document::Prescription;
+use crate::store::directory::Facility;
+use crate::store::finding::FindingRow;
+use crate::store::medication::History;
+use crate::store::{PatientId, PrescriptionId};
+
+/// What a check found, and what it could not see.
+#[derive(Debug)]
+pub struct Checked {
+    /// The findings, the gravest first, with the reasons this facility has given.
+    pub findings: Vec<FindingRow>,
+    /// The lines that were not checked.
+    pub coverage: Coverage,
+}
+
+/// An unsigned document.
+enum Draft {
+    /// SJ1, with the places of its drug lines.
+    Prescription(Box<Prescription>, Vec<String>),
+    /// CJ1, likewise.
+    Dispensing(Box<Dispensing>, Vec<String>),
+}
+
+impl Exchange {
+    /// Checks an unsigned prescription (SJ1) or dispensing result (CJ1) of the patient `token` stands for, else of
+    /// the one its insurance data name. Keeps the findings and the trace of the look.
+    ///
+    /// # Errors
+    ///
+    /// As `$register` and `$dispense`, but for signatures.
+    pub async fn medication_check(
+        &self,
+        caller: &Caller,
+        token: Option<&str>,
+        document: Bytes,
+        disclosure: Disclosure,
+        request: &Request,
+    ) -> Result<Checked, ExchangeError> {
+        let facility = caller.facility()?;
+        let formulary = self.formulary();
+        let draft = blocking(move || {
+            if document.starts_with(b"CJ1") {
+                let (dispensing, places) = dispensing_parse(&document)?;
+                return Ok(Draft::Dispensing(Box::new(dispensing), places));
+            }
+            let (prescription, places) = prescription_parse(&document, &formulary)?;
+            Ok(Draft::Prescription(Box::new(prescription), places))
+        })
+        .await?;
+        let today = japanese_date(self.clock.now());
+        let (patient, proposal) = match &draft {
+            Draft::Prescription(prescription, places) => {
+                if caller.pharmacy().is_err() {
+                    named_institution(prescription, facility)?;
+                }
+                issued_in_time(prescription, today)?;
+                let born = prescription.patient.birth_date;
+                let patient = match token {
+                    Some(_) => self.patient_of(caller, token, born).await?,
+                    None => self.person_find(facility, &prescription.insurance.identity, born, today).await?,
+                };
+                (patient, proposal::of_prescription(prescription, places))
+            }
+            Draft::Dispensing(dispensing, places) => {
+                self.dispensing_proposal(caller, token, dispensing, places).await?
+            }
+        };
+        self.proposal_check(disclosure.check_act(), caller, patient, &proposal, request).await
+    }
+
+    /// The patient of a dispensing draft, and what it gives out: as dispensed, and not compared with the
+    /// prescription it answers (record 7), which must be one this pharmacy may know of.
+    async fn dispensing_proposal(
+        &self,
+        caller: &Caller,
+        token: Option<&str>,
+        dispensing: &Dispensing,
+        places: &[String],
+    ) -> Result<(PatientId, Proposal), ExchangeError> {
+        let pharmacy = caller.pharmacy()?;
+        let mismatch = |place: &str, message: &str| {
+            let fault = Fault { place: place.to_owned(), message: message.to_owned() };
+            ExchangeError::DocumentMismatch(vec![fault])
+        };
+        if dispensing.pharmacy.code != pharmacy.code {
+            return Err(mismatch("CJ1.11", "the pharmacy is not the one that sends the document"));
+        }
+        if dispensing.dispensed_on > japanese_date(self.clock.now()) {
+            return Err(ExchangeError::Document(vec![Fault {
+                place: "CJ1.5.1".to_owned(),
+                message: "the dispensing date is in the future".to_owned(),
+            }]));
+        }
+        let born = dispensing.patient.birth_date;
+        let patient = match token {
+            Some(_) => self.patient_of(caller, token, born).await?,
+            None => self.person_find(pharmacy, &dispensing.identity, born, dispensing.dispensed_on).await?,
+        };
+        let Some(id) = dispensing.prescription_id else {
+            let institution = dispensing.institution.as_ref().ok_or_else(|| {
+                ExchangeError::Document(vec![Fault {
+                    place: "CJ1.51".to_owned(),
+                    message: "expected the prescribing institution, or the prescription id in record 7"
+                        .to_owned(),
+                }])
+            })?;
+            return Ok((patient, proposal::of_dispensing(dispensing, &institution.code, places)));
+        };
+        let unknown =
+            || mismatch("CJ1.7.1", "the prescription id is none of this patient's that you may see");
+        let row = match self.own(caller, PrescriptionId::from_uuid(id)).await {
+            Ok(row) if row.patient == patient => row,
+            Ok(_) | Err(ExchangeError::NotFound) => return Err(unknown()),
+            Err(error) => return Err(error),
+        };
+        let mut proposal = proposal::of_dispensing(dispensing, &row.registered.clinic, places);
+        proposal.documents.push(id.to_string());
+        Ok((patient, proposal))
+    }
+
+    /// The patient an identity token stands for, when the document is of one born that day: a draft laid to the
+    /// wrong patient is refused.
+    async fn patient_of(
+        &self,
+        caller: &Caller,
+        token: Option<&str>,
+        born: chrono::NaiveDate,
+    ) -> Result<PatientId, ExchangeError> {
+        let patient = self.identity_of(caller, token).await?;
+        let today = japanese_date(self.clock.now());
+        match self.store.patient_find(patient, today).await? {
+            Some(entry) if entry.patient.particulars.birth_date == born => Ok(patient),
+            _ => Err(ExchangeError::IdentityNotVerified),
+        }
+    }
+
+    /// Checks for the asking alone: findings and trace are kept in one statement, nothing waits for a reason.
+    pub(super) async fn proposal_check(
+        &self,
+        act: &'static str,
+        caller: &Caller,
+        patient: PatientId,
+        proposal: &Proposal,
+        request: &Request,
+    ) -> Result<Checked, ExchangeError> {
+        let facility = caller.facility()?;
+        let history = self.history(patient).await?;
+        let checked = self.findings(facility, patient, proposal, &history).await?;
+        let trace = trace(caller, request, "done");
+        let at = self.clock.now();
+        self.store.finding_insert(act, patient, &facility.code, &checked.findings, at, Some(&trace)).await?;
+        Ok(checked)
+    }
+
+    /// The findings of a proposal with the reasons this facility has given for them.
+    pub(super) async fn findings(
+        &self,
+        facility: &Facility,
+        patient: PatientId,
+        proposal: &Proposal,
+        history: &History,
+    ) -> Result<Checked, ExchangeError> {
+        let formulary = self.formulary();
+        let outcome = check::check(proposal, &history.periods, &formulary, &self.settings.check);
+        let mut findings: Vec<FindingRow> = outcome
+            .findings
+            .into_iter()
+            .map(|finding| FindingRow {
+                id: self.store.finding_id(patient, &finding),
+                patient,
+                finding,
+                mitigation: None,
+            })
+            .collect();
+        if !findings.is_empty() {
+            let ids: Vec<Uuid> = findings.iter().map(|row| row.id).collect();
+            let answered = self.store.finding_mitigated(patient, &facility.code, &ids).await?;
+            for row in &mut findings {
+                let known = answered.iter().find(|known| known.id == row.id);
+                row.mitigation = known.and_then(|known| known.mitigation.clone());
+            }
+        }
+        Ok(Checked { findings, coverage: outcome.coverage })
+    }
+}

@@ -1,0 +1,78 @@
+//! `/cds-services`: CDS Hooks 2.0, so that any system that knows the standard can ask before an order is signed.
+
+use http::StatusCode;
+use serde_json::json;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+use warp::{Filter, path};
+
+use super::App;
+use super::answer;
+use super::call::{Call, call, respond};
+use super::problem::Problem;
+use crate::codec::cds_hooks::{self, CardOutcome};
+use crate::exchange::order::CardFeedback;
+
+/// `GET /cds-services`
+pub(super) fn services() -> BoxedFilter<(Response,)> {
+    path!("cds-services")
+        .and(warp::get())
+        .map(|| answer::json(StatusCode::OK, &cds_hooks::services()))
+        .boxed()
+}
+
+/// `POST /cds-services/hikikae-order-sign`
+pub(super) fn order_sign(app: &App) -> BoxedFilter<(Response,)> {
+    path!("cds-services" / "hikikae-order-sign")
+        .and(warp::post())
+        .and(call(app))
+        .then(|call: Call| {
+            respond(async move {
+                let caller = call.caller().await?;
+                caller.clinic()?;
+                call.content_type(&["application/json"])?;
+                let orders = cds_hooks::orders(&call.body).map_err(malformed)?;
+                let request = call.request()?;
+                let App { exchange, base_url, .. } = call.app();
+                let patient = exchange.identity_of(&caller, call.header("identity-token")).await?;
+                let checked = exchange.orders_check(&caller, patient, &orders, &request).await?;
+                let found = checked.findings.iter().filter(|row| row.mitigation.is_none());
+                let cards = found.map(|row| cds_hooks::finding_card(row.id, &row.finding, base_url));
+                // Of a card that is no finding nothing is kept: the request's own name does for it.
+                let unseen = cds_hooks::coverage_card(request.id, &checked.coverage, base_url);
+                let cards: Vec<_> = cards.chain(unseen).collect();
+                Ok(answer::json(StatusCode::OK, &json!({ "cards": cards })))
+            })
+        })
+        .boxed()
+}
+
+/// `POST /cds-services/hikikae-order-sign/feedback`
+pub(super) fn feedback(app: &App) -> BoxedFilter<(Response,)> {
+    path!("cds-services" / "hikikae-order-sign" / "feedback")
+        .and(warp::post())
+        .and(call(app))
+        .then(|call: Call| {
+            respond(async move {
+                let caller = call.caller().await?;
+                caller.clinic()?;
+                call.content_type(&["application/json"])?;
+                let outcomes = cds_hooks::feedback(&call.body).map_err(malformed)?;
+                let cards = outcomes.into_iter().map(counted).collect();
+                call.app().exchange.order_feedback(&caller, cards, &call.request()?).await?;
+                Ok(answer::json(StatusCode::OK, &json!({})))
+            })
+        })
+        .boxed()
+}
+
+fn counted(card: CardOutcome) -> CardFeedback {
+    let outcome = if card.overridden { "overridden" } else { "accepted" };
+    let code = card.reason.as_ref().map_or("none", |(code, _)| code.as_str());
+    metrics::counter!("hikikae_card_feedback_total", "outcome" => outcome, "code" => code).increment(1);
+    CardFeedback { card: card.card, overridden: card.reason }
+}
+
+fn malformed((place, expected): cds_hooks::Fault) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "malformed", format!("{place}: {expected}"))
+}

@@ -1,0 +1,368 @@
+//! The checker over HTTP: before signing, with consent, from any system with CDS Hooks, and the figures kept of it.
+
+#![expect(clippy::unwrap_used, reason = "a door that does not open fails its tests")]
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use chrono::TimeDelta;
+use hikikae::clock::japanese_date;
+use hikikae::exchange::error::ExchangeError;
+use hikikae::http::server::{Limits, serve};
+use hikikae::http::{App, routes};
+use hikikae::store::PrescriptionId;
+use hikikae::trust::Assertion;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use reqwest::{Client, RequestBuilder, StatusCode};
+use ring::rand::SystemRandom;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::world::{
+    CLINIC, OTHER_CLINIC, OTHER_PHARMACY, PHARMACY, PKI, Rx, World, born, caller, number, request,
+};
+
+const COMBINATION: &str = "ミカムロ配合錠ＡＰ";
+
+/// A world behind its HTTP door.
+struct Door {
+    world: World,
+    base_url: String,
+    client: Client,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Door {
+    async fn open() -> Self {
+        let world = World::new().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base_url = format!("http://{}", listener.local_addr().unwrap());
+        let metrics = PrometheusBuilder::new().build_recorder().handle();
+        let app = App { exchange: world.exchange.clone(), base_url: base_url.clone().into(), metrics };
+        let (stop, stopped) = oneshot::channel();
+        tokio::spawn(async move {
+            let stopped = async move { drop(stopped.await) };
+            serve(listener, None, routes(&app), Limits::default(), stopped).await;
+        });
+        let client = Client::builder().no_proxy().build().unwrap();
+        Self { world, base_url, client, _stop: stop }
+    }
+
+    fn post(&self, path: &str, token: &str, media_type: &str, body: String) -> RequestBuilder {
+        let call = self.client.post(format!("{}{path}", self.base_url)).body(body);
+        call.header("Content-Type", media_type).bearer_auth(token)
+    }
+
+    async fn check(&self, code: &str, document: String, consent: bool) -> (StatusCode, Value) {
+        let path = format!("/fhir/$medication-check?oral-consent={consent}");
+        answer(self.post(&path, &self.token(code).await, "text/csv", document)).await
+    }
+
+    async fn token(&self, code: &str) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let codes = [CLINIC, OTHER_CLINIC, PHARMACY, OTHER_PHARMACY];
+        let facility = &PKI.facilities[codes.iter().position(|known| *known == code).unwrap()];
+        let assertion = Assertion {
+            chain: std::slice::from_ref(&facility.certificate),
+            issuer: code,
+            audience: "http://127.0.0.1",
+            jti: &NEXT.fetch_add(1, Ordering::Relaxed).to_string(),
+            issued_at: self.world.now(),
+            claims: serde_json::Map::new(),
+        };
+        let jwt = assertion.sign(&facility.key, &SystemRandom::new()).unwrap();
+        let session = self.world.exchange.session_open(&jwt, None, None).await.unwrap();
+        session.token.as_str().to_owned()
+    }
+
+    async fn identity_token(&self, code: &str, patient: u32) -> String {
+        let parameters = json!({ "resourceType": "Parameters", "parameter": [
+            { "name": "insurerNumber", "valueString": "06138762" },
+            { "name": "symbol", "valueString": "１２３" },
+            { "name": "number", "valueString": number(patient) },
+            { "name": "birthDate", "valueDate": born() },
+        ]});
+        let token = self.token(code).await;
+        let path = "/fhir/Patient/$verify-identity";
+        let (status, body) = answer(self.post(path, &token, FHIR, parameters.to_string())).await;
+        assert_eq!(status, 200, "{body}");
+        body["parameter"][0]["valueString"].as_str().unwrap().to_owned()
+    }
+
+    async fn acts(&self, patient: u32) -> Vec<String> {
+        let patient = *self.world.patient(patient).await.as_uuid();
+        let database = crate::harness::connect(&self.world.database.config).await;
+        let sql = "SELECT act FROM access_record WHERE patient_id = $1 ORDER BY at, created_at";
+        database.query(sql, &[&patient]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    }
+}
+
+const FHIR: &str = "application/fhir+json";
+const JSON: &str = "application/json";
+
+async fn answer(call: RequestBuilder) -> (StatusCode, Value) {
+    let response = call.send().await.unwrap();
+    (response.status(), serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default())
+}
+
+fn code(body: &Value) -> &str {
+    body["issue"][0]["details"]["coding"][0]["code"].as_str().unwrap_or_default()
+}
+
+fn resources<'b>(bundle: &'b Value, kind: &str) -> Vec<&'b Value> {
+    let entries = bundle["entry"].as_array().unwrap().iter().map(|entry| &entry["resource"]);
+    entries.filter(|resource| resource["resourceType"] == kind).collect()
+}
+
+fn elsewhere(world: &World) -> Rx {
+    Rx { clinic: OTHER_CLINIC, ..world.rx(1) }
+}
+
+#[tokio::test]
+async fn what_is_answered_before_signing_holds_at_registration() {
+    let door = Door::open().await;
+    let world = &door.world;
+    world.register(&elsewhere(world)).await.unwrap();
+    let rx = world.rx(1);
+
+    let (status, bundle) = door.check(CLINIC, rx.sj1(), false).await;
+    assert_eq!(status, 200, "{bundle}");
+    let [issue] = resources(&bundle, "DetectedIssue")[..] else { panic!("{bundle}") };
+    let [coverage] = resources(&bundle, "OperationOutcome")[..] else { panic!("{bundle}") };
+    assert_eq!(coverage["issue"][0]["severity"], "information");
+    assert_eq!(code(coverage), "complete");
+    assert_eq!(issue["evidence"][0]["code"][0]["text"], "RP1 1 (SJ1[line 12])");
+
+    let Err(ExchangeError::CheckUnresolved(found)) = world.register(&rx).await else { panic!("not found") };
+    assert_eq!(issue["id"], found[0].id.to_string(), "the same id");
+    let parameters =
+        json!({ "resourceType": "Parameters", "parameter": [{ "name": "code", "valueCode": "2" }]});
+    let path = format!("/fhir/DetectedIssue/{}/$mitigate", issue["id"].as_str().unwrap());
+    let (status, mitigated) =
+        answer(door.post(&path, &door.token(CLINIC).await, FHIR, parameters.to_string())).await;
+    assert_eq!((status, &mitigated["status"]), (StatusCode::OK, &json!("mitigated")));
+    world.register(&rx).await.unwrap();
+
+    let acts = door.acts(1).await;
+    assert_eq!(acts, ["register", "check", "register", "mitigate", "register"]);
+}
+
+#[tokio::test]
+async fn a_reason_given_to_the_check_is_enough() {
+    let door = Door::open().await;
+    let world = &door.world;
+    world.register(&elsewhere(world)).await.unwrap();
+    let (_, bundle) = door.check(CLINIC, world.rx(1).sj1(), false).await;
+    let id = resources(&bundle, "DetectedIssue")[0]["id"].as_str().unwrap().parse().unwrap();
+    let reason = "1".to_owned().try_into().unwrap();
+    world.exchange.mitigate(&caller(CLINIC), id, reason, None, &request()).await.unwrap();
+    world.register(&world.rx(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn consent_opens_the_hit_and_is_recorded() {
+    let door = Door::open().await;
+    let world = &door.world;
+    // Another brand, so that its name can be told from one's own.
+    world.register(&Rx { drug: "612170709,アムロジン錠５ｍｇ", ..elsewhere(world) }).await.unwrap();
+    let own_name = world.rx(1).drug.split_once(',').unwrap().1;
+
+    let (_, withheld) = door.check(CLINIC, world.rx(1).sj1(), false).await;
+    let (_, opened) = door.check(CLINIC, world.rx(1).sj1(), true).await;
+    let (withheld, opened) = (withheld.to_string(), opened.to_string());
+    assert!(withheld.contains(own_name));
+    for secret in ["アムロジン", "612170709", OTHER_CLINIC, &format!("施設{OTHER_CLINIC}")] {
+        assert!(!withheld.contains(secret), "{secret} in {withheld}");
+        assert!(opened.contains(secret), "{secret} not in {opened}");
+    }
+    assert_eq!(door.acts(1).await, ["register", "check", "check-oral-consent"]);
+    // Opened once is not opened for good.
+    let Err(ExchangeError::CheckUnresolved(_)) = world.register(&world.rx(1)).await else { panic!() };
+}
+
+#[tokio::test]
+async fn what_is_dispensed_is_checked_as_dispensed() {
+    let door = Door::open().await;
+    let world = &door.world;
+    world.register(&elsewhere(world)).await.unwrap();
+    let telmisartan = product(world, "ミカルディス錠");
+    let rx = Rx { drug: telmisartan, ..world.rx(1) };
+    let task = world.register(&rx).await.unwrap().outcome.task;
+    world.accept(PHARMACY, 1, &task).await.unwrap();
+
+    let today = japanese_date(world.now());
+    let (_, as_prescribed) = door.check(PHARMACY, rx.cj1(PHARMACY, task.id, today), false).await;
+    assert!(resources(&as_prescribed, "DetectedIssue").is_empty(), "{as_prescribed}");
+    let changed = Rx { drug: product(world, COMBINATION), ..rx.clone() };
+    let (_, as_changed) = door.check(PHARMACY, changed.cj1(PHARMACY, task.id, today), false).await;
+    assert_eq!(resources(&as_changed, "DetectedIssue").len(), 1, "{as_changed}");
+
+    // An id that is not this patient's, another pharmacy's paper, a clinic's.
+    let other = world.register(&Rx { patient: 2, ..world.rx(2) }).await.unwrap().outcome.task;
+    let (status, body) = door.check(PHARMACY, rx.cj1(PHARMACY, other.id, today), false).await;
+    assert_eq!((status.as_u16(), code(&body)), (422, "document-mismatch"));
+    let (status, body) = door.check(CLINIC, rx.cj1(PHARMACY, task.id, today), false).await;
+    assert_eq!((status.as_u16(), code(&body)), (403, "not-permitted"));
+    assert!(
+        world.exchange.store().finding_list(PrescriptionId::from_uuid(task.id)).await.unwrap().is_empty()
+    );
+}
+
+fn product(world: &World, name: &str) -> &'static str {
+    let formulary = world.exchange.formulary();
+    let product = formulary.products().find(|product| product.name.starts_with(name)).unwrap();
+    format!("{},{}", product.receipt_code.as_deref().unwrap(), product.name).leak()
+}
+
+#[tokio::test]
+async fn refusals_and_unseen_lines_are_told() {
+    let door = Door::open().await;
+    let world = &door.world;
+    let rx = world.rx(1);
+    let unknown = Rx { drug: "679999999,見本錠", ..rx.clone() };
+    let (status, bundle) = door.check(CLINIC, unknown.sj1(), false).await;
+    assert_eq!(status, 200, "{bundle}");
+    let [coverage] = resources(&bundle, "OperationOutcome")[..] else { panic!("{bundle}") };
+    assert_eq!(code(coverage), "unknown-code");
+    assert_eq!(coverage["issue"][0]["expression"][0], "SJ1[line 12]");
+
+    let faulty = rx.sj1().replace("12,2", "12,9").replace("101,1,1,,28", "101,1,x,,28");
+    let (status, body) = door.check(CLINIC, faulty, false).await;
+    assert_eq!((status.as_u16(), code(&body)), (422, "document-invalid"));
+    assert!(body["issue"].as_array().unwrap().len() >= 2, "{body}");
+    let stranger = rx.sj1().replace(&number(1), "0000000");
+    for _ in 0..5 {
+        let (status, body) = door.check(CLINIC, stranger.clone(), false).await;
+        assert_eq!((status.as_u16(), code(&body)), (422, "identity-not-verified"));
+    }
+    assert_eq!(door.check(CLINIC, stranger, false).await.0, 429);
+    let (status, body) = door.check(OTHER_CLINIC, rx.sj1(), false).await;
+    assert_eq!((status.as_u16(), code(&body)), (403, "not-permitted"));
+    let token = door.token(CLINIC).await;
+    let bundle = door.post("/fhir/$medication-check", &token, FHIR, "{}".to_owned());
+    assert_eq!(answer(bundle).await.0, 415);
+
+    // With an identity token the patient is the one it stands for, if the document says nothing else.
+    let identity = door.identity_token(OTHER_CLINIC, 3).await;
+    let door = &door;
+    let checked = |document: String, identity: String| async move {
+        let token = door.token(OTHER_CLINIC).await;
+        let call = door.post("/fhir/$medication-check", &token, "text/csv", document);
+        answer(call.header("Identity-Token", identity)).await
+    };
+    let own = Rx { clinic: OTHER_CLINIC, patient: 3, ..rx };
+    assert_eq!(checked(own.sj1(), identity.clone()).await.0, 200);
+    let other = own.sj1().replace("13,19560412", "13,19560413");
+    let (status, body) = checked(other, identity).await;
+    assert_eq!((status.as_u16(), code(&body)), (422, "identity-not-verified"));
+    assert_eq!(door.acts(3).await.last().map(String::as_str), Some("check"));
+}
+
+#[tokio::test]
+async fn any_system_with_cds_hooks_can_ask() {
+    let door = Door::open().await;
+    let world = &door.world;
+    let services: Value = door
+        .client
+        .get(format!("{}/cds-services", door.base_url))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(services["services"][0]["id"], "hikikae-order-sign");
+    assert_eq!(services["services"][0]["hook"], "order-sign");
+
+    world.register(&elsewhere(world)).await.unwrap();
+    let order = |code: &str| {
+        json!({ "resource": {
+            "resourceType": "MedicationRequest", "status": "draft", "intent": "order",
+            "medicationCodeableConcept": { "coding": [
+                { "system": "urn:oid:1.2.392.100495.20.1.73", "code": code, "display": "ノルバスク錠" }
+            ]},
+            "dispenseRequest": { "expectedSupplyDuration": {
+                "value": 14, "unit": "日", "system": "http://unitsofmeasure.org", "code": "d"
+            }},
+        }})
+    };
+    let asked = |hook: &str| {
+        json!({
+            "hook": hook, "hookInstance": "d1577c69-dfbe-44ad-ba6d-3e05e953b2ea",
+            "context": { "userId": "Practitioner/1", "patientId": "1", "draftOrders": {
+                "resourceType": "Bundle", "type": "collection",
+                "entry": [order("2171022F2025"), order("house code")],
+            }},
+        })
+        .to_string()
+    };
+    let (token, identity) = (door.token(CLINIC).await, door.identity_token(CLINIC, 1).await);
+    let path = "/cds-services/hikikae-order-sign";
+    let ask = |body: String| door.post(path, &token, JSON, body).header("Identity-Token", &identity);
+
+    let (status, body) = answer(ask(asked("order-sign"))).await;
+    assert_eq!(status, 200, "{body}");
+    let [hit, unseen] = body["cards"].as_array().unwrap().as_slice() else { panic!("{body}") };
+    assert_eq!((&hit["indicator"], &unseen["indicator"]), (&json!("warning"), &json!("info")));
+    assert!(unseen["detail"].as_str().unwrap().contains("draftOrders.entry[1]"), "{unseen}");
+    assert!(hit["summary"].as_str().unwrap().chars().count() <= 140);
+    assert!(hit["source"]["label"].is_string() && hit["overrideReasons"].as_array().unwrap().len() > 5);
+    assert!(!body.to_string().contains(OTHER_CLINIC), "the place is withheld");
+    assert_eq!(door.acts(1).await.last().map(String::as_str), Some("check-order-sign"));
+
+    // The reason of an override is kept, with its own trace, and the card does not come again.
+    let feedback = json!({ "feedback": [
+        { "card": hit["uuid"], "outcome": "overridden",
+          "overrideReason": { "reason": { "code": "2", "system": "x" }, "userComment": "seen" } },
+        { "card": unseen["uuid"], "outcome": "accepted" },
+        { "card": unseen["uuid"], "outcome": "overridden", "overrideReason": { "reason": { "code": "1" } } },
+    ]});
+    let path = format!("{path}/feedback");
+    assert_eq!(answer(door.post(&path, &token, JSON, feedback.to_string())).await.0, 200);
+    let id = hit["uuid"].as_str().unwrap().parse().unwrap();
+    let kept = world.exchange.store().finding_find(id, &CLINIC.parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(kept.mitigation.unwrap().code.as_str(), "2");
+    let (_, again) = answer(ask(asked("order-sign"))).await;
+    assert_eq!(again["cards"].as_array().unwrap().len(), 1, "{again}");
+
+    let (status, body) = answer(ask(asked("patient-view"))).await;
+    assert_eq!((status.as_u16(), code(&body)), (400, "malformed"));
+    assert_eq!(answer(door.post(&path, &token, JSON, "[]".to_owned())).await.0, 400);
+    let path = "/cds-services/hikikae-order-sign";
+    let nobody = door.post(path, &token, JSON, asked("order-sign"));
+    assert_eq!(code(&answer(nobody).await.1), "identity-not-verified");
+    let pharmacy = door.post(path, &door.token(PHARMACY).await, JSON, asked("order-sign"));
+    assert_eq!(code(&answer(pharmacy).await.1), "not-permitted");
+    assert_eq!(door.client.post(format!("{}{path}", door.base_url)).send().await.unwrap().status(), 401);
+}
+
+#[tokio::test]
+async fn figures_tell_how_rules_fare() {
+    let door = Door::open().await;
+    let world = &door.world;
+    let mitigated = |patient: u32, code: &'static str| async move {
+        world.register(&Rx { patient, ..elsewhere(world) }).await.unwrap();
+        let rx = world.rx(patient);
+        let Err(ExchangeError::CheckUnresolved(found)) = world.register(&rx).await else { panic!("silent") };
+        let reason = code.to_owned().try_into().unwrap();
+        world.exchange.mitigate(&caller(CLINIC), found[0].id, reason, None, &request()).await.unwrap();
+        rx
+    };
+    for (patient, code) in [(1, "1"), (2, "2"), (3, "2")] {
+        let rx = mitigated(patient, code).await;
+        if patient != 3 {
+            world.register(&rx).await.unwrap();
+        }
+    }
+    let store = world.exchange.store();
+    let [rule] = &store.figures_read(world.now()).await.unwrap()[..] else { panic!("one rule") };
+    assert_eq!((rule.kind.as_str(), rule.rule.as_str()), ("duplicate-ingredient", "duplicate-ingredient"));
+    assert_eq!(rule.severity, "moderate");
+    assert_eq!(
+        rule.mitigated.iter().map(|(code, n)| (code.as_str(), *n)).collect::<Vec<_>>(),
+        [("1", 1), ("2", 2)]
+    );
+    assert_eq!((rule.shown, rule.registered, rule.changed, rule.pending), (3, 2, 0, 1));
+    let later = store.figures_read(world.now() + TimeDelta::days(8)).await.unwrap();
+    assert_eq!((later[0].changed, later[0].pending), (1, 0));
+}
