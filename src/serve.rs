@@ -211,7 +211,11 @@ pub fn formulary_shelf(config: &Config) -> PathBuf {
 }
 
 /// The directory of the configuration, or what was imported, or the fixture inside the program.
-fn formulary(config: &Config) -> Result<(Editions, Stamp), StartError> {
+///
+/// # Errors
+///
+/// [`StartError`], when the files are no formulary.
+pub fn formulary(config: &Config) -> Result<(Editions, Stamp), StartError> {
     if let Some(directory) = &config.formulary_dir {
         let formulary = Formulary::from_dir("configured", directory)?;
         return Ok((Editions::always(formulary), Stamp::default()));

@@ -9,10 +9,10 @@ use chrono::NaiveDate;
 use clap::{Args, Subcommand};
 use hikikae::clock::{Clock, japanese_date};
 use hikikae::config::Config;
-use hikikae::formulary::LoadError;
 use hikikae::formulary::shelf::{ShelfError, edition_import};
+use hikikae::formulary::{self as masters, LoadError};
 use hikikae::prescription::identifier::InstitutionCode;
-use hikikae::serve::{formulary_shelf, store_open};
+use hikikae::serve::{formulary, formulary_shelf, store_open};
 use hikikae::store::directory::{Eligibility, EligibilityFault, Facility, FacilityKind, ImportError};
 use hikikae::store::keys;
 use hikikae::store::{Cluster, Store};
@@ -125,6 +125,9 @@ Then the reasons by code of ActDetectedIssueManagementCode. Counts only, of no p
 Example:
   hikikae admin check-report --json")]
 pub struct CheckReport {
+    /// Instead list the receipt codes that lead to no ingredients, with the reason: the checker does not see them
+    #[arg(long)]
+    unresolved: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -205,11 +208,11 @@ impl FacilityAdd {
 
 impl ImportFormulary {
     fn run(self) -> anyhow::Result<Report> {
-        let shelf = formulary_shelf(&self.common.configuration()?);
+        let place = formulary_shelf(&self.common.configuration()?);
         let from = self.from.unwrap_or_else(|| japanese_date(Clock::system().now()));
         let style = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {msg}")?;
         let bar = ProgressBar::new(0).with_style(style);
-        let imported = edition_import(&shelf, from, &self.dir, &mut |progress| {
+        let imported = edition_import(&place, from, &self.dir, &mut |progress| {
             bar.set_length(progress.of);
             bar.set_position(progress.bytes);
             bar.set_message(progress.file.to_owned());
@@ -228,26 +231,27 @@ impl ImportFormulary {
         for fault in &report.faults {
             eprintln!("left out: {fault}");
         }
-        let mut text = format!("formulary {}, in force from {from}", report.version);
-        for file in &report.files {
-            text += &match &file.layout {
-                Some(layout) => {
-                    format!("\n  {}: {layout}, {} rows, {} left out", file.file, file.rows, file.refused)
-                }
-                None => format!("\n  {}: of no known layout, left alone", file.file),
-            };
-        }
-        text += &format!(
-            "\n{} products, {} generic names, {} ingredients",
-            report.products, report.generic_names, report.ingredients
-        );
-        if report.active_receipt_codes > 0 {
-            let (resolved, active) = (report.resolved_receipt_codes, report.active_receipt_codes);
-            text += &format!("\n{resolved} of {active} receipt codes in force lead to their ingredients");
-        }
+        let text = import_text(report, from);
         let facts = json!({ "from": from, "report": report, "unresolved": formulary.unresolved() });
         Ok(Report { text, facts })
     }
+}
+
+fn import_text(report: &masters::Report, from: NaiveDate) -> String {
+    let mut lines = vec![format!("formulary {}, in force from {from}", report.version)];
+    lines.extend(report.files.iter().map(|file| match &file.layout {
+        Some(layout) => format!("  {}: {layout}, {} rows, {} left out", file.file, file.rows, file.refused),
+        None => format!("  {}: of no known layout, left alone", file.file),
+    }));
+    lines.push(format!(
+        "{} products, {} generic names, {} ingredients",
+        report.products, report.generic_names, report.ingredients
+    ));
+    if report.active_receipt_codes > 0 {
+        let (resolved, active) = (report.resolved_receipt_codes, report.active_receipt_codes);
+        lines.push(format!("{resolved} of {active} receipt codes in force lead to their ingredients"));
+    }
+    lines.join("\n")
 }
 
 impl RotateKeys {
@@ -264,6 +268,9 @@ impl RotateKeys {
 
 impl CheckReport {
     async fn run(self) -> anyhow::Result<Report> {
+        if self.unresolved {
+            return self.unresolved();
+        }
         let (store, cluster) = self.common.database().await?;
         let figures = store.figures_read(Clock::system().now()).await;
         database_leave(store, cluster).await?;
@@ -290,6 +297,22 @@ impl CheckReport {
             )?;
         }
         Ok(Report { text, facts: json!({ "rules": figures }) })
+    }
+
+    /// Of the formulary that the server checks by today.
+    fn unresolved(&self) -> anyhow::Result<Report> {
+        let today = japanese_date(Clock::system().now());
+        let (editions, _) = formulary(&self.common.configuration()?)?;
+        let formulary = editions.on(today);
+        let mut lines = vec![format!("formulary {}", formulary.version())];
+        lines.extend(
+            formulary
+                .unresolved()
+                .iter()
+                .map(|code| format!("{}  {}  {}", code.code, code.name, code.reason)),
+        );
+        let facts = json!({ "version": formulary.version(), "unresolved": formulary.unresolved() });
+        Ok(Report { text: lines.join("\n"), facts })
     }
 }
 

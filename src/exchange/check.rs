@@ -53,13 +53,13 @@ impl Exchange {
         request: &Request,
     ) -> Result<Checked, ExchangeError> {
         let facility = caller.facility()?;
-        let formulary = self.formulary();
+        let editions = self.editions();
         let draft = blocking(move || {
             if document.starts_with(b"CJ1") {
                 let (dispensing, places) = dispensing_parse(&document)?;
                 return Ok(Draft::Dispensing(Box::new(dispensing), places));
             }
-            let (prescription, places) = prescription_parse(&document, &formulary)?;
+            let (prescription, places) = prescription_parse(&document, &editions)?;
             Ok(Draft::Prescription(Box::new(prescription), places))
         })
         .await?;
@@ -176,7 +176,9 @@ impl Exchange {
         proposal: &Proposal,
         history: &History,
     ) -> Result<Checked, ExchangeError> {
-        let formulary = self.formulary();
+        // The formulary of the document's day; all its lines begin on it or later.
+        let day = proposal.lines.iter().map(|line| line.start).min();
+        let formulary = self.editions().on(day.unwrap_or_else(|| japanese_date(self.clock.now())));
         let outcome = check::check(proposal, &history.periods, &formulary, &self.settings.check);
         let mut findings: Vec<FindingRow> = outcome
             .findings

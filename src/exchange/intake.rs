@@ -6,13 +6,15 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::error::ExchangeError;
-use crate::check::proposal;
+use crate::check::{Proposal, SplitPart, proposal};
 use crate::codec::eps_xml::{Conversion, EpsDispensing, EpsPrescription};
 use crate::codec::fault::Fault;
 use crate::codec::{cj1, sj1};
 use crate::formulary::Formulary;
+use crate::formulary::shelf::Editions;
 use crate::prescription::dispensing::Dispensing;
 use crate::prescription::document::Prescription;
+use crate::prescription::identifier::InstitutionCode;
 use crate::trust::TrustStore;
 use crate::trust::verdict::{Verdict, Verified};
 
@@ -31,6 +33,8 @@ pub(super) struct SignedPrescription {
 #[derive(Debug)]
 pub(super) struct SignedDispensing {
     pub(super) dispensing: Dispensing,
+    /// Which part of a split prescription it answers.
+    pub(super) split: Option<SplitPart>,
     pub(super) signer: Verified,
     pub(super) places: Vec<String>,
 }
@@ -52,13 +56,14 @@ fn drug_lines<'a>(form: &'a str, payload: &'a str) -> impl Iterator<Item = (Stri
 pub(super) fn prescription_read(
     original: &[u8],
     trust: &Arc<TrustStore>,
-    formulary: &Formulary,
+    editions: &Editions,
     now: DateTime<Utc>,
 ) -> Result<SignedPrescription, ExchangeError> {
     let envelope = EpsPrescription::read_original(original).map_err(ExchangeError::Document)?;
     let signer = refused("/Document/Prescription/PrescriptionSign", &envelope.verify(trust, now))?;
     let payload = envelope.payload();
-    let (prescription, places) = prescription_parse(payload, formulary)?;
+    let (prescription, places) = prescription_parse(payload, editions)?;
+    let formulary = editions.on(prescription.issued_on);
     let text = text(payload)?;
     let lines = prescription.groups.iter().flat_map(|group| &group.lines);
     let conversions = drug_lines("SJ1", text)
@@ -80,10 +85,10 @@ pub(super) fn prescription_read(
 /// Reads a prescription that nobody has signed yet, or whose signature holds, and the places of its drug lines.
 pub(super) fn prescription_parse(
     payload: &[u8],
-    formulary: &Formulary,
+    editions: &Editions,
 ) -> Result<(Prescription, Vec<String>), ExchangeError> {
     let prescription = sj1::read(payload).map_err(ExchangeError::Document)?.value;
-    let faults = usage_faults(&prescription, formulary);
+    let faults = usage_faults(&prescription, &editions.on(prescription.issued_on));
     if !faults.is_empty() {
         return Err(ExchangeError::Document(faults));
     }
@@ -147,7 +152,10 @@ pub(super) fn dispensing_read(
         &envelope.prescription_verify(trust, registered_at),
     )?;
     let (dispensing, places) = dispensing_parse(envelope.payload())?;
-    Ok(SignedDispensing { dispensing, signer, places })
+    let prescription = sj1::read(envelope.prescription_payload())
+        .map_err(|_| ExchangeError::Internal("a registered prescription reads back"))?;
+    let split = proposal::split_part(&prescription.value);
+    Ok(SignedDispensing { dispensing, split, signer, places })
 }
 
 /// Does CPU work off the async threads.
@@ -158,16 +166,14 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 impl SignedPrescription {
-    pub(super) fn proposal(&self) -> crate::check::Proposal {
+    pub(super) fn proposal(&self) -> Proposal {
         proposal::of_prescription(&self.prescription, &self.places)
     }
 }
 
 impl SignedDispensing {
-    pub(super) fn proposal(
-        &self,
-        prescribed_by: &crate::prescription::identifier::InstitutionCode,
-    ) -> crate::check::Proposal {
-        proposal::of_dispensing(&self.dispensing, prescribed_by, &self.places)
+    pub(super) fn proposal(&self, prescribed_by: &InstitutionCode) -> Proposal {
+        let proposal = proposal::of_dispensing(&self.dispensing, prescribed_by, &self.places);
+        Proposal { split: self.split, ..proposal }
     }
 }

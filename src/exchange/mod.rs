@@ -17,7 +17,7 @@ pub mod session;
 
 use std::sync::{Arc, RwLock};
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -145,14 +145,14 @@ impl Exchange {
         Ok(Uuid::new_v8(bytes))
     }
 
-    /// The formulary of a day.
-    pub fn formulary_on(&self, day: NaiveDate) -> Arc<Formulary> {
-        self.formulary.read().unwrap_or_else(std::sync::PoisonError::into_inner).on(day)
+    /// The editions of the formulary.
+    pub fn editions(&self) -> Editions {
+        self.formulary.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// The formulary in force.
+    /// The formulary of today.
     pub fn formulary(&self) -> Arc<Formulary> {
-        self.formulary_on(japanese_date(self.clock.now()))
+        self.editions().on(japanese_date(self.clock.now()))
     }
 
     /// Puts newly imported editions in force.

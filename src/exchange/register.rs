@@ -45,8 +45,8 @@ impl Exchange {
             return Ok(answered);
         }
         let now = self.clock.now();
-        let (trust, formulary, bytes) = (self.trust(), self.formulary(), original.clone());
-        let signed = blocking(move || prescription_read(&bytes, &trust, &formulary, now)).await?;
+        let (trust, editions, bytes) = (self.trust(), self.editions(), original.clone());
+        let signed = blocking(move || prescription_read(&bytes, &trust, &editions, now)).await?;
         let prescription = &signed.prescription;
         named_institution(prescription, clinic)?;
         let today = japanese_date(now);

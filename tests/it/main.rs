@@ -5,6 +5,7 @@ mod cluster;
 mod crash;
 mod demo;
 mod directory;
+mod edition;
 mod harness;
 mod life;
 mod store;
