@@ -1,9 +1,12 @@
 //! How long a check takes: five lines against thirty periods, as registering an ordinary prescription of a patient
 //! with many medicines does it, on the formulary inside the program and, where the official masters are beside the
-//! project and can be read, on those.
+//! project and can be read, on those. Says beside it how long loading them takes and how much memory they fill.
+
+#![expect(clippy::expect_used, reason = "nothing is measured when something is missing")]
 
 use std::hint::black_box;
 use std::path::Path;
+use std::time::Instant;
 
 use chrono::{Days, NaiveDate};
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -69,10 +72,30 @@ fn bench(criterion: &mut Criterion, name: &str, formulary: &Formulary) {
     });
 }
 
+/// Memory in use by the process, in KiB, where the system says it.
+fn resident() -> Option<i64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Loads a formulary and says what that takes. Memory freed since counts, so take it as an estimate.
+fn loaded<E>(name: &str, load: impl FnOnce() -> Result<Formulary, E>) -> Result<Formulary, E> {
+    let (before, start) = (resident(), Instant::now());
+    let formulary = load()?;
+    let time = start.elapsed();
+    match before.zip(resident()) {
+        Some((before, after)) => eprintln!("{name}: loaded in {time:.0?}, {} KiB", after - before),
+        None => eprintln!("{name}: loaded in {time:.0?}"),
+    }
+    Ok(formulary)
+}
+
 fn checks(criterion: &mut Criterion) {
-    bench(criterion, "check, formulary inside the program", &Formulary::fixture().expect("it loads"));
+    let fixture = loaded("formulary inside the program", Formulary::fixture).expect("it loads");
+    bench(criterion, "check, formulary inside the program", &fixture);
     let masters = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    match Formulary::from_dir("masters", &masters) {
+    match loaded("official masters", || Formulary::from_dir("masters", &masters)) {
         Ok(formulary) => bench(criterion, "check, official masters", &formulary),
         Err(error) => eprintln!("skipped, official masters: {error}"),
     }

@@ -5,10 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use rand::distributions::{Distribution, WeightedIndex};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
-
 use super::sample::*;
 use super::*;
 use crate::formulary::Product;
@@ -16,12 +12,38 @@ use crate::prescription::identifier::DrugCode;
 
 const PATIENTS: usize = 1_000;
 
+/// SplitMix64 from a fixed seed: the same patients on every run.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn between(&mut self, least: u64, most: u64) -> u64 {
+        least + self.next() % (most - least + 1)
+    }
+
+    /// One of the draws, as often as its weight says. `sums` are the weights added up.
+    fn draw<'a>(&mut self, draws: &'a [Draw], sums: &[u64]) -> &'a Draw {
+        let at = self.next() % sums.last().unwrap();
+        &draws[sums.partition_point(|sum| *sum <= at)]
+    }
+
+    fn supply(&mut self) -> Supply {
+        Supply::Days(u16::try_from(self.between(7, 90)).unwrap())
+    }
+}
+
 /// A product to draw: what it holds, named by a source other than the formulary where there is one.
 struct Draw {
     code: DrugCode,
     name: String,
     ingredients: BTreeSet<String>,
-    weight: f64,
+    weight: u64,
 }
 
 fn masters() -> PathBuf {
@@ -48,11 +70,11 @@ fn weighted(formulary: &Formulary) -> Option<Vec<Draw>> {
         let code = DrugCode::Receipt(row["receipt_code"].clone());
         formulary.product(&code)?;
         let columns = ["qty_oral_out_external", "qty_oral_out_internal", "qty_topical_out_external"];
-        let weight = columns.iter().filter_map(|column| row[*column].parse::<f64>().ok()).sum();
+        let weight = columns.iter().filter_map(|column| row[*column].parse::<u64>().ok()).sum();
         let ingredients = row["components_base"].split('|').map(str::to_owned).collect();
         Some(Draw { code, name: row["name"].clone(), ingredients, weight })
     });
-    Some(draws.filter(|draw| draw.weight > 0.0).collect())
+    Some(draws.filter(|draw| draw.weight > 0).collect())
 }
 
 fn even(formulary: &Formulary) -> Vec<Draw> {
@@ -62,7 +84,7 @@ fn even(formulary: &Formulary) -> Vec<Draw> {
             code: DrugCode::Receipt(product.receipt_code.clone()?),
             name: product.name.clone(),
             ingredients: names.collect(),
-            weight: 1.0,
+            weight: 1,
         })
     };
     formulary.products().filter_map(draw).collect()
@@ -72,31 +94,36 @@ fn even(formulary: &Formulary) -> Vec<Draw> {
 fn patients_who_take_nothing_twice_are_left_alone() {
     let formulary = formulary();
     let draws = weighted(&formulary).unwrap_or_else(|| even(&formulary));
-    let weights = WeightedIndex::new(draws.iter().map(|draw| draw.weight)).unwrap();
-    let mut random = StdRng::seed_from_u64(20_260_401);
+    let sums: Vec<u64> = draws
+        .iter()
+        .scan(0, |sum, draw| {
+            *sum += draw.weight;
+            Some(*sum)
+        })
+        .collect();
+    let mut chance = Chance(20_260_401);
     let mut told = BTreeSet::new();
     let mut medicines = 0;
     for _ in 0..PATIENTS {
         let mut taken: Vec<&Draw> = Vec::new();
-        for _ in 0..random.gen_range(2..16) {
-            let draw = &draws[weights.sample(&mut random)];
+        for _ in 0..chance.between(2, 15) {
+            let draw = chance.draw(&draws, &sums);
             if taken.iter().all(|other| other.ingredients.is_disjoint(&draw.ingredients)) {
                 taken.push(draw);
             }
         }
         medicines += taken.len();
-        let new = random.gen_range(1..=taken.len().min(5));
-        let (candidates, earlier) = taken.split_at(new);
-        let supply = |random: &mut StdRng| Supply::Days(random.gen_range(7..=90));
+        let new = chance.between(1, taken.len().min(5) as u64);
+        let (candidates, earlier) = taken.split_at(usize::try_from(new).unwrap());
         let lines = (1..)
             .zip(candidates)
-            .map(|(n, draw)| line(n, Some(draw.code.clone()), day(60), supply(&mut random)))
+            .map(|(n, draw)| line(n, Some(draw.code.clone()), day(60), chance.supply()))
             .collect();
         let history: Vec<Period> = (1..)
             .zip(earlier)
             .map(|(n, draw): (u32, _)| {
-                let start = day(random.gen_range(0..=60));
-                period(&format!("d{n}"), Some(draw.code.clone()), start, supply(&mut random))
+                let start = day(chance.between(0, 60));
+                period(&format!("d{n}"), Some(draw.code.clone()), start, chance.supply())
             })
             .collect();
         let outcome = check(&proposal(lines), &history, &formulary, &Policy::default());

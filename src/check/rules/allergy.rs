@@ -25,7 +25,10 @@ mod tests {
     use chrono::NaiveDate;
 
     use crate::check::sample::{day, ingredient, line, period, receipt, run};
-    use crate::check::{Coverage, FindingKind, Period, Severity, Source, Supply, Unchecked, UncheckedReason};
+    use crate::check::{
+        Coverage, Finding, FindingKind, Interval, Period, Severity, Source, Supply, Unchecked,
+        UncheckedReason,
+    };
     use crate::formulary::RouteClass;
 
     fn allergy(entry: Period) -> Period {
@@ -54,6 +57,16 @@ mod tests {
         );
         assert_eq!(outcome.findings, []);
         assert!(outcome.coverage.is_complete());
+    }
+
+    #[test]
+    fn findings_of_allergies_without_a_date_can_be_kept() {
+        let mut recorded = allergy(ingredient("a1", "レボフロキサシン", None, day(0)));
+        recorded.interval = Interval { start: NaiveDate::MIN, end: NaiveDate::MAX };
+        let findings =
+            run(vec![line(1, receipt("クラビット錠"), day(0), Supply::Days(3))], &[recorded]).findings;
+        let kept = serde_json::to_string(&findings).unwrap();
+        assert_eq!(serde_json::from_str::<Vec<Finding>>(&kept).unwrap(), findings);
     }
 
     #[test]
