@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use chrono::TimeDelta;
 use hikikae::clock::japanese_date;
 use hikikae::exchange::error::ExchangeError;
+use hikikae::formulary::CONTRAINDICATION_NOTICE;
 use hikikae::http::server::{Limits, serve};
 use hikikae::http::{App, routes};
 use hikikae::store::PrescriptionId;
@@ -365,4 +366,31 @@ async fn figures_tell_how_rules_fare() {
     assert_eq!((rule.shown, rule.registered, rule.changed, rule.pending), (3, 2, 0, 1));
     let later = store.figures_read(world.now() + TimeDelta::days(8)).await.unwrap();
     assert_eq!((later[0].changed, later[0].pending), (1, 0));
+}
+
+#[tokio::test]
+async fn a_contraindication_is_counted_without_naming_its_medicines() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    // The test runs on one thread, so that the thread's recorder sees all of it.
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let door = Door::open().await;
+    let world = &door.world;
+    let [first, second] = ["イトラコナゾール錠", "ハルシオン"].map(|name| product(world, name));
+    world.register(&Rx { drug: first, ..elsewhere(world) }).await.unwrap();
+    let rx = Rx { drug: second, ..world.rx(1) };
+    let (_, withheld) = door.check(CLINIC, rx.sj1(), false).await;
+    let (_, opened) = door.check(CLINIC, rx.sj1(), true).await;
+    let [withheld, opened] =
+        [&withheld, &opened].map(|bundle| resources(bundle, "DetectedIssue")[0]["detail"].as_str().unwrap());
+    for detail in [withheld, opened] {
+        assert!(detail.contains("作用の増強") && detail.contains(CONTRAINDICATION_NOTICE), "{detail}");
+    }
+    assert!(opened.contains("イトラコナゾール") && !withheld.contains("イトラコナゾール"));
+
+    let [rule] = &world.exchange.store().figures_read(world.now()).await.unwrap()[..] else { panic!() };
+    assert!(rule.rule.starts_with("CI") && rule.severity == "high" && rule.shown == 1, "{rule:?}");
+    assert!(!world.database.dump().contains(&rule.rule), "the rule names two medicines");
+    let told = recorder.handle().render();
+    let shown = r#"hikikae_finding_shown_total{kind="contraindication",severity="high"} 1"#;
+    assert!(told.contains(shown) && !told.contains(&rule.rule), "{told}");
 }
