@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::error::ExchangeError;
-use crate::check::proposal;
+use crate::check::{SplitPart, proposal};
 use crate::codec::eps_xml::{Conversion, EpsDispensing, EpsPrescription};
 use crate::codec::fault::Fault;
 use crate::codec::{cj1, sj1};
@@ -33,6 +33,8 @@ pub(super) struct SignedDispensing {
     pub(super) dispensing: Dispensing,
     pub(super) signer: Verified,
     pub(super) places: Vec<String>,
+    /// 分割: the part the prescription is, which the result does not say.
+    pub(super) split: Option<SplitPart>,
 }
 
 fn refused(place: &str, verdict: &Verdict) -> Result<Verified, ExchangeError> {
@@ -98,6 +100,14 @@ pub(super) fn dispensing_parse(payload: &[u8]) -> Result<(Dispensing, Vec<String
     Ok((dispensing, places))
 }
 
+/// Which part of a split prescription (分割) a registered one is.
+pub(super) fn split_of(registered: &EpsPrescription) -> Result<Option<SplitPart>, ExchangeError> {
+    let prescription = sj1::read(registered.payload())
+        .map_err(|_| ExchangeError::Internal("a registered document reads back"))?
+        .value;
+    Ok(proposal::split_part(&prescription))
+}
+
 fn text(payload: &[u8]) -> Result<&str, ExchangeError> {
     std::str::from_utf8(payload).map_err(|_| ExchangeError::Internal("a payload read is UTF-8"))
 }
@@ -147,7 +157,7 @@ pub(super) fn dispensing_read(
         &envelope.prescription_verify(trust, registered_at),
     )?;
     let (dispensing, places) = dispensing_parse(envelope.payload())?;
-    Ok(SignedDispensing { dispensing, signer, places })
+    Ok(SignedDispensing { dispensing, signer, places, split: split_of(&given)? })
 }
 
 /// Does CPU work off the async threads.
@@ -168,6 +178,7 @@ impl SignedDispensing {
         &self,
         prescribed_by: &crate::prescription::identifier::InstitutionCode,
     ) -> crate::check::Proposal {
-        proposal::of_dispensing(&self.dispensing, prescribed_by, &self.places)
+        let proposal = proposal::of_dispensing(&self.dispensing, prescribed_by, &self.places);
+        crate::check::Proposal { split: self.split, ..proposal }
     }
 }

@@ -209,6 +209,26 @@ async fn what_is_dispensed_is_checked_as_dispensed() {
     );
 }
 
+#[tokio::test]
+async fn parts_of_a_split_are_not_held_against_each_other() {
+    let door = Door::open().await;
+    let world = &door.world;
+    let part = |part| Rx { days: 42, part: Some(part), ..world.rx(1) };
+    world.register(&part(1)).await.unwrap();
+    let task = world.register(&part(2)).await.unwrap().outcome.task;
+    let accepted = world.accept(PHARMACY, 1, &task).await.unwrap().outcome;
+    // Given out early, its days are those of the first part, which still waits.
+    let given = Rx { days: 14, ..part(2) };
+    let draft = given.cj1(PHARMACY, task.id, japanese_date(world.now()));
+    let (_, bundle) = door.check(PHARMACY, draft, false).await;
+    assert!(resources(&bundle, "DetectedIssue").is_empty(), "{bundle}");
+    assert_eq!(door.acts(1).await.iter().filter(|act| *act == "check").count(), 1);
+    let document = world.dispensing(PHARMACY, &given, &accepted);
+    world.dispense(PHARMACY, &accepted, document).await.unwrap();
+    // What was dispensed is still known as a part.
+    world.register(&part(3)).await.unwrap();
+}
+
 fn product(world: &World, name: &str) -> &'static str {
     let formulary = world.exchange.formulary();
     let product = formulary.products().find(|product| product.name.starts_with(name)).unwrap();
