@@ -6,16 +6,18 @@ use uuid::Uuid;
 
 use super::caller::Caller;
 use super::error::ExchangeError;
-use super::intake::{blocking, dispensing_parse, prescription_parse};
+use super::intake::{blocking, dispensing_parse, prescription_parse, split_of};
 use super::register::{issued_in_time, named_institution};
 use super::{Exchange, Request, trace};
 use crate::check::{self, Coverage, Proposal, proposal};
 use crate::clock::japanese_date;
+use crate::codec::eps_xml::EpsPrescription;
 use crate::codec::fault::Fault;
 use crate::prescription::disclosure::Disclosure;
 use crate::prescription::dispensing::Dispensing;
 use crate::prescription::document::Prescription;
 use crate::store::directory::Facility;
+use crate::store::document::Part;
 use crate::store::finding::FindingRow;
 use crate::store::medication::History;
 use crate::store::{PatientId, PrescriptionId};
@@ -78,7 +80,8 @@ impl Exchange {
                 (patient, proposal::of_prescription(prescription, places))
             }
             Draft::Dispensing(dispensing, places) => {
-                self.dispensing_proposal(caller, token, dispensing, places).await?
+                let act = disclosure.check_act();
+                self.dispensing_proposal(act, caller, token, dispensing, places, request).await?
             }
         };
         self.proposal_check(disclosure.check_act(), caller, patient, &proposal, request).await
@@ -88,10 +91,12 @@ impl Exchange {
     /// prescription it answers (record 7), which must be one this pharmacy may know of.
     async fn dispensing_proposal(
         &self,
+        act: &'static str,
         caller: &Caller,
         token: Option<&str>,
         dispensing: &Dispensing,
         places: &[String],
+        request: &Request,
     ) -> Result<(PatientId, Proposal), ExchangeError> {
         let pharmacy = caller.pharmacy()?;
         let mismatch = |place: &str, message: &str| {
@@ -129,7 +134,21 @@ impl Exchange {
             Ok(_) | Err(ExchangeError::NotFound) => return Err(unknown()),
             Err(error) => return Err(error),
         };
+        let trace = trace(caller, request, "done");
+        let (now, id) = (self.clock.now(), PrescriptionId::from_uuid(id));
+        let registered = self
+            .store
+            .document_read(act, patient, id, Part::Prescription, now, &trace)
+            .await?
+            .ok_or(ExchangeError::Internal("a prescription has its document"))?;
+        let split = blocking(move || {
+            let registered = EpsPrescription::read_original(&registered.bytes)
+                .map_err(|_| ExchangeError::Internal("a registered document reads back"))?;
+            split_of(&registered)
+        })
+        .await?;
         let mut proposal = proposal::of_dispensing(dispensing, &row.registered.clinic, places);
+        proposal.split = split;
         proposal.documents.push(id.to_string());
         Ok((patient, proposal))
     }

@@ -103,6 +103,14 @@ pub(super) fn dispensing_parse(payload: &[u8]) -> Result<(Dispensing, Vec<String
     Ok((dispensing, places))
 }
 
+/// Which part of a split prescription (分割) a registered one is.
+pub(super) fn split_of(registered: &EpsPrescription) -> Result<Option<SplitPart>, ExchangeError> {
+    let prescription = sj1::read(registered.payload())
+        .map_err(|_| ExchangeError::Internal("a registered document reads back"))?
+        .value;
+    Ok(proposal::split_part(&prescription))
+}
+
 fn text(payload: &[u8]) -> Result<&str, ExchangeError> {
     std::str::from_utf8(payload).map_err(|_| ExchangeError::Internal("a payload read is UTF-8"))
 }
@@ -152,10 +160,7 @@ pub(super) fn dispensing_read(
         &envelope.prescription_verify(trust, registered_at),
     )?;
     let (dispensing, places) = dispensing_parse(envelope.payload())?;
-    let prescription = sj1::read(envelope.prescription_payload())
-        .map_err(|_| ExchangeError::Internal("a registered prescription reads back"))?;
-    let split = proposal::split_part(&prescription.value);
-    Ok(SignedDispensing { dispensing, split, signer, places })
+    Ok(SignedDispensing { dispensing, split: split_of(&given)?, signer, places })
 }
 
 /// Does CPU work off the async threads.

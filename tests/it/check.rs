@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use chrono::TimeDelta;
 use hikikae::clock::japanese_date;
 use hikikae::exchange::error::ExchangeError;
+use hikikae::formulary::CONTRAINDICATION_NOTICE;
 use hikikae::http::server::{Limits, serve};
 use hikikae::http::{App, routes};
 use hikikae::store::PrescriptionId;
@@ -208,6 +209,26 @@ async fn what_is_dispensed_is_checked_as_dispensed() {
     );
 }
 
+#[tokio::test]
+async fn parts_of_a_split_are_not_held_against_each_other() {
+    let door = Door::open().await;
+    let world = &door.world;
+    let part = |part| Rx { days: 42, part: Some(part), ..world.rx(1) };
+    world.register(&part(1)).await.unwrap();
+    let task = world.register(&part(2)).await.unwrap().outcome.task;
+    let accepted = world.accept(PHARMACY, 1, &task).await.unwrap().outcome;
+    // Given out early, its days are those of the first part, which still waits.
+    let given = Rx { days: 14, ..part(2) };
+    let draft = given.cj1(PHARMACY, task.id, japanese_date(world.now()));
+    let (_, bundle) = door.check(PHARMACY, draft, false).await;
+    assert!(resources(&bundle, "DetectedIssue").is_empty(), "{bundle}");
+    assert_eq!(door.acts(1).await.iter().filter(|act| *act == "check").count(), 1);
+    let document = world.dispensing(PHARMACY, &given, &accepted);
+    world.dispense(PHARMACY, &accepted, document).await.unwrap();
+    // What was dispensed is still known as a part.
+    world.register(&part(3)).await.unwrap();
+}
+
 fn product(world: &World, name: &str) -> &'static str {
     let formulary = world.exchange.formulary();
     let product = formulary.products().find(|product| product.name.starts_with(name)).unwrap();
@@ -365,4 +386,31 @@ async fn figures_tell_how_rules_fare() {
     assert_eq!((rule.shown, rule.registered, rule.changed, rule.pending), (3, 2, 0, 1));
     let later = store.figures_read(world.now() + TimeDelta::days(8)).await.unwrap();
     assert_eq!((later[0].changed, later[0].pending), (1, 0));
+}
+
+#[tokio::test]
+async fn a_contraindication_is_counted_without_naming_its_medicines() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    // The test runs on one thread, so that the thread's recorder sees all of it.
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let door = Door::open().await;
+    let world = &door.world;
+    let [first, second] = ["イトラコナゾール錠", "ハルシオン"].map(|name| product(world, name));
+    world.register(&Rx { drug: first, ..elsewhere(world) }).await.unwrap();
+    let rx = Rx { drug: second, ..world.rx(1) };
+    let (_, withheld) = door.check(CLINIC, rx.sj1(), false).await;
+    let (_, opened) = door.check(CLINIC, rx.sj1(), true).await;
+    let [withheld, opened] =
+        [&withheld, &opened].map(|bundle| resources(bundle, "DetectedIssue")[0]["detail"].as_str().unwrap());
+    for detail in [withheld, opened] {
+        assert!(detail.contains("作用の増強") && detail.contains(CONTRAINDICATION_NOTICE), "{detail}");
+    }
+    assert!(opened.contains("イトラコナゾール") && !withheld.contains("イトラコナゾール"));
+
+    let [rule] = &world.exchange.store().figures_read(world.now()).await.unwrap()[..] else { panic!() };
+    assert!(rule.rule.starts_with("CI") && rule.severity == "high" && rule.shown == 1, "{rule:?}");
+    assert!(!world.database.dump().contains(&rule.rule), "the rule names two medicines");
+    let told = recorder.handle().render();
+    let shown = r#"hikikae_finding_shown_total{kind="contraindication",severity="high"} 1"#;
+    assert!(told.contains(shown) && !told.contains(&rule.rule), "{told}");
 }

@@ -68,6 +68,8 @@ pub struct Rx {
     pub drug: &'static str,
     pub days: u16,
     pub refill: Option<u8>,
+    /// 分割: which part of three, each of fourteen days.
+    pub part: Option<u8>,
     pub issued_on: NaiveDate,
 }
 
@@ -110,6 +112,7 @@ impl World {
             drug: AMLODIPINE,
             days: 28,
             refill: None,
+            part: None,
             issued_on: japanese_date(self.now()),
         }
     }
@@ -173,9 +176,12 @@ impl Rx {
         let Self { clinic, drug, days, .. } = self;
         let (fee, institution, prefecture) = (&clinic[2..3], &clinic[3..], &clinic[..2]);
         let refill = self.refill.map(|uses| format!("64,{uses}\n")).unwrap_or_default();
+        let split = self.part.map(|part| format!("63,3,{part}\n81,1,3,分割日数１４日、分割回数３回\n"));
+        let split = split.unwrap_or_default();
+        let share = self.part.map(|_| "102,1,14,42\n").unwrap_or_default();
         format!(
             "SJ1\n1,{fee},{institution},{prefecture},見本クリニック\n5,,,見本　一郎\n11,,{},\n12,2\n13,{}\n\
-             22,06138762\n23,１２３,{},1,00\n51,{}\n{refill}101,1,1,,{days}\n\
+             22,06138762\n23,１２３,{},1,00\n51,{}\n{split}{refill}101,1,1,,{days}\n{share}\
              111,1,3,1011000400000000,１日１回朝食後　服用,1\n201,1,1,1,2,{drug},1,1,錠",
             name(self.patient),
             born().format("%Y%m%d"),
