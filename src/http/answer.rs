@@ -4,6 +4,8 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::Value;
 use warp::reply::Response;
 
+/// What a caller has to accept for a FHIR answer.
+pub const FHIR: &str = "application/fhir+json";
 /// Media type of every FHIR answer.
 pub const FHIR_JSON: &str = "application/fhir+json; charset=utf-8";
 

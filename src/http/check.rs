@@ -6,15 +6,13 @@ use warp::reply::Response;
 use warp::{Filter, path};
 
 use super::App;
-use super::answer;
+use super::answer::{self, FHIR};
 use super::call::{Call, call, respond};
 use super::task::{bad_query, query};
 use crate::codec::fhir::collection;
 use crate::codec::fhir::coverage::coverage;
 use crate::codec::fhir::detected_issue::detected_issue;
 use crate::prescription::disclosure::Disclosure;
-
-const FHIR: &str = "application/fhir+json";
 
 /// `POST /fhir/$medication-check`
 pub(super) fn medication_check(app: &App) -> BoxedFilter<(Response,)> {

@@ -9,7 +9,7 @@ use warp::reply::Response;
 use warp::{Filter, path};
 
 use super::App;
-use super::answer;
+use super::answer::{self, FHIR};
 use super::call::{Call, call, respond};
 use super::problem::Problem;
 use crate::codec::fhir::detected_issue::detected_issue;
@@ -21,8 +21,6 @@ use crate::prescription::disclosure::Disclosure;
 use crate::prescription::document;
 use crate::prescription::mitigation::{COMMENT_LENGTH, ManagementCode};
 use crate::store::directory::{InsuredIdentity, Sex};
-
-const FHIR: &str = "application/fhir+json";
 
 /// `POST /fhir/Patient/$verify-identity`
 pub(super) fn verify_identity(app: &App) -> BoxedFilter<(Response,)> {

@@ -7,7 +7,7 @@ use warp::reply::Response;
 use warp::{Filter, path};
 
 use super::App;
-use super::answer;
+use super::answer::{self, FHIR};
 use super::call::{Call, call, respond};
 use super::problem::Problem;
 use crate::codec::fhir;
@@ -23,8 +23,6 @@ use crate::store::PrescriptionId;
 
 mod search;
 pub(super) use search::search;
-
-const FHIR: &str = "application/fhir+json";
 
 /// `POST /fhir/Task/$register`
 pub(super) fn register(app: &App) -> BoxedFilter<(Response,)> {
@@ -59,20 +57,7 @@ pub(super) fn accept(app: &App) -> BoxedFilter<(Response,)> {
                 let caller = call.caller().await?;
                 caller.pharmacy()?;
                 call.acceptable(FHIR)?;
-                let given = call.parameters(&["exchangeNumber", "prescription"])?;
-                let wanted = match (given.get("exchangeNumber"), given.get("prescription")) {
-                    (Some(number), None) => {
-                        Wanted::Number(number.parse().map_err(|_| ExchangeError::ExchangeNumberUnknown)?)
-                    }
-                    (None, Some(id)) => Wanted::Id(id.parse().map_err(|_| ExchangeError::NotFound)?),
-                    _ => {
-                        return Err(Problem::new(
-                            StatusCode::BAD_REQUEST,
-                            "malformed",
-                            "give exchangeNumber or prescription, one of them",
-                        ));
-                    }
-                };
+                let wanted = wanted(&call)?;
                 let request = call.request()?;
                 let exchange = &call.app().exchange;
                 let patient = exchange.identity_of(&caller, call.header("identity-token")).await?;
@@ -81,6 +66,22 @@ pub(super) fn accept(app: &App) -> BoxedFilter<(Response,)> {
             })
         })
         .boxed()
+}
+
+/// How the pharmacy names the prescription: by number or by id, one of them.
+fn wanted(call: &Call) -> Result<Wanted, Problem> {
+    let given = call.parameters(&["exchangeNumber", "prescription"])?;
+    match (given.get("exchangeNumber"), given.get("prescription")) {
+        (Some(number), None) => {
+            Ok(Wanted::Number(number.parse().map_err(|_| ExchangeError::ExchangeNumberUnknown)?))
+        }
+        (None, Some(id)) => Ok(Wanted::Id(id.parse().map_err(|_| ExchangeError::NotFound)?)),
+        _ => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "malformed",
+            "give exchangeNumber or prescription, one of them",
+        )),
+    }
 }
 
 /// `POST /fhir/Task/{id}/$cancel`

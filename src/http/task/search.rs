@@ -12,10 +12,10 @@ use warp::path;
 use warp::reply::Response;
 
 use super::super::App;
-use super::super::answer;
+use super::super::answer::{self, FHIR};
 use super::super::call::{Call, call, respond};
 use super::super::problem::Problem;
-use super::{FHIR, bad_query, query};
+use super::{bad_query, query};
 use crate::codec::fhir;
 use crate::codec::fhir::task::{EXCHANGE_NUMBER, status};
 use crate::exchange::read::{Page, Search};
