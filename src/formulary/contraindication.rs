@@ -7,6 +7,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chrono::NaiveDate;
+
 use super::product::{IngredientId, Product, RouteClass};
 
 /// What must be said wherever a finding of the carried table is shown.
@@ -50,7 +52,18 @@ pub struct Contraindication {
     pub washout: String,
     /// How sure the row is: `A`, `B` or `C`.
     pub confidence: String,
+    /// The first day the rule holds; always, when none is given.
+    pub valid_from: Option<NaiveDate>,
+    /// The last day the rule holds.
+    pub valid_to: Option<NaiveDate>,
     pub(super) sides: [Side; 2],
+}
+
+impl Contraindication {
+    /// Whether the rule holds on any day from `first` to `last`.
+    pub fn holds_within(&self, first: NaiveDate, last: NaiveDate) -> bool {
+        self.valid_from.is_none_or(|begin| begin <= last) && self.valid_to.is_none_or(|end| first <= end)
+    }
 }
 
 /// A rule that forbids two given products, with the washout of each.

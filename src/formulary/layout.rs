@@ -44,7 +44,7 @@ const USAGES: [&str; 10] = [
     "site",
 ];
 
-pub(super) const CONTRAINDICATIONS: [&str; 14] = [
+pub(super) const CONTRAINDICATIONS: [&str; 16] = [
     "rule",
     "a",
     "a_routes",
@@ -59,6 +59,8 @@ pub(super) const CONTRAINDICATIONS: [&str; 14] = [
     "washout",
     "confidence",
     "basis",
+    "valid_from",
+    "valid_to",
 ];
 
 const PRICE_LIST: [&str; 5] =

@@ -170,6 +170,15 @@ pub(super) fn contraindications_fill(
         if !matches!(&row[12], "A" | "B" | "C") {
             problems.push("confidence: expected A, B or C".to_owned());
         }
+        let [valid_from, valid_to] = [14, 15].map(|column| date(&row[column]));
+        for (column, day) in [(14, valid_from), (15, valid_to)] {
+            if day.is_none() && !row[column].is_empty() {
+                problems.push(format!("{}: expected a date YYYYMMDD that exists", CONTRAINDICATIONS[column]));
+            }
+        }
+        if valid_to.is_some_and(|end| valid_from.is_some_and(|begin| end < begin)) {
+            problems.push("valid_to: before valid_from".to_owned());
+        }
         if problems.is_empty() && sides.iter().all(|side| !side.ingredients.is_empty()) {
             let rule = Contraindication {
                 rule: row[0].to_owned(),
@@ -177,6 +186,8 @@ pub(super) fn contraindications_fill(
                 condition: row[10].to_owned(),
                 washout: row[11].to_owned(),
                 confidence: row[12].to_owned(),
+                valid_from,
+                valid_to,
                 sides,
             };
             problems.extend(contraindications.insert(rule).err().map(str::to_owned));

@@ -10,7 +10,8 @@ pub(super) fn apply<'a>(a: Taken<'a>, b: Taken<'a>, formulary: &'a Formulary) ->
         let days = a
             .interval
             .lengthened(pair.first_washout_days)
-            .overlap(b.interval.lengthened(pair.second_washout_days))?;
+            .overlap(b.interval.lengthened(pair.second_washout_days))
+            .filter(|days| pair.rule.holds_within(days.start, days.end))?;
         let mut ingredients: Vec<_> =
             pair.ingredients_of(a.product).chain(pair.ingredients_of(b.product)).collect();
         ingredients.sort_unstable();
@@ -33,9 +34,9 @@ pub(super) fn apply<'a>(a: Taken<'a>, b: Taken<'a>, formulary: &'a Formulary) ->
 
 #[cfg(test)]
 mod tests {
-    use crate::check::sample::{FORMULARY, day, ingredient, line, period, product, receipt, run};
-    use crate::check::{Finding, FindingKind, Severity, Supply};
-    use crate::formulary::{Product, RouteClass};
+    use crate::check::sample::{FORMULARY, day, ingredient, line, period, product, proposal, receipt, run};
+    use crate::check::{Finding, FindingKind, Policy, Severity, Supply, check};
+    use crate::formulary::{File, Formulary, Product, RouteClass};
     use crate::prescription::identifier::DrugCode;
 
     /// The contraindications of one product against another, both for two weeks from the same day.
@@ -143,6 +144,28 @@ mod tests {
             !run(vec![line(1, receipt(first), day(0), Supply::Days(10))], &history).findings.is_empty()
         };
         assert!(early("エフピー", "サインバルタ", 13) && !early("エフピー", "サインバルタ", 14));
+    }
+
+    #[test]
+    fn a_dated_rule_holds_on_its_days_only() {
+        let products = include_bytes!("../../../fixtures/formulary/products.csv");
+        let header = include_str!("../../formulary/contraindications.csv").lines().next().unwrap();
+        let found = |dates: &str| {
+            let row = format!("X1,イトラコナゾール,,,0,トリアゾラム,,,0,x,,,A,basis,{dates}");
+            let table = format!("{header}\n{row}\n");
+            let files = [
+                File { name: "products.csv", bytes: products },
+                File { name: "pairs.csv", bytes: table.as_bytes() },
+            ];
+            let formulary = Formulary::from_files("dated", &files).unwrap();
+            let lines = vec![line(1, receipt("イトラコナゾール錠"), day(0), Supply::Days(14))];
+            let history = [period("d1", receipt("ハルシオン"), day(0), Supply::Days(14))];
+            !check(&proposal(lines), &history, &formulary, &Policy::default()).findings.is_empty()
+        };
+        // Both medicines from 2026-04-01 to 2026-04-14.
+        assert!(found(","));
+        assert!(found("20260414,") && !found("20260415,"));
+        assert!(found(",20260401") && !found(",20260331"));
     }
 
     #[test]
