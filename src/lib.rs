@@ -7,12 +7,13 @@
 //! | room | owns |
 //! |---|---|
 //! | [`sandbox`] | the demonstration: its keys, its personas, its story |
+//! | [`serve`] | wires the rooms into a running server, as [`config`] says, on the one [`clock`] |
 //! | [`http`] | warp filters, tokens, `OperationOutcome`, the accept loop |
-//! | [`exchange`] | the acts: register, cancel, accept, return, dispense; each one transaction |
+//! | [`exchange`] | the acts: check, register, cancel, accept, return, dispense; each one transaction |
 //! | [`store`] | PostgreSQL: pool, migrations, sealing, one file per table family |
 //! | [`check`] | the medication checker, pure |
-//! | [`formulary`] | products, ingredients, usage codes |
-//! | [`codec`] | SJ1, CJ1 and the EPS XML envelopes |
+//! | [`formulary`] | products, ingredients, usage codes, forbidden pairs; the shelf of imported editions |
+//! | [`codec`] | SJ1, CJ1, the EPS XML envelopes, FHIR answers, CDS Hooks |
 //! | [`trust`] | certificates, paths, revocation, canonicalisation, signatures, timestamps |
 //! | [`prescription`] | the domain: no I/O, no wire format |
 #![forbid(unsafe_code)]
