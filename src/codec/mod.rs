@@ -7,6 +7,8 @@ mod coding;
 pub mod eps_xml;
 pub mod fault;
 pub mod fhir;
+#[cfg(test)]
+mod hostile;
 mod items;
 mod log;
 mod row;
