@@ -12,7 +12,6 @@ use crate::prescription::registered::ExchangeNumber;
 use crate::prescription::state::Act;
 use crate::store::document::Part;
 use crate::store::finding::FindingRow;
-use crate::store::idempotency::IDEMPOTENCY_KEY_CONSTRAINT;
 use crate::store::prescription::{PrescriptionRow, Written};
 use crate::store::{PatientId, PrescriptionId, StoreError};
 use crate::trust::verdict::Verdict;
@@ -109,15 +108,13 @@ impl Exchange {
             let written = self
                 .store
                 .prescription_change("accept", &row, &task.task.life, now, &trace, answer.as_ref())
-                .await;
+                .await?;
             match written {
-                Ok(Written::Yes) => {
+                Written::Yes => {
                     let outcome = self.accepted(caller, &row, task, request).await?;
                     return Ok(Answered { outcome, replayed: false });
                 }
-                Ok(Written::Lost) => {}
-                Err(error) if error.is_constraint(IDEMPOTENCY_KEY_CONSTRAINT) => {}
-                Err(error) => return Err(error.into()),
+                Written::Lost => {}
             }
         }
         Err(StoreError::Overloaded.into())

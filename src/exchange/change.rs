@@ -6,7 +6,6 @@ use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
 use crate::prescription::registered::Registered;
 use crate::prescription::state::{Act, Life};
 use crate::store::PrescriptionId;
-use crate::store::idempotency::IDEMPOTENCY_KEY_CONSTRAINT;
 use crate::store::prescription::{PrescriptionRow, Written};
 
 impl Exchange {
@@ -83,12 +82,10 @@ impl Exchange {
             let written = self
                 .store
                 .prescription_change(name, &row, &outcome.task.life, now, &trace, answer.as_ref())
-                .await;
+                .await?;
             match written {
-                Ok(Written::Yes) => return Ok(Answered { outcome, replayed: false }),
-                Ok(Written::Lost) => {}
-                Err(error) if error.is_constraint(IDEMPOTENCY_KEY_CONSTRAINT) => {}
-                Err(error) => return Err(error.into()),
+                Written::Yes => return Ok(Answered { outcome, replayed: false }),
+                Written::Lost => {}
             }
         }
         Err(crate::store::StoreError::Overloaded.into())

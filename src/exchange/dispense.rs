@@ -14,7 +14,6 @@ use crate::codec::fault::Fault;
 use crate::prescription::state::Act;
 use crate::store::dispensing::DispensingResult;
 use crate::store::document::Part;
-use crate::store::idempotency::IDEMPOTENCY_KEY_CONSTRAINT;
 use crate::store::prescription::{PrescriptionRow, Written};
 use crate::store::{PrescriptionId, StoreError};
 
@@ -160,12 +159,10 @@ impl Exchange {
                     trace: &trace,
                     answer: answer.as_ref(),
                 })
-                .await;
+                .await?;
             match written {
-                Ok(Written::Yes) => return Ok(Answered { outcome, replayed: false }),
-                Ok(Written::Lost) => {}
-                Err(error) if error.is_constraint(IDEMPOTENCY_KEY_CONSTRAINT) => {}
-                Err(error) => return Err(error.into()),
+                Written::Yes => return Ok(Answered { outcome, replayed: false }),
+                Written::Lost => {}
             }
         }
         Err(StoreError::Overloaded.into())

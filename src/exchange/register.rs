@@ -14,7 +14,6 @@ use crate::prescription::registered::{ExchangeNumber, Registered};
 use crate::prescription::state::{Life, Refusal};
 use crate::store::access::Trace;
 use crate::store::directory::Facility;
-use crate::store::idempotency::IDEMPOTENCY_KEY_CONSTRAINT;
 use crate::store::medication::History;
 use crate::store::prescription::{Details, Written};
 use crate::store::registration::Registration;
@@ -67,6 +66,7 @@ impl Exchange {
         let prescription = &signed.prescription;
         let clinic = caller.clinic()?;
         let bucket = self.store.buckets().of_patient(patient);
+        let proposal = signed.proposal();
         let mut trace = trace(caller, request, "done");
         trace.content.signer = Some(signer_name(&signed.signer));
         for attempt in 0..ATTEMPTS {
@@ -77,9 +77,8 @@ impl Exchange {
             }
             let now = self.clock.now();
             let history = self.history(patient).await?;
-            let findings = self
-                .findings_answered("register", clinic, patient, &signed.proposal(), &history, &trace)
-                .await?;
+            let findings =
+                self.findings_answered("register", clinic, patient, &proposal, &history, &trace).await?;
             let id =
                 self.store.buckets().prescription_mint(self.store.rng(), bucket).map_err(StoreError::from)?;
             let registered = Registered {
@@ -101,8 +100,7 @@ impl Exchange {
             };
             let outcome = TaskOutcome { task: registered, at: now };
             let answer = Self::answer(caller, request, &outcome, now)?;
-            let periods =
-                proposal::periods(&signed.proposal(), Source::Prescribed, &id.to_string(), &clinic.name);
+            let periods = proposal::periods(&proposal, Source::Prescribed, &id.to_string(), &clinic.name);
             let written = self
                 .store
                 .registration_insert(&Registration {
@@ -123,7 +121,6 @@ impl Exchange {
                 // Another history, a number already taken, or a twin of this request: read and decide anew.
                 Ok(Written::Lost) => {}
                 Err(error) if error.is_constraint("prescription_exchange_number") => {}
-                Err(error) if error.is_constraint(IDEMPOTENCY_KEY_CONSTRAINT) => {}
                 Err(error) if error.is_constraint("prescription_document") => {
                     // A twin with the same key has both: its answer is the one to give.
                     if let Some(answered) = self.replayed(caller, request).await? {

@@ -46,7 +46,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; the constraint `idempotency_pkey` when the key has just been used.
+    /// [`StoreError`].
     pub async fn dispensing_insert(&self, result: &DispensingResult<'_>) -> Result<Written, StoreError> {
         // When the prescription has changed, the history version may be raised for nothing: checks under way
         // read again, and that is all.
@@ -89,8 +89,7 @@ impl Store {
         let original = self.seal_document(id, Part::Dispensing(sequence), result.original)?;
         let periods = self.seal_periods(id, Source::Dispensed, sequence, result.periods)?;
         let trace_sealed = self.seal_trace(trace)?;
-        let answer = result.answer.map(|answer| self.seal_answer(answer)).transpose()?;
-        let answer = answer.as_ref();
+        let answer = self.answer_columns(result.answer)?;
         let (state, pharmacy, lease_end, due_on, partly) = flat(&next.state);
         let changed = self
             .one_opt(
@@ -118,14 +117,14 @@ impl Store {
                     &result.pharmacy.as_str(),
                     &trace.request,
                     &trace_sealed,
-                    &answer.map(|a| a.bucket),
-                    &answer.map(|a| a.key_hash.as_slice()),
-                    &answer.map(|a| a.request_hash.as_slice()),
-                    &answer.map(|a| a.sealed.as_slice()),
-                    &answer.map(|a| a.expires_at),
+                    &answer.bucket,
+                    &answer.key_hash,
+                    &answer.request_hash,
+                    &answer.sealed,
+                    &answer.expires_at,
                 ],
             )
-            .await?;
-        Ok(if changed.is_some() { Written::Yes } else { Written::Lost })
+            .await;
+        Written::of(changed)
     }
 }

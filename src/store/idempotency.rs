@@ -7,9 +7,6 @@ use super::bucket::Bucket;
 use super::pool::{Store, StoreError};
 use crate::prescription::identifier::InstitutionCode;
 
-/// The constraint that refuses a key that has just been used.
-pub const IDEMPOTENCY_KEY_CONSTRAINT: &str = "idempotency_pkey";
-
 /// How long an answer is kept for retries.
 pub const KEPT: TimeDelta = TimeDelta::hours(48);
 
@@ -46,12 +43,14 @@ pub enum Replay {
     Reused,
 }
 
-pub(super) struct SealedAnswer {
-    pub(super) bucket: Bucket,
-    pub(super) key_hash: [u8; 32],
-    pub(super) request_hash: [u8; 32],
-    pub(super) sealed: Vec<u8>,
-    pub(super) expires_at: DateTime<Utc>,
+/// A kept answer as columns; all of them NULL when there is no key.
+#[derive(Default)]
+pub(super) struct AnswerColumns {
+    pub(super) bucket: Option<Bucket>,
+    pub(super) key_hash: Option<Vec<u8>>,
+    pub(super) request_hash: Option<Vec<u8>>,
+    pub(super) sealed: Option<Vec<u8>>,
+    pub(super) expires_at: Option<DateTime<Utc>>,
 }
 
 const TABLE: &str = "idempotency";
@@ -61,14 +60,15 @@ impl Store {
         self.lookup().hash("idempotency-key", &[key.caller.as_str(), &key.key])
     }
 
-    pub(super) fn seal_answer(&self, answer: &StoredAnswer) -> Result<SealedAnswer, StoreError> {
+    pub(super) fn answer_columns(&self, answer: Option<&StoredAnswer>) -> Result<AnswerColumns, StoreError> {
+        let Some(answer) = answer else { return Ok(AnswerColumns::default()) };
         let key_hash = self.key_hash(&answer.key);
-        Ok(SealedAnswer {
-            bucket: Bucket::of_hash(&key_hash),
-            key_hash,
-            request_hash: answer.key.request,
-            sealed: self.seal_json(TABLE, &key_hash, "sealed", &answer.outcome)?,
-            expires_at: answer.expires_at,
+        Ok(AnswerColumns {
+            bucket: Some(Bucket::of_hash(&key_hash)),
+            key_hash: Some(key_hash.to_vec()),
+            request_hash: Some(answer.key.request.to_vec()),
+            sealed: Some(self.seal_json(TABLE, &key_hash, "sealed", &answer.outcome)?),
+            expires_at: Some(answer.expires_at),
         })
     }
 

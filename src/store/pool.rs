@@ -350,18 +350,6 @@ impl Tx<'_> {
         statement_run(self.client()?, sql, params).await.map_err(|error| self.refused(error))
     }
 
-    /// A guarded change: `true` when it changed its row, `false` when the guard refused (invariant 4).
-    ///
-    /// # Errors
-    /// [`StoreError`], also when more than one row changed.
-    pub async fn execute_guarded(&self, sql: &'static str, params: Params<'_>) -> Result<bool, StoreError> {
-        match self.execute(sql, params).await? {
-            0 => Ok(false),
-            1 => Ok(true),
-            rows => Err(StoreError::RowCount { rows }),
-        }
-    }
-
     async fn commit(&mut self) -> Result<(), StoreError> {
         self.batch("COMMIT").await?;
         self.client = None;

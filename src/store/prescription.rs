@@ -141,6 +141,19 @@ pub(super) fn flat(state: &State) -> Flat<'_> {
     }
 }
 
+impl Written {
+    /// What became of a guarded statement that answers a row when it has written. A key that has just been used is
+    /// a lost race too: reading again meets its answer.
+    pub(super) fn of(answer: Result<Option<Row>, StoreError>) -> Result<Self, StoreError> {
+        match answer {
+            Ok(Some(_)) => Ok(Self::Yes),
+            Ok(None) => Ok(Self::Lost),
+            Err(error) if error.is_constraint("idempotency_pkey") => Ok(Self::Lost),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 impl Store {
     fn prescription_read(&self, row: &Row) -> Result<PrescriptionRow, StoreError> {
         let id: PrescriptionId = row.get("id");
@@ -281,7 +294,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; the constraint `idempotency_pkey` when the key has just been used.
+    /// [`StoreError`].
     pub async fn prescription_change(
         &self,
         act: &'static str,
@@ -309,8 +322,7 @@ impl Store {
         let id = PrescriptionId::from_uuid(row.registered.id);
         let (state, pharmacy, lease_end, due_on, partly) = flat(&next.state);
         let sealed = self.seal_trace(trace)?;
-        let answer = answer.map(|answer| self.seal_answer(answer)).transpose()?;
-        let answer = answer.as_ref();
+        let answer = self.answer_columns(answer)?;
         let changed = self
             .one_opt(
                 act,
@@ -329,14 +341,14 @@ impl Store {
                     &act,
                     &trace.request,
                     &sealed,
-                    &answer.map(|a| a.bucket),
-                    &answer.map(|a| a.key_hash.as_slice()),
-                    &answer.map(|a| a.request_hash.as_slice()),
-                    &answer.map(|a| a.sealed.as_slice()),
-                    &answer.map(|a| a.expires_at),
+                    &answer.bucket,
+                    &answer.key_hash,
+                    &answer.request_hash,
+                    &answer.sealed,
+                    &answer.expires_at,
                 ],
             )
-            .await?;
-        Ok(if changed.is_some() { Written::Yes } else { Written::Lost })
+            .await;
+        Written::of(changed)
     }
 }

@@ -42,8 +42,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; the constraints `prescription_exchange_number` (draw another), `prescription_document`
-    /// (registered before) and `idempotency_pkey` (the key has just been used).
+    /// [`StoreError`]; the constraints `prescription_exchange_number` (draw another) and
+    /// `prescription_document` (registered before).
     pub async fn registration_insert(&self, registration: &Registration<'_>) -> Result<Written, StoreError> {
         const SQL: &str = "-- register
             WITH guard AS (
@@ -85,8 +85,7 @@ impl Store {
         let original = self.seal_document(id, Part::Prescription, registration.original)?;
         let periods = self.seal_periods(id, Source::Prescribed, 1, registration.periods)?;
         let trace_sealed = self.seal_trace(trace)?;
-        let answer = registration.answer.map(|answer| self.seal_answer(answer)).transpose()?;
-        let answer = answer.as_ref();
+        let answer = self.answer_columns(registration.answer)?;
         let added = self
             .one_opt(
                 "register",
@@ -111,14 +110,14 @@ impl Store {
                     &registration.findings,
                     &trace.request,
                     &trace_sealed,
-                    &answer.map(|a| a.bucket),
-                    &answer.map(|a| a.key_hash.as_slice()),
-                    &answer.map(|a| a.request_hash.as_slice()),
-                    &answer.map(|a| a.sealed.as_slice()),
-                    &answer.map(|a| a.expires_at),
+                    &answer.bucket,
+                    &answer.key_hash,
+                    &answer.request_hash,
+                    &answer.sealed,
+                    &answer.expires_at,
                 ],
             )
-            .await?;
-        Ok(if added.is_some() { Written::Yes } else { Written::Lost })
+            .await;
+        Written::of(added)
     }
 }

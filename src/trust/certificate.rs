@@ -231,11 +231,6 @@ impl Certificate {
         self.0.subject == self.0.issuer
     }
 
-    /// The algorithm its issuer signed it with, when it is one we take.
-    pub fn signature_scheme(&self) -> Option<SignatureScheme> {
-        self.0.scheme
-    }
-
     /// Verifies the issuer's signature on this certificate.
     ///
     /// # Errors
