@@ -11,6 +11,7 @@ use chrono::NaiveDate;
 use clap::Args;
 use hikikae::check::{Policy, Proposal, UncheckedReason, check, proposal};
 use hikikae::codec::eps_xml::{EpsDispensing, EpsPrescription};
+use hikikae::codec::fault::drug_lines;
 use hikikae::formulary::{Formulary, LoadError};
 use hikikae::prescription::dispensing::Dispensing;
 use hikikae::prescription::identifier::InstitutionCode;
@@ -157,13 +158,14 @@ impl Checked {
 
     fn of_prescription(payload: &[u8]) -> anyhow::Result<Self> {
         let prescription = sj1_read(payload)?.value;
-        let proposal = proposal::of_prescription(&prescription, &places("SJ1", payload));
+        let proposal = proposal::of_prescription(&prescription, &places("SJ1", payload)?);
         Ok(Self { document: "prescription", on: prescription.issued_on, proposal })
     }
 
     fn of_dispensing(payload: &[u8]) -> anyhow::Result<Self> {
         let dispensing = cj1_read(payload)?.value;
-        let proposal = proposal::of_dispensing(&dispensing, prescriber(&dispensing), &places("CJ1", payload));
+        let proposal =
+            proposal::of_dispensing(&dispensing, prescriber(&dispensing), &places("CJ1", payload)?);
         Ok(Self { document: "dispensing", on: dispensing.dispensed_on, proposal })
     }
 
@@ -182,14 +184,9 @@ fn prescriber(dispensing: &Dispensing) -> &InstitutionCode {
     dispensing.institution.as_ref().map_or(&dispensing.pharmacy.code, |institution| &institution.code)
 }
 
-/// `SJ1[line 12]` for every drug line (record 201), in order.
-fn places(form: &str, payload: &[u8]) -> Vec<String> {
-    payload
-        .split(|byte| *byte == b'\n')
-        .zip(1..)
-        .filter(|(line, _)| line.starts_with(b"201,"))
-        .map(|(_, number)| format!("{form}[line {number}]"))
-        .collect()
+/// Where every drug line stands, in order.
+fn places(form: &str, payload: &[u8]) -> anyhow::Result<Vec<String>> {
+    Ok(drug_lines(form, std::str::from_utf8(payload)?).map(|(place, _)| place).collect())
 }
 
 #[cfg(test)]

@@ -13,6 +13,15 @@ pub struct Fault {
     pub message: String,
 }
 
+/// Every drug line (record 201) of a payload that reads, in order, with its place: `SJ1[line 12]`.
+pub fn drug_lines<'a>(form: &'a str, payload: &'a str) -> impl Iterator<Item = (String, &'a str)> {
+    payload
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| line.starts_with("201,"))
+        .map(move |(index, line)| (format!("{form}[line {}]", index + 1), line))
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.message)

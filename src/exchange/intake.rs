@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::error::ExchangeError;
 use crate::check::{Proposal, SplitPart, proposal};
 use crate::codec::eps_xml::{Conversion, EpsDispensing, EpsPrescription};
-use crate::codec::fault::Fault;
+use crate::codec::fault::{Fault, drug_lines};
 use crate::codec::{cj1, sj1};
 use crate::formulary::Formulary;
 use crate::formulary::shelf::Editions;
@@ -41,15 +41,6 @@ pub(super) struct SignedDispensing {
 
 fn refused(place: &str, verdict: &Verdict) -> Result<Verified, ExchangeError> {
     verdict.outcome().map_err(|failure| ExchangeError::Signature { place: place.to_owned(), failure })
-}
-
-/// `SJ1[line 12]` for every drug line (record 201), in order.
-fn drug_lines<'a>(form: &'a str, payload: &'a str) -> impl Iterator<Item = (String, &'a str)> {
-    payload
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| line.starts_with("201,"))
-        .map(move |(index, line)| (format!("{form}[line {}]", index + 1), line))
 }
 
 /// Reads and verifies a clinic's original.
