@@ -17,11 +17,16 @@ use crate::codec::fhir::verdict::verification;
 use crate::exchange::accept::{Accepted, Wanted};
 use crate::exchange::caller::Caller;
 use crate::exchange::error::ExchangeError;
+use crate::exchange::read::Which;
+use crate::exchange::register::Sent;
 use crate::exchange::{Answered, TaskOutcome};
 use crate::prescription::disclosure::Disclosure;
+use crate::prescription::state::Kind;
 use crate::store::PrescriptionId;
 
+mod dispensing;
 mod search;
+pub(super) use dispensing::{amend_dispense, dispense, withdraw_dispense};
 pub(super) use search::search;
 
 /// `POST /fhir/Task/$register`
@@ -33,15 +38,48 @@ pub(super) fn register(app: &App) -> BoxedFilter<(Response,)> {
             respond(async move {
                 let caller = call.caller().await?;
                 call.acceptable(FHIR)?;
-                call.content_type(&["application/xml"])?;
-                let request = call.request()?;
-                let answered = call.app().exchange.register(&caller, call.body.clone(), &request).await?;
+                let sent = registration(&call)?;
+                let answered = call.app().exchange.register(&caller, &sent, &call.request()?).await?;
                 let location = format!("{}/fhir/Task/{}", call.app().base_url, answered.outcome.task.id);
                 let mut response = task(StatusCode::CREATED, &caller, &answered);
                 if let Ok(value) = HeaderValue::from_str(&location) {
                     response.headers_mut().insert(header::LOCATION, value);
                 }
                 Ok(response)
+            })
+        })
+        .boxed()
+}
+
+/// What a clinic registers: in-house by `kind`, else as the form says.
+fn registration(call: &Call) -> Result<Sent, Problem> {
+    let in_house = match query(call, &["kind"])?.first() {
+        None => false,
+        Some((_, value)) if value == "in-house" => true,
+        Some(_) => return Err(bad_query("kind is in-house, or left out")),
+    };
+    let form = call.form(in_house.then_some(false))?;
+    let kind = match (in_house, form.is_signed()) {
+        (true, _) => Kind::InHouse,
+        (false, true) => Kind::Electronic,
+        (false, false) => Kind::Paper,
+    };
+    Ok(Sent { kind, form, original: call.body.clone() })
+}
+
+/// `POST /fhir/Task/{id}/$amend`
+pub(super) fn amend(app: &App) -> BoxedFilter<(Response,)> {
+    path!("fhir" / "Task" / PrescriptionId / "$amend")
+        .and(warp::post())
+        .and(call(app))
+        .then(|id, call: Call| {
+            respond(async move {
+                let caller = call.caller().await?;
+                call.acceptable(FHIR)?;
+                let (form, request) = (call.form(None)?, call.request()?);
+                let body = call.body.clone();
+                let answered = call.app().exchange.amend(&caller, id, form, body, &request).await?;
+                Ok(task(StatusCode::OK, &caller, &answered))
             })
         })
         .boxed()
@@ -132,23 +170,16 @@ pub(super) fn give_back(app: &App) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
-/// `POST /fhir/Task/{id}/$dispense`
-pub(super) fn dispense(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task" / PrescriptionId / "$dispense")
+/// `POST /fhir/Task/{id}/$collect`
+pub(super) fn collect(app: &App) -> BoxedFilter<(Response,)> {
+    path!("fhir" / "Task" / PrescriptionId / "$collect")
         .and(warp::post())
         .and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
-                call.acceptable(FHIR)?;
-                call.content_type(&["application/xml"])?;
-                let complete = match query(&call, &["final"])?.first() {
-                    None => true,
-                    Some((_, value)) => value.parse().map_err(|_| bad_query("final is true or false"))?,
-                };
-                let request = call.request()?;
-                let body = call.body.clone();
-                let answered = call.app().exchange.dispense(&caller, id, complete, body, &request).await?;
+                let reason = reason(&call)?;
+                let answered = call.app().exchange.collect(&caller, id, reason, &call.request()?).await?;
                 Ok(task(StatusCode::OK, &caller, &answered))
             })
         })
@@ -179,32 +210,33 @@ pub(super) fn document(app: &App) -> BoxedFilter<(Response,)> {
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
-                let (mut version, mut dispensing) = (1, false);
-                for (name, value) in query(&call, &["version", "part"])? {
-                    match (name.as_str(), value.as_str()) {
-                        ("part", "prescription") => dispensing = false,
-                        ("part", "dispensing") => dispensing = true,
-                        ("version", number) => {
-                            version = number
-                                .parse()
-                                .ok()
-                                .filter(|version| *version >= 1)
-                                .ok_or_else(|| bad_query("version is a number from 1"))?;
-                        }
-                        _ => return Err(bad_query("part is prescription or dispensing")),
-                    }
-                }
-                if !dispensing && version != 1 {
-                    return Err(ExchangeError::NotFound.into());
-                }
-                let exchange = &call.app().exchange;
-                let part = dispensing.then_some(version);
-                let document = exchange.document(&caller, id, part, &call.request()?).await?;
+                let which = which(&call)?;
+                let document = call.app().exchange.document(&caller, id, which, &call.request()?).await?;
                 call.acceptable(&document.media_type)?;
                 Ok(answer::bytes(StatusCode::OK, &document.media_type, document.bytes))
             })
         })
         .boxed()
+}
+
+/// Which document `part` and `version` name.
+fn which(call: &Call) -> Result<Which, Problem> {
+    let (mut version, mut dispensing) = (None, false);
+    for (name, value) in query(call, &["version", "part"])? {
+        match (name.as_str(), value.as_str()) {
+            ("part", "prescription") => dispensing = false,
+            ("part", "dispensing") => dispensing = true,
+            ("version", number) => version = Some(document_number(number)?),
+            _ => return Err(bad_query("part is prescription or dispensing")),
+        }
+    }
+    Ok(if dispensing { Which::Dispensing(version) } else { Which::Prescription(version) })
+}
+
+/// The number of a document, from 1.
+fn document_number(text: &str) -> Result<i16, Problem> {
+    let number = text.parse().ok().filter(|number| *number >= 1);
+    number.ok_or_else(|| bad_query("version is a number from 1"))
 }
 
 /// The reason the contract asks for. A missing body is a missing reason.
@@ -228,8 +260,9 @@ pub(super) fn bad_query(text: &str) -> Problem {
 }
 
 fn task(status: StatusCode, caller: &Caller, answered: &Answered<TaskOutcome>) -> Response {
-    let TaskOutcome { task, at } = &answered.outcome;
-    let resource = fhir::task::task(task, caller.sees_number(&task.clinic), *at);
+    let TaskOutcome { task, at, coverage } = &answered.outcome;
+    let resource = fhir::task::task(task, caller.viewer(&task.clinic), *at);
+    let resource = fhir::task::with_coverage(resource, coverage);
     finish(answer::fhir(status, &resource), task.version, answered.replayed)
 }
 
@@ -247,7 +280,7 @@ fn finish(mut response: Response, version: i64, replayed: bool) -> Response {
 fn accepted(caller: &Caller, answered: &Answered<Accepted>) -> Response {
     use base64::Engine;
     let Accepted { task, media_type, delivered, verification: verdict, findings } = &answered.outcome;
-    let resource = fhir::task::task(&task.task, caller.sees_number(&task.task.clinic), task.at);
+    let resource = fhir::task::task(&task.task, caller.viewer(&task.task.clinic), task.at);
     let findings = fhir::collection(
         findings
             .iter()
@@ -261,7 +294,7 @@ fn accepted(caller: &Caller, answered: &Answered<Accepted>) -> Response {
     let body = parameters(&[
         json!({ "name": "task", "resource": resource }),
         json!({ "name": "document", "resource": document }),
-        verification(verdict),
+        verification(verdict.as_ref()),
         json!({ "name": "findings", "resource": findings }),
     ]);
     finish(answer::fhir(StatusCode::OK, &body), task.task.version, answered.replayed)

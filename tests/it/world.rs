@@ -14,11 +14,15 @@ use hikikae::clock::{Clock, japanese_date};
 use hikikae::codec::eps_xml::{EpsPrescription, Signatory, dispensing_sign, prescription_sign};
 use hikikae::exchange::accept::{Accepted, Wanted};
 use hikikae::exchange::caller::{Actor, Caller};
+use hikikae::exchange::dispense::{Purpose, SentResult};
 use hikikae::exchange::error::ExchangeError;
+use hikikae::exchange::form::DocumentForm;
+use hikikae::exchange::register::Sent;
 use hikikae::exchange::{Answered, Exchange, Request, Settings, TaskOutcome};
 use hikikae::formulary::Formulary;
 use hikikae::formulary::shelf::Editions;
 use hikikae::prescription::registered::Registered;
+use hikikae::prescription::state::Kind;
 use hikikae::sandbox::pki::{Credential, FacilitySpec, PersonSpec, Pki};
 use hikikae::store::directory::{AttemptLimit, Eligibility, Facility, FacilityKind, InsuredIdentity};
 use hikikae::store::{PatientId, PrescriptionId, Store};
@@ -132,7 +136,8 @@ impl World {
         document: Bytes,
         request: &Request,
     ) -> Result<Answered<TaskOutcome>, ExchangeError> {
-        self.exchange.register(&caller(rx.clinic), document, request).await
+        let sent = Sent { kind: Kind::Electronic, form: DocumentForm::EpsXml, original: document };
+        self.exchange.register(&caller(rx.clinic), &sent, request).await
     }
 
     pub async fn patient(&self, patient: u32) -> PatientId {
@@ -148,7 +153,7 @@ impl World {
         patient: u32,
         task: &Registered,
     ) -> Result<Answered<Accepted>, ExchangeError> {
-        let wanted = Wanted::Number(task.exchange_number.clone());
+        let wanted = Wanted::Number(task.exchange_number.clone().unwrap());
         let patient = self.patient(patient).await;
         self.exchange.accept(&caller(pharmacy), patient, &wanted, &request()).await
     }
@@ -167,7 +172,13 @@ impl World {
         document: Bytes,
     ) -> Result<Answered<TaskOutcome>, ExchangeError> {
         let id = PrescriptionId::from_uuid(accepted.task.task.id);
-        self.exchange.dispense(&caller(pharmacy), id, true, document, &request()).await
+        let sent = SentResult {
+            purpose: Purpose::Dispense { complete: true },
+            important: false,
+            form: DocumentForm::EpsXml,
+            original: document,
+        };
+        self.exchange.dispense(&caller(pharmacy), id, &sent, &request()).await
     }
 }
 
