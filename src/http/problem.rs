@@ -116,7 +116,14 @@ impl From<parameters::Faults> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        ExchangeError::from(error).into()
+        let (code, wait) = if matches!(error, StoreError::Overloaded) {
+            ("overloaded", Duration::from_secs(1))
+        } else {
+            tracing::error!(%error, "the database refused an act");
+            ("database-unavailable", Duration::from_secs(2))
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, "try again with the same Idempotency-Key")
+            .retry_after(wait)
     }
 }
 
@@ -224,19 +231,7 @@ impl From<ExchangeError> for Problem {
                 "too many attempts of your facility failed; wait as Retry-After says",
             )
             .retry_after(wait),
-            ExchangeError::Store(StoreError::Overloaded) => {
-                Self::new(S::SERVICE_UNAVAILABLE, "overloaded", "try again with the same Idempotency-Key")
-                    .retry_after(Duration::from_secs(1))
-            }
-            ExchangeError::Store(error) => {
-                tracing::error!(%error, "the database refused an act");
-                Self::new(
-                    S::SERVICE_UNAVAILABLE,
-                    "database-unavailable",
-                    "try again with the same Idempotency-Key",
-                )
-                .retry_after(Duration::from_secs(2))
-            }
+            ExchangeError::Store(error) => error.into(),
             ExchangeError::Internal(what) => {
                 tracing::error!(what, "an act failed inside the server");
                 Self::new(S::INTERNAL_SERVER_ERROR, "internal", "the operator has been told")
