@@ -4,6 +4,7 @@
 pub mod accept;
 pub mod amend;
 pub mod caller;
+mod card;
 pub mod change;
 pub mod check;
 pub mod dispense;
@@ -227,6 +228,7 @@ fn trace(caller: &Caller, request: &Request, outcome: &str) -> Trace {
             signer: None,
             reason: None,
             outcome: outcome.to_owned(),
+            opened: Vec::new(),
         },
     }
 }
