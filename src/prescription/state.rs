@@ -345,6 +345,7 @@ impl Life {
         }
     }
 
+    #[expect(clippy::match_same_arms, reason = "the table is read by act, then by rule")]
     fn accepted_after(
         self,
         holder: &InstitutionCode,

@@ -172,7 +172,7 @@ pub(super) struct Tail<'a> {
     answer: AnswerColumns,
 }
 
-impl<'a> Tail<'a> {
+impl Tail<'_> {
     /// All parameters of a statement that ends in [`tail!`].
     pub(super) fn before<'p>(&'p self, own: &[Param<'p>]) -> Vec<Param<'p>> {
         let answer = &self.answer;
