@@ -13,12 +13,12 @@ pub(super) enum EraName {
 struct Era {
     letter: char,
     digit: char,
-    first_day: NaiveDate,
+    /// Year, month, day.
+    first_day: (i32, u32, u32),
 }
 
 const fn era(letter: char, digit: char, first_day: (i32, u32, u32)) -> Era {
-    let (year, month, day) = first_day;
-    Era { letter, digit, first_day: NaiveDate::from_ymd_opt(year, month, day).unwrap() }
+    Era { letter, digit, first_day }
 }
 
 /// 明治, 大正, 昭和, 平成, 令和 (年号区分コード).
@@ -61,21 +61,21 @@ fn parse(text: &str, name: EraName) -> Option<NaiveDate> {
     }
     let era = ERAS.iter().find(|era| name.of(era) == letter)?;
     let part = |range: std::ops::Range<usize>| digits[range].parse::<u32>().ok();
-    let year = era.first_day.year() - 1 + i32::try_from(part(0..2)?).ok()?;
+    let year = era.first_day.0 - 1 + i32::try_from(part(0..2)?).ok()?;
     let date = NaiveDate::from_ymd_opt(year, part(2..4)?, part(4..6)?)?;
     (era_of(date).is_some_and(|of| of.letter == era.letter)).then_some(date)
 }
 
 /// The date as `GYYMMDD`; before 明治, and when the years of 令和 no longer fit two digits, as `YYYYMMDD`.
 pub(super) fn write(date: NaiveDate, name: EraName) -> String {
-    match era_of(date).map(|era| (era, date.year() - era.first_day.year() + 1)) {
+    match era_of(date).map(|era| (era, date.year() - era.first_day.0 + 1)) {
         Some((era, year @ 1..=99)) => format!("{}{year:02}{}", name.of(era), date.format("%m%d")),
         _ => date.format("%Y%m%d").to_string(),
     }
 }
 
 fn era_of(date: NaiveDate) -> Option<&'static Era> {
-    ERAS.iter().rev().find(|era| era.first_day <= date)
+    ERAS.iter().rev().find(|era| era.first_day <= (date.year(), date.month(), date.day()))
 }
 
 #[cfg(test)]

@@ -57,27 +57,24 @@ pub fn export(dispensed: &[Dispensed<'_>]) -> Option<Notebook> {
 
 /// Who prescribed, as the pharmacy says it, else as the prescription does.
 fn prescribed(rows: &mut Rows, dispensing: &Dispensing, prescription: &Prescription) {
-    match &dispensing.institution {
-        Some(given) => writing::institution(rows, &given.name, &given.code),
-        None => {
-            let institution = &prescription.institution;
-            writing::institution(rows, institution.name.as_deref().unwrap_or(NAMELESS), &institution.code);
-        }
+    if let Some(given) = &dispensing.institution {
+        writing::institution(rows, &given.name, &given.code);
+    } else {
+        let institution = &prescription.institution;
+        writing::institution(rows, institution.name.as_deref().unwrap_or(NAMELESS), &institution.code);
     }
-    match &dispensing.prescriber {
-        Some(given) => writing::prescriber(rows, &given.name, given.department.as_deref()),
-        None => {
-            let department =
-                prescription.department.as_ref().and_then(|department| department.name.as_deref());
-            writing::prescriber(rows, &prescription.prescriber.name, department);
-        }
+    if let Some(given) = &dispensing.prescriber {
+        writing::prescriber(rows, &given.name, given.department.as_deref());
+    } else {
+        let department = prescription.department.as_ref().and_then(|department| department.name.as_deref());
+        writing::prescriber(rows, &prescription.prescriber.name, department);
     }
 }
 
 /// A row of CJ1 as the notebook has it: with its creator, in Shift_JIS, and without codes it does not know.
 fn of_the_notebook(mut cells: Cells) -> Cells {
     if cells[0] == USAGE.to_string() && cells.get(6).is_some_and(|kind| kind == MASTER) {
-        cells[6] = UNCODED.to_owned();
+        UNCODED.clone_into(&mut cells[6]);
         cells[7].clear();
     }
     if let Some(creator) =
