@@ -78,10 +78,18 @@ pub struct Rx {
     /// 分割: which part of three, each of fourteen days.
     pub part: Option<u8>,
     pub issued_on: NaiveDate,
+    /// 使用期限, where it is not the ordinary four days.
+    pub usable_until: Option<NaiveDate>,
+    /// 患者コード: makes two documents of the same contents different.
+    pub chart: u32,
 }
 
 impl World {
     pub async fn new() -> Self {
+        Self::with(Policy::default()).await
+    }
+
+    pub async fn with(check: Policy) -> Self {
         let database = Database::migrated().await;
         let store = database.open().await;
         let clock = Clock::system();
@@ -94,7 +102,7 @@ impl World {
             identity_token: TimeDelta::minutes(30),
             identity_attempts: limit,
             number_attempts: limit,
-            check: Policy::default(),
+            check,
             audiences: vec!["http://127.0.0.1".to_owned()],
         };
         let exchange = Exchange::new(
@@ -121,6 +129,8 @@ impl World {
             refill: None,
             part: None,
             issued_on: japanese_date(self.now()),
+            usable_until: None,
+            chart: 1,
         }
     }
 
@@ -217,10 +227,12 @@ impl Rx {
         let split = self.part.map(|part| format!("63,3,{part}\n81,1,3,分割日数１４日、分割回数３回\n"));
         let split = split.unwrap_or_default();
         let share = self.part.map(|_| "102,1,14,42\n").unwrap_or_default();
+        let until = self.usable_until.map(|day| format!("52,{}\n", day.format("%Y%m%d"))).unwrap_or_default();
         format!(
-            "SJ1\n1,{fee},{institution},{prefecture},見本クリニック\n5,,,見本　一郎\n11,,{},\n12,2\n13,{}\n\
-             22,06138762\n23,１２３,{},1,00\n51,{}\n{split}{refill}101,1,1,,{days}\n{share}\
+            "SJ1\n1,{fee},{institution},{prefecture},見本クリニック\n5,,,見本　一郎\n11,{},{},\n12,2\n13,{}\n\
+             22,06138762\n23,１２３,{},1,00\n51,{}\n{until}{split}{refill}101,1,1,,{days}\n{share}\
              111,1,3,1011000400000000,１日１回朝食後　服用,1\n201,1,1,1,2,{drug},1,1,錠",
+            self.chart,
             name(self.patient),
             born().format("%Y%m%d"),
             number(self.patient),
