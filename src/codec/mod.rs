@@ -10,7 +10,9 @@ pub mod fhir;
 #[cfg(test)]
 mod hostile;
 mod items;
+pub mod jose;
 mod log;
 mod row;
+mod signer;
 pub mod sj1;
 mod spelling;
