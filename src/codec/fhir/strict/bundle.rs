@@ -87,6 +87,21 @@ impl<'d, 's> Entries<'d, 's> {
         self.faults.push(self.place(target), message);
     }
 
+    /// Where an element of the first entry's resource stands.
+    pub fn place_of_first(&self, element: &str) -> String {
+        format!("{}.{element}", self.place(Target(0)))
+    }
+
+    /// Reports an element of the first entry's resource.
+    pub fn fault_first(&self, element: &str, message: impl Into<String>) {
+        self.faults.push(&self.place_of_first(element), message);
+    }
+
+    /// Reports a place found before.
+    pub fn fault_at(&self, place: &str, message: impl Into<String>) {
+        self.faults.push(place, message);
+    }
+
     /// Reads the resource of an entry, a resource of the type `kind`.
     pub fn read<T>(
         &self,
@@ -102,7 +117,7 @@ impl<'d, 's> Entries<'d, 's> {
     /// A Reference that must be there and lead to an entry of one of the types.
     pub fn reference(
         &self,
-        element: &mut Element<'d, 's>,
+        element: &mut Element<'_, '_>,
         name: impl Into<Name>,
         kinds: &[&str],
     ) -> Option<Target> {
@@ -112,7 +127,7 @@ impl<'d, 's> Entries<'d, 's> {
     /// A Reference that may be there and then leads to an entry of one of the types.
     pub fn maybe_reference(
         &self,
-        element: &mut Element<'d, 's>,
+        element: &mut Element<'_, '_>,
         name: impl Into<Name>,
         kinds: &[&str],
     ) -> Option<Target> {
@@ -120,7 +135,7 @@ impl<'d, 's> Entries<'d, 's> {
     }
 
     /// The entry that a Reference leads to.
-    pub fn resolve(&self, reference: &mut Element<'d, 's>, kinds: &[&str]) -> Option<Target> {
+    pub fn resolve(&self, reference: &mut Element<'_, '_>, kinds: &[&str]) -> Option<Target> {
         let url = reference.required("reference", primitive::uri);
         let kind = reference.optional("type", primitive::uri);
         reference.optional("display", primitive::string);
