@@ -23,7 +23,7 @@ pub(super) fn medication_check(app: &App) -> BoxedFilter<(Response,)> {
                 let caller = call.caller().await?;
                 caller.facility()?;
                 call.acceptable(FHIR)?;
-                call.content_type(&["text/csv"])?;
+                let of = call.form(Some(false))?.payload();
                 let oral_consent = match query(&call, &["oral-consent"])?.first() {
                     None => false,
                     Some((_, value)) => {
@@ -33,7 +33,7 @@ pub(super) fn medication_check(app: &App) -> BoxedFilter<(Response,)> {
                 let (token, request) = (call.header("identity-token"), call.request()?);
                 let exchange = &call.app().exchange;
                 let checked = exchange
-                    .medication_check(&caller, token, call.body.clone(), oral_consent, &request)
+                    .medication_check(&caller, token, (of, call.body.clone()), oral_consent, &request)
                     .await?;
                 let findings = checked.findings.iter().map(|row| {
                     detected_issue(row.id, &row.finding, row.mitigation.as_ref(), checked.disclosure)
