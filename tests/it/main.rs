@@ -6,6 +6,7 @@ mod crash;
 mod demo;
 mod directory;
 mod edition;
+mod forms;
 mod harness;
 mod life;
 mod store;
