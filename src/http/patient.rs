@@ -4,13 +4,12 @@ use chrono::NaiveDate;
 use http::StatusCode;
 use serde_json::json;
 use uuid::Uuid;
-use warp::filters::BoxedFilter;
-use warp::reply::Response;
-use warp::{Filter, path};
+use warp::Filter;
 
 use super::App;
 use super::answer::{self, FHIR};
 use super::call::{Call, call, respond};
+use super::endpoint::{Described, Endpoint, FACILITIES, Form, route};
 use super::problem::Problem;
 use crate::codec::fhir::detected_issue::detected_issue;
 use crate::codec::fhir::parameters::parameters;
@@ -22,18 +21,25 @@ use crate::prescription::document;
 use crate::prescription::mitigation::{COMMENT_LENGTH, ManagementCode};
 use crate::store::directory::{InsuredIdentity, Sex};
 
+const INSURANCE: [&str; 5] = ["insurerNumber", "symbol", "number", "branchNumber", "birthDate"];
+const MITIGATION: [&str; 2] = ["code", "comment"];
+
 /// `POST /fhir/Patient/$verify-identity`
-pub(super) fn verify_identity(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Patient" / "$verify-identity")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn verify_identity(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Patient" / "$verify-identity");
+    let about = about
+        .does("Finds the patient by insurance data (資格確認)")
+        .by(FACILITIES)
+        .parameters(&INSURANCE)
+        .answers(StatusCode::OK, Form::Resource("Parameters"))
+        .refuses(&["identity-not-verified", "too-many-attempts"]);
+    path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
                 caller.facility()?;
                 call.acceptable(FHIR)?;
-                let given =
-                    call.parameters(&["insurerNumber", "symbol", "number", "branchNumber", "birthDate"])?;
+                let given = call.parameters(&INSURANCE)?;
                 let birth_date: NaiveDate = given.need("birthDate")?.parse().map_err(|_| {
                     Problem::new(StatusCode::BAD_REQUEST, "malformed", "birthDate is a date, YYYY-MM-DD")
                 })?;
@@ -51,7 +57,7 @@ pub(super) fn verify_identity(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(answer::fhir(StatusCode::OK, &identity_answer(&verified)))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 fn identity_answer(verified: &VerifiedIdentity) -> serde_json::Value {
@@ -85,15 +91,20 @@ fn identity_answer(verified: &VerifiedIdentity) -> serde_json::Value {
 }
 
 /// `POST /fhir/DetectedIssue/{id}/$mitigate`
-pub(super) fn mitigate(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "DetectedIssue" / Uuid / "$mitigate")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn mitigate(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "DetectedIssue" / {id: Uuid} / "$mitigate");
+    let about = about
+        .does("Gives the reason for going on in spite of a finding")
+        .by(FACILITIES)
+        .parameters(&MITIGATION)
+        .answers(StatusCode::OK, Form::Resource("DetectedIssue"))
+        .refuses(&["not-found", "state-conflict"]);
+    path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
                 call.acceptable(FHIR)?;
-                let given = call.parameters(&["code", "comment"])?;
+                let given = call.parameters(&MITIGATION)?;
                 let malformed = |text: String| Problem::new(StatusCode::BAD_REQUEST, "malformed", text);
                 let code = ManagementCode::try_from(given.need("code")?.to_owned())
                     .map_err(|error| malformed(format!("code: {error}")))?;
@@ -109,5 +120,5 @@ pub(super) fn mitigate(app: &App) -> BoxedFilter<(Response,)> {
                 ))
             })
         })
-        .boxed()
+        .described(about)
 }
