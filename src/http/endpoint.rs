@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use http::{Method, StatusCode};
 use warp::filters::BoxedFilter;
+use warp::filters::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
@@ -306,11 +307,14 @@ where
     }
 }
 
-/// Lets a method pass. Who may GET may ask for the head alone (RFC 9110 9.3.2).
+/// Lets a method pass, on a path that does not end in a slash. Who may GET may ask for the head alone (RFC 9110
+/// 9.3.2).
 pub(super) fn method(wanted: Method) -> impl Filter<Extract = (), Error = Rejection> + Clone {
     warp::method()
-        .and_then(move |given: Method| {
+        .and(warp::path::full())
+        .and_then(move |given: Method, path: FullPath| {
             let fits = given == wanted || (given == Method::HEAD && wanted == Method::GET);
+            let fits = fits && !path.as_str().ends_with('/');
             std::future::ready(if fits { Ok(()) } else { Err(warp::reject::not_found()) })
         })
         .untuple_one()

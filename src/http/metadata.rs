@@ -38,7 +38,7 @@ fn statement(book: &[About], base_url: &str, since: DateTime<Utc>) -> Value {
         let segments: Vec<&str> = about.path.split('/').skip(1).collect();
         match segments.as_slice() {
             ["fhir", operation] if operation.starts_with('$') => {
-                operations.push(self::operation("", operation, about))
+                operations.push(self::operation("", operation, about));
             }
             ["fhir", kind, rest @ ..] if kind.starts_with(char::is_uppercase) => {
                 let resource = resources.entry((*kind).to_owned()).or_insert_with(|| json!({ "type": kind }));

@@ -153,12 +153,12 @@ fn responses(about: &About, head: bool) -> Value {
             }
         }
         match form {
-            Form::Resource(kind) => content(response, FHIR, reference(kind), head),
+            Form::Resource(kind) => content(response, FHIR, &reference(kind), head),
             Form::Json => content(response, "application/json", json!({ "type": "object" }), head),
             Form::Bytes(kinds) => {
                 for media in *kinds {
                     let media = media.split(';').next().unwrap_or(media);
-                    content(response, media, json!({ "type": "string" }), head);
+                    content(response, media, &json!({ "type": "string" }), head);
                 }
             }
         }
@@ -168,7 +168,7 @@ fn responses(about: &About, head: bool) -> Value {
         let response = &mut responses[status.as_str()];
         if response["x-codes"].is_null() {
             response["x-codes"] = json!([]);
-            content(response, FHIR, reference("OperationOutcome"), head);
+            content(response, FHIR, &reference("OperationOutcome"), head);
         }
         if let Some(codes) = response["x-codes"].as_array_mut() {
             codes.push(json!(code));
@@ -189,7 +189,7 @@ fn responses(about: &About, head: bool) -> Value {
     responses
 }
 
-fn content(response: &mut Value, media: &str, schema: Value, head: bool) {
+fn content(response: &mut Value, media: &str, schema: &Value, head: bool) {
     if !head {
         response["content"][media] = json!({ "schema": schema });
     }
