@@ -154,7 +154,7 @@ fn responses(about: &About, head: bool) -> Value {
         }
         match form {
             Form::Resource(kind) => content(response, FHIR, &reference(kind), head),
-            Form::Json => content(response, "application/json", json!({ "type": "object" }), head),
+            Form::Json => content(response, "application/json", &json!({ "type": "object" }), head),
             Form::Bytes(kinds) => {
                 for media in *kinds {
                     let media = media.split(';').next().unwrap_or(media);
