@@ -44,6 +44,7 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         metadata::metadata(&book, app),
         token::issue(app),
         patient::verify_identity(app),
+        patient::card_challenge(app),
         task::register(app),
         task::accept(app),
         task::cancel(app),
