@@ -12,11 +12,14 @@ pub enum DocumentForm {
 }
 
 /// Every form.
-pub const FORMS: &[DocumentForm] = &[DocumentForm::EpsXml, DocumentForm::Csv];
+const FORMS: [DocumentForm; 2] = [DocumentForm::EpsXml, DocumentForm::Csv];
+
+/// The media type of every form.
+pub const MEDIA_TYPES: &[&str] = &[DocumentForm::EpsXml.media_type(), DocumentForm::Csv.media_type()];
 
 impl DocumentForm {
     /// The media type it is sent and kept with.
-    pub fn media_type(self) -> &'static str {
+    pub const fn media_type(self) -> &'static str {
         match self {
             Self::EpsXml => "application/xml",
             Self::Csv => "text/csv",
@@ -25,7 +28,7 @@ impl DocumentForm {
 
     /// The form of a media type, parameters left out.
     pub fn of_media_type(media_type: &str) -> Option<Self> {
-        FORMS.iter().copied().find(|form| form.media_type().eq_ignore_ascii_case(media_type))
+        FORMS.into_iter().find(|form| form.media_type().eq_ignore_ascii_case(media_type))
     }
 
     /// Whether a document of this form bears its author's signature.

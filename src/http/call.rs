@@ -14,7 +14,7 @@ use crate::codec::fhir::parameters::Parameters;
 use crate::exchange::Request;
 use crate::exchange::caller::Caller;
 use crate::exchange::error::ExchangeError;
-use crate::exchange::form::{DocumentForm, FORMS};
+use crate::exchange::form::{DocumentForm, MEDIA_TYPES};
 
 /// The longest `Idempotency-Key`, in characters.
 const KEY_LENGTH: usize = 128;
@@ -158,14 +158,9 @@ impl Call {
         }
     }
 
-    /// The form of a document sent as body, signed or not as `signed` asks; any form without it.
-    pub(super) fn form(&self, signed: Option<bool>) -> Result<DocumentForm, Problem> {
-        let accepted: Vec<&str> = FORMS
-            .iter()
-            .filter(|form| signed.is_none_or(|signed| form.is_signed() == signed))
-            .map(|form| form.media_type())
-            .collect();
-        self.content_type(&accepted)?;
+    /// The form of a document sent as body.
+    pub(super) fn form(&self) -> Result<DocumentForm, Problem> {
+        self.content_type(MEDIA_TYPES)?;
         DocumentForm::of_media_type(self.media_type())
             .ok_or_else(|| ExchangeError::Internal("an accepted media type has a form").into())
     }
