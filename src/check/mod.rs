@@ -307,7 +307,9 @@ mod tests {
         let duplicate = [(FindingKind::DuplicateIngredient, Severity::Low)];
         assert_eq!(severities("アムロジピン錠５", report(receipt("ノルバスク錠５"), None)), duplicate);
         // Bought without a prescription, named by an ingredient with its salt.
-        let bought = Substance { ingredient: "ロキソプロフェンナトリウム水和物".to_owned(), route: None };
+        let bought = Substance {
+            ingredient: "ロキソプロフェンナトリウム水和物".to_owned(), route: None
+        };
         assert_eq!(severities("ロキソニン錠", report(None, Some(bought))), duplicate);
         let forbidden = [(FindingKind::Contraindication, Severity::High)];
         let azathioprine = Substance { ingredient: "アザチオプリン".to_owned(), route: None };

@@ -117,6 +117,10 @@ mod tests {
         assert_eq!(kinds("カロナール錠５００", 9000, &bought), (vec![FindingKind::DuplicateIngredient], 0));
         let ended = medicine("解熱鎮痛薬", &["アセトアミノフェン"], Some(day(5)));
         assert_eq!(kinds("カロナール錠５００", 6, &ended), (vec![], 0));
-        assert_eq!(kinds("ノルバスク錠５", 3, &medicine("青い薬", &[], None)), (vec![], 1), "nobody knows it");
+        assert_eq!(
+            kinds("ノルバスク錠５", 3, &medicine("青い薬", &[], None)),
+            (vec![], 1),
+            "nobody knows it"
+        );
     }
 }

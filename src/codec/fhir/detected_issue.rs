@@ -146,12 +146,11 @@ fn told(other: &OtherSide) -> String {
         Source::SelfReported => "患者の申告 reported by the patient",
     };
     let code = other.code.as_ref().map(|code| format!(" ({})", code.as_str())).unwrap_or_default();
-    let days = match other.source {
-        Source::Allergy => String::new(),
-        _ => {
-            let last = other.interval.last().map(|day| format!(" {day}")).unwrap_or_default();
-            format!(" {} –{last}", other.interval.start)
-        }
+    let days = if other.source == Source::Allergy {
+        String::new()
+    } else {
+        let last = other.interval.last().map(|day| format!(" {day}")).unwrap_or_default();
+        format!(" {} –{last}", other.interval.start)
     };
     format!("\n{what}: {}{code}{days} {}", other.name, other.institution_name)
 }
@@ -245,13 +244,8 @@ mod tests {
         FindingKind::Allergy,
         FindingKind::DuplicateClass,
     ];
-    const SOURCES: [Source; 5] = [
-        Source::Prescribed,
-        Source::Dispensed,
-        Source::InHouse,
-        Source::Allergy,
-        Source::SelfReported,
-    ];
+    const SOURCES: [Source; 5] =
+        [Source::Prescribed, Source::Dispensed, Source::InHouse, Source::Allergy, Source::SelfReported];
 
     proptest! {
         #[test]
