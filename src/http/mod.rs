@@ -36,6 +36,7 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
     let endpoints = [
         token::issue(app),
         patient::verify_identity(app),
+        patient::card_challenge(app),
         task::register(app),
         task::accept(app),
         task::cancel(app),
