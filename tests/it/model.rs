@@ -164,7 +164,8 @@ impl Ref {
     /// The terms of a document issued on a day.
     fn put(&mut self, rx: &Rx, original: Bytes) {
         let ordinary = rx.issued_on + Days::new(3);
-        let due = rx.part.filter(|part| *part > 1).map(|part| rx.issued_on + Days::new(14 * (u64::from(part) - 1)));
+        let due =
+            rx.part.filter(|part| *part > 1).map(|part| rx.issued_on + Days::new(14 * (u64::from(part) - 1)));
         (self.last_day, self.due) = match (rx.usable_until, due) {
             (Some(end), Some(due)) if end + WINDOW >= due => (end, Some(due)),
             (Some(end), _) => (end, None),
@@ -181,7 +182,9 @@ impl Ref {
         let own = |index: &usize| self.results[*index].live && self.results[*index].by == by;
         let order = |index: &usize| (self.results[*index].of_use, self.results[*index].part);
         match result {
-            Some(number) => (0..self.results.len()).filter(own).find(|index| *index + 1 == usize::try_from(number).unwrap()),
+            Some(number) => (0..self.results.len())
+                .filter(own)
+                .find(|index| *index + 1 == usize::try_from(number).unwrap()),
             None => (0..self.results.len()).filter(own).max_by_key(order),
         }
     }
@@ -211,7 +214,9 @@ impl Ref {
             Place::Done(dispenser) if dispenser == by => Err(Refusal::AlreadyDispensed.into()),
             Place::Cancelled => Err(Refusal::Cancelled.into()),
             Place::Collected(_) => Err(Refusal::Collected.into()),
-            Place::Waiting | Place::With(..) | Place::Done(_) | Place::InHouse => Err(Refusal::NotHeld.into()),
+            Place::Waiting | Place::With(..) | Place::Done(_) | Place::InHouse => {
+                Err(Refusal::NotHeld.into())
+            }
         }
     }
 
@@ -231,6 +236,7 @@ impl Ref {
                 next.put(rx.unwrap(), Bytes::new());
             }
             What::Accept => match (self.place(now), self.shown(now)) {
+                (Place::InHouse, _) => return Err(No::NotFound),
                 _ if self.number.is_none() => return Err(No::NotFound),
                 (Place::With(holder, _), _) if holder == by => return Ok(self.clone()),
                 (Place::With(..), _) => return Err(Refusal::HeldByPharmacy.into()),
@@ -434,7 +440,9 @@ impl Both {
             (Ok(mut next), Ok((task, delivered))) => {
                 match what {
                     What::Amend(_) => *next.originals.last_mut().unwrap() = document,
-                    What::Dispense { .. } | What::AmendDispense { .. } => next.result_documents.push(document),
+                    What::Dispense { .. } | What::AmendDispense { .. } => {
+                        next.result_documents.push(document)
+                    }
                     _ => {}
                 }
                 if let Some(delivered) = delivered {
@@ -540,7 +548,11 @@ impl Both {
         assert_eq!(task.life.lease_end(now), lease_end, "{model:?}");
         assert_eq!(usize::try_from(task.document.number).unwrap(), model.originals.len(), "{model:?}");
         if matches!(model.shown(now), Shown::AwaitingNextUse) {
-            assert_eq!((task.life.due(), task.life.acceptable_until()), (model.due, model.ends()), "{model:?}");
+            assert_eq!(
+                (task.life.due(), task.life.acceptable_until()),
+                (model.due, model.ends()),
+                "{model:?}"
+            );
         }
     }
 
@@ -553,8 +565,10 @@ impl Both {
             let numbers: Vec<i64> = versions.iter().map(|row| row.registered.version).collect();
             assert_eq!(numbers, (1..=of.version).collect::<Vec<_>>());
             assert_eq!(versions.last().unwrap().registered, self.read(of).await);
-            let documents = of.originals.iter().zip(1..).map(|(sent, n)| (Which::Prescription(Some(n)), sent));
-            let results = of.result_documents.iter().zip(1..).map(|(sent, n)| (Which::Dispensing(Some(n)), sent));
+            let documents =
+                of.originals.iter().zip(1..).map(|(sent, n)| (Which::Prescription(Some(n)), sent));
+            let results =
+                of.result_documents.iter().zip(1..).map(|(sent, n)| (Which::Dispensing(Some(n)), sent));
             for (which, sent) in documents.chain(results) {
                 let clinic = caller(CLINICS[of.clinic]);
                 let kept = exchange.document(&clinic, of.id, which, &request()).await.unwrap();
