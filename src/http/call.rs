@@ -12,7 +12,9 @@ use super::problem::Problem;
 use super::server::ClientCertificate;
 use crate::codec::fhir::parameters::Parameters;
 use crate::exchange::Request;
+use crate::exchange::app::scope::Readable;
 use crate::exchange::caller::Caller;
+use crate::exchange::error::ExchangeError;
 
 /// The longest `Idempotency-Key`, in characters.
 const KEY_LENGTH: usize = 128;
@@ -77,8 +79,26 @@ impl Call {
         Some(hash)
     }
 
-    /// Who calls, by `Authorization: Bearer`.
+    /// Who calls, by `Authorization: Bearer`. Apps of patients are refused: they read what [`Self::reader`] opens.
     pub(super) async fn caller(&self) -> Result<Caller, Problem> {
+        let caller = self.bearer().await?;
+        if caller.app.is_some() {
+            return Err(ExchangeError::NotPermitted(
+                "an app reads what the patient has let it read, no more",
+            )
+            .into());
+        }
+        Ok(caller)
+    }
+
+    /// Who reads records of this kind; an app when the patient has let it.
+    pub(super) async fn reader(&self, readable: Readable) -> Result<Caller, Problem> {
+        let caller = self.bearer().await?;
+        caller.app_may_read(readable)?;
+        Ok(caller)
+    }
+
+    async fn bearer(&self) -> Result<Caller, Problem> {
         let unauthorised = |code, text| Problem::new(StatusCode::UNAUTHORIZED, code, text);
         let value = self.headers.get(header::AUTHORIZATION).ok_or_else(|| {
             unauthorised("token-missing", "send Authorization: Bearer with a token of /oauth2/token")

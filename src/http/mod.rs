@@ -1,6 +1,7 @@
 //! HTTP: warp filters, tokens, errors, the accept loop. Only this room knows warp.
 
 pub mod answer;
+mod authorize;
 mod call;
 mod cds;
 mod check;
@@ -35,6 +36,11 @@ pub struct App {
 pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
     let endpoints = [
         token::issue(app),
+        authorize::screen(app),
+        authorize::decide(app),
+        authorize::configuration(app),
+        authorize::list(app),
+        authorize::revoke(app),
         patient::verify_identity(app),
         task::register(app),
         task::accept(app),

@@ -185,6 +185,7 @@ class Sandbox:
         self.base_url = data["base_url"].rstrip("/")
         self.wire = Wire(self.base_url)
         self.facilities, self.practitioners, self.patients = data["facilities"], data["practitioners"], data["patients"]
+        self.apps = data["apps"]
         self.private, self.leaks, self.server_errors, self.retried = set(), [], [], 0
         for patient in self.patients:
             self.keep_private(patient["name"], patient["name"].replace(" ", "").replace("　", ""), patient["number"])
