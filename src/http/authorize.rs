@@ -164,28 +164,27 @@ async fn asked(call: &Call, form: &Form) -> Result<Asked, Response> {
         Err(error) => return Err(unusable(&error.to_string())),
     };
     let refused = |error: &str, text: &str| {
-        let answer = [("error", error), ("error_description", text)];
-        Err(redirect(call, form, redirect_uri, &answer))
+        redirect(call, form, redirect_uri, &[("error", error), ("error_description", text)])
     };
     if form.response_type.as_deref() != Some("code") {
-        return refused("unsupported_response_type", "response_type must be code");
+        return Err(refused("unsupported_response_type", "response_type must be code"));
     }
     // RFC 7636 4.4.1: without PKCE, or with the challenge in the clear, nothing is given.
     let challenge = form.code_challenge.as_deref().filter(|challenge| {
         challenge.len() == 43 && challenge.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
     });
     let (Some(challenge), Some("S256")) = (challenge, form.code_challenge_method.as_deref()) else {
-        return refused("invalid_request", "send code_challenge with code_challenge_method S256");
+        return Err(refused("invalid_request", "send code_challenge with code_challenge_method S256"));
     };
     let base = &call.app().base_url;
     if form.aud.as_deref().is_some_and(|aud| aud.trim_end_matches('/') != format!("{base}/fhir")) {
-        return refused("invalid_request", "aud must be the FHIR base of this server");
+        return Err(refused("invalid_request", "aud must be the FHIR base of this server"));
     }
     match form.scope.as_deref().unwrap_or_default().parse::<Scope>() {
         Ok(scope) => {
             Ok(Asked { app, redirect_uri: redirect_uri.clone(), scope, code_challenge: challenge.to_owned() })
         }
-        Err(error) => refused("invalid_scope", &error.to_string()),
+        Err(error) => Err(refused("invalid_scope", &error.to_string())),
     }
 }
 

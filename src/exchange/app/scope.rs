@@ -75,9 +75,9 @@ impl FromStr for Scope {
                 "offline_access" => scope.offline = true,
                 "launch/patient" => {}
                 _ => {
-                    let resource = match part.strip_prefix("patient/").and_then(|rest| rest.split_once('.')) {
-                        Some((resource, "read" | "r" | "s" | "rs")) => resource,
-                        _ => return Err(ScopeError),
+                    let rest = part.strip_prefix("patient/").and_then(|rest| rest.split_once('.'));
+                    let Some((resource, "read" | "r" | "s" | "rs")) = rest else {
+                        return Err(ScopeError);
                     };
                     let named: Vec<Readable> = Readable::ALL
                         .into_iter()
