@@ -4,6 +4,7 @@
 pub mod accept;
 pub mod app;
 pub mod caller;
+mod card;
 pub mod change;
 pub mod check;
 pub mod dispense;
@@ -217,6 +218,7 @@ fn trace(caller: &Caller, request: &Request, outcome: &str) -> Trace {
             signer: None,
             reason: None,
             outcome: outcome.to_owned(),
+            opened: Vec::new(),
         },
     }
 }

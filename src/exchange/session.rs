@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::Exchange;
 use super::caller::{Actor, Caller, Person};
+use super::card::NONCE;
 use crate::clock::japanese_date;
 use crate::prescription::identifier::InstitutionCode;
 use crate::store::StoreError;
@@ -44,6 +45,9 @@ pub enum SessionError {
     /// The assertion's `iss` is not the certificate's subject.
     #[error("iss and sub name another institution than the certificate")]
     Issuer,
+    /// The assertion answers a challenge for a card. The facility that holds it must not become the patient.
+    #[error("the assertion was made for an identity check")]
+    Challenged,
     /// The assertion was used before.
     #[error("the jti of an assertion has been used before")]
     Replayed,
@@ -85,7 +89,7 @@ impl Exchange {
             }
         };
         let caller = Caller { actor, practitioner, bound_to, app: None };
-        let token = self.token_draw()?;
+        let token = self.secret_draw()?;
         let lifetime = self.settings.access_token;
         if self.store.access_token_insert(&spent, &token, &caller, now + lifetime).await? {
             Ok(Issued { token, lifetime, caller })
@@ -101,6 +105,9 @@ impl Exchange {
         now: DateTime<Utc>,
     ) -> Result<(Actor, SpentAssertion), SessionError> {
         let assertion = self.assertion_verify(jwt, now)?;
+        if assertion.claims.contains_key(NONCE) {
+            return Err(SessionError::Challenged);
+        }
         let kind = self.trust().kind_of(&assertion.leaf, &assertion.chain).ok_or(SessionError::Unknown)?;
         self.trust().validate(kind, Purpose::Authenticate, &assertion.leaf, &assertion.chain, &[], now)?;
         Ok((self.actor(kind, &assertion, now).await?, used(&assertion)))
@@ -164,14 +171,16 @@ impl Exchange {
         }))
     }
 
-    pub(super) fn token_draw(&self) -> Result<Zeroizing<String>, StoreError> {
+    /// 32 unguessable bytes as text.
+    pub(super) fn secret_draw(&self) -> Result<Zeroizing<String>, StoreError> {
         let mut bytes = Zeroizing::new([0; 32]);
         self.store.rng().fill(bytes.as_mut_slice()).map_err(StoreError::from)?;
         Ok(Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(bytes.as_slice())))
     }
 }
 
-fn used(assertion: &VerifiedAssertion) -> SpentAssertion {
+/// What makes an assertion single use.
+pub(super) fn used(assertion: &VerifiedAssertion) -> SpentAssertion {
     SpentAssertion {
         issuer: BASE64_URL_SAFE_NO_PAD.encode(assertion.leaf.sha256()),
         jti: assertion.jti.clone(),

@@ -12,6 +12,7 @@ use super::call::{Call, call, respond};
 use super::problem::Problem;
 use crate::codec::cds_hooks::{self, CardOutcome};
 use crate::exchange::order::CardFeedback;
+use crate::store::finding::FindingRow;
 
 /// `GET /cds-services`
 pub(super) fn services() -> BoxedFilter<(Response,)> {
@@ -34,10 +35,13 @@ pub(super) fn order_sign(app: &App) -> BoxedFilter<(Response,)> {
                 let orders = cds_hooks::orders(&call.body).map_err(malformed)?;
                 let request = call.request()?;
                 let App { exchange, base_url, .. } = call.app();
-                let patient = exchange.identity_of(&caller, call.header("identity-token")).await?;
-                let checked = exchange.orders_check(&caller, patient, &orders, &request).await?;
+                let identified = exchange.identity_of(&caller, call.header("identity-token")).await?;
+                let checked = exchange.orders_check(&caller, &identified, &orders, &request).await?;
                 let found = checked.findings.iter().filter(|row| row.mitigation.is_none());
-                let cards = found.map(|row| cds_hooks::finding_card(row.id, &row.finding, base_url));
+                let disclosure = checked.disclosure;
+                let card =
+                    |row: &FindingRow| cds_hooks::finding_card(row.id, &row.finding, disclosure, base_url);
+                let cards = found.map(card);
                 // Of a card that is no finding nothing is kept: the request's own name does for it.
                 let unseen = cds_hooks::coverage_card(request.id, &checked.coverage, base_url);
                 let cards: Vec<_> = cards.chain(unseen).collect();

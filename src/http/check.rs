@@ -12,7 +12,6 @@ use super::task::{bad_query, query};
 use crate::codec::fhir::collection;
 use crate::codec::fhir::coverage::coverage;
 use crate::codec::fhir::detected_issue::detected_issue;
-use crate::prescription::disclosure::Disclosure;
 
 /// `POST /fhir/$medication-check`
 pub(super) fn medication_check(app: &App) -> BoxedFilter<(Response,)> {
@@ -31,16 +30,14 @@ pub(super) fn medication_check(app: &App) -> BoxedFilter<(Response,)> {
                         value.parse().map_err(|_| bad_query("oral-consent is true or false"))?
                     }
                 };
-                let disclosure = if oral_consent { Disclosure::OralConsent } else { Disclosure::Withheld };
                 let (token, request) = (call.header("identity-token"), call.request()?);
                 let exchange = &call.app().exchange;
                 let checked = exchange
-                    .medication_check(&caller, token, call.body.clone(), disclosure, &request)
+                    .medication_check(&caller, token, call.body.clone(), oral_consent, &request)
                     .await?;
-                let findings = checked
-                    .findings
-                    .iter()
-                    .map(|row| detected_issue(row.id, &row.finding, row.mitigation.as_ref(), disclosure));
+                let findings = checked.findings.iter().map(|row| {
+                    detected_issue(row.id, &row.finding, row.mitigation.as_ref(), checked.disclosure)
+                });
                 let bundle = collection(findings.chain([coverage(&checked.coverage)]));
                 Ok(answer::fhir(StatusCode::OK, &bundle))
             })

@@ -42,6 +42,7 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         authorize::list(app),
         authorize::revoke(app),
         patient::verify_identity(app),
+        patient::card_challenge(app),
         task::register(app),
         task::accept(app),
         task::cancel(app),

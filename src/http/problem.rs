@@ -17,6 +17,9 @@ use crate::prescription::state::Refusal;
 use crate::store::StoreError;
 use crate::trust::verdict;
 
+/// When a revocation list may have come.
+const REVOCATION_WAIT: Duration = Duration::from_mins(1);
+
 /// An error on its way out.
 #[derive(Debug)]
 pub struct Problem {
@@ -113,7 +116,14 @@ impl From<parameters::Faults> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        ExchangeError::from(error).into()
+        let (code, wait) = if matches!(error, StoreError::Overloaded) {
+            ("overloaded", Duration::from_secs(1))
+        } else {
+            tracing::error!(%error, "the database refused an act");
+            ("database-unavailable", Duration::from_secs(2))
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, "try again with the same Idempotency-Key")
+            .retry_after(wait)
     }
 }
 
@@ -142,7 +152,7 @@ impl From<ExchangeError> for Problem {
                 match failure.code {
                     verdict::Refusal::RevocationUnavailable => {
                         Self::at_places(S::SERVICE_UNAVAILABLE, failure.code.as_str(), place)
-                            .retry_after(Duration::from_mins(1))
+                            .retry_after(REVOCATION_WAIT)
                     }
                     code => Self::at_places(S::UNPROCESSABLE_ENTITY, code.as_str(), place),
                 }
@@ -168,10 +178,21 @@ impl From<ExchangeError> for Problem {
                 "the verified patient has no prescription with this exchange number",
             ),
             ExchangeError::NotPermitted(reason) => Self::new(S::FORBIDDEN, "not-permitted", reason),
+            ExchangeError::RoleMismatch => Self::new(
+                S::FORBIDDEN,
+                "role-mismatch",
+                "this act is for a physician, dentist or pharmacist at the terminal",
+            ),
+            ExchangeError::RevocationUnavailable => Self::new(
+                S::SERVICE_UNAVAILABLE,
+                "revocation-unavailable",
+                "whether the card is revoked cannot be told now; verify the insurance data instead, or try again",
+            )
+            .retry_after(REVOCATION_WAIT),
             ExchangeError::ConsentRequired => Self::new(
                 S::FORBIDDEN,
                 "consent-required",
-                "the patient has not consented by card; ask for the exchange number instead",
+                "the patient's consent to this is not in force; it is given at the card reader or in the patient's app",
             ),
             ExchangeError::NotFound => Self::new(S::NOT_FOUND, "not-found", "there is nothing here for you"),
             ExchangeError::Refused(refusal) => refusal.into(),
@@ -210,19 +231,7 @@ impl From<ExchangeError> for Problem {
                 "too many attempts of your facility failed; wait as Retry-After says",
             )
             .retry_after(wait),
-            ExchangeError::Store(StoreError::Overloaded) => {
-                Self::new(S::SERVICE_UNAVAILABLE, "overloaded", "try again with the same Idempotency-Key")
-                    .retry_after(Duration::from_secs(1))
-            }
-            ExchangeError::Store(error) => {
-                tracing::error!(%error, "the database refused an act");
-                Self::new(
-                    S::SERVICE_UNAVAILABLE,
-                    "database-unavailable",
-                    "try again with the same Idempotency-Key",
-                )
-                .retry_after(Duration::from_secs(2))
-            }
+            ExchangeError::Store(error) => error.into(),
             ExchangeError::Internal(what) => {
                 tracing::error!(what, "an act failed inside the server");
                 Self::new(S::INTERNAL_SERVER_ERROR, "internal", "the operator has been told")

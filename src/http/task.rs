@@ -18,7 +18,6 @@ use crate::exchange::accept::{Accepted, Wanted};
 use crate::exchange::caller::Caller;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::{Answered, TaskOutcome};
-use crate::prescription::disclosure::Disclosure;
 use crate::store::PrescriptionId;
 
 mod search;
@@ -60,8 +59,8 @@ pub(super) fn accept(app: &App) -> BoxedFilter<(Response,)> {
                 let wanted = wanted(&call)?;
                 let request = call.request()?;
                 let exchange = &call.app().exchange;
-                let patient = exchange.identity_of(&caller, call.header("identity-token")).await?;
-                let answered = exchange.accept(&caller, patient, &wanted, &request).await?;
+                let identified = exchange.identity_of(&caller, call.header("identity-token")).await?;
+                let answered = exchange.accept(&caller, &identified, &wanted, &request).await?;
                 Ok(accepted(&caller, &answered))
             })
         })
@@ -246,12 +245,11 @@ fn finish(mut response: Response, version: i64, replayed: bool) -> Response {
 
 fn accepted(caller: &Caller, answered: &Answered<Accepted>) -> Response {
     use base64::Engine;
-    let Accepted { task, media_type, delivered, verification: verdict, findings } = &answered.outcome;
+    let Accepted { task, media_type, delivered, verification: verdict, findings, disclosure } =
+        &answered.outcome;
     let resource = fhir::task::task(&task.task, caller.sees_number(&task.task.clinic), task.at);
     let findings = fhir::collection(
-        findings
-            .iter()
-            .map(|row| detected_issue(row.id, &row.finding, row.mitigation.as_ref(), Disclosure::Withheld)),
+        findings.iter().map(|row| detected_issue(row.id, &row.finding, row.mitigation.as_ref(), *disclosure)),
     );
     let document = json!({
         "resourceType": "Binary",

@@ -2,6 +2,7 @@
 //! no SQL, no HTTP.
 
 pub mod amount;
+pub mod consent;
 pub mod disclosure;
 pub mod dispensing;
 pub mod document;

@@ -6,12 +6,14 @@ pub mod access;
 pub mod app;
 pub mod bucket;
 pub mod cluster;
+pub mod consent;
 pub mod directory;
 pub mod dispensing;
 pub mod document;
 pub mod figure;
 pub mod finding;
 pub mod idempotency;
+pub mod identity;
 
 pub mod error;
 pub mod keys;

@@ -54,7 +54,7 @@ const WITHHELD: &str = "\n相手の薬や記録と施設は、患者の同意が
      The other medicine or record and its place are withheld without the patient's consent.";
 
 /// The resource. Without consent it says that there is a finding, of what kind, and which of the reader's own lines
-/// is concerned; with oral consent also what is on the other side, and nothing else of the history.
+/// is concerned; with consent also what is on the other side, and nothing else of the history.
 pub fn detected_issue(
     id: Uuid,
     finding: &Finding,
@@ -64,7 +64,7 @@ pub fn detected_issue(
     let line = &finding.candidate;
     let mut implicated = vec![json!({ "type": "MedicationRequest", "display": line.name })];
     let mut contained = Vec::new();
-    if disclosure == Disclosure::OralConsent {
+    if disclosure.opens() {
         let other = other_side(&finding.other);
         implicated.push(json!({
             "reference": "#other", "type": other["resourceType"], "display": finding.other.name
@@ -106,14 +106,15 @@ pub fn detected_issue(
 /// What the finding says in words, for people.
 pub fn text(finding: &Finding, disclosure: Disclosure) -> String {
     let mut text = lead(finding.kind).to_owned();
-    match disclosure {
-        Disclosure::Withheld => text.push_str(WITHHELD),
-        Disclosure::OralConsent => text.push_str(&told(&finding.other)),
+    if disclosure.opens() {
+        text.push_str(&told(&finding.other));
+    } else {
+        text.push_str(WITHHELD);
     }
     if let Some(rule) = &finding.text {
         let parts = [("結果", &rule.consequence), ("条件", &rule.condition), ("休薬期間", &rule.washout)];
         for (name, part) in parts {
-            if !part.is_empty() && (disclosure == Disclosure::OralConsent || names_no_medicine(part)) {
+            if !part.is_empty() && (disclosure.opens() || names_no_medicine(part)) {
                 text.extend(["\n", name, ": ", part]);
             }
         }
@@ -189,6 +190,7 @@ mod tests {
 
     use super::*;
     use crate::check::{Interval, LineSide, RuleText, Severity};
+    use crate::prescription::consent::{Basis, ConsentKind, Opening};
     use crate::prescription::identifier::DrugCode;
 
     fn finding(kind: FindingKind, source: Source, other: &str, rule: [&str; 3]) -> Finding {
@@ -230,6 +232,11 @@ mod tests {
         }
     }
 
+    fn opened() -> Disclosure {
+        let kind = ConsentKind::MedicationHistory;
+        Disclosure::Opened(Opening { kind, basis: Basis::Oral, consent: None })
+    }
+
     const KINDS: [FindingKind; 4] = [
         FindingKind::DuplicateIngredient,
         FindingKind::Contraindication,
@@ -251,11 +258,11 @@ mod tests {
             for secret in [other.as_str(), "620002477", "1319876543", "2026-03-23", "2026-07-09", "CI9999"] {
                 prop_assert!(!shown.contains(secret), "{secret} in {shown}");
             }
-            let opened = detected_issue(Uuid::nil(), &finding, None, Disclosure::OralConsent).to_string();
+            let shown = detected_issue(Uuid::nil(), &finding, None, opened()).to_string();
             for told in [other.as_str(), "620002477", "1319876543"] {
-                prop_assert!(opened.contains(told), "{told} not in {opened}");
+                prop_assert!(shown.contains(told), "{told} not in {shown}");
             }
-            prop_assert!(!opened.contains("document-"), "not even with consent");
+            prop_assert!(!shown.contains("document-"), "not even with consent");
         }
     }
 
@@ -266,8 +273,8 @@ mod tests {
         let withheld = text(&finding, Disclosure::Withheld);
         assert!(withheld.contains("過度の血圧低下") && withheld.contains(CONTRAINDICATION_NOTICE));
         assert!(!withheld.contains("アドシルカ") && !withheld.contains("MAO"));
-        let opened = text(&finding, Disclosure::OralConsent);
-        assert!(rule.iter().all(|part| opened.contains(part)) && opened.contains(CONTRAINDICATION_NOTICE));
+        let shown = text(&finding, opened());
+        assert!(rule.iter().all(|part| shown.contains(part)) && shown.contains(CONTRAINDICATION_NOTICE));
         for kept in ["硝酸薬との併用", "利尿剤", "麦角中毒", "ＣＹＰ阻害", "QTc延長"] {
             assert!(!names_no_medicine(kept), "{kept}");
         }

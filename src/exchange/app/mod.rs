@@ -212,7 +212,7 @@ impl Exchange {
         };
         let spent = found.kind.is_none();
         let lifetime = self.settings.access_token.min(grant.until - now);
-        let token = self.token_draw()?;
+        let token = self.secret_draw()?;
         let refresh = scope.offline.then(|| self.app_secret(grant)).transpose()?;
         let issued = !spent
             && self
