@@ -6,21 +6,37 @@ use maud::{DOCTYPE, Markup, html};
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
-use warp::filters::BoxedFilter;
+use warp::Filter;
 use warp::reply::Response;
-use warp::{Filter, path};
 
 use super::App;
 use super::answer;
 use super::call::{Call, call, respond};
+use super::endpoint::{By, Described, Endpoint, Form, Kind, Query, route};
 use super::problem::Problem;
+use super::token::FORM;
 use crate::exchange::app::scope::{Readable, Scope};
 use crate::exchange::app::{AppError, Asked};
 use crate::store::app::Grant;
 
+const HTML: Form = Form::Bytes(&["text/html"]);
+/// The fields of the consent screen's form.
+const FIELDS: [&str; 10] = [
+    "response_type",
+    "client_id",
+    "redirect_uri",
+    "scope",
+    "state",
+    "aud",
+    "code_challenge",
+    "code_challenge_method",
+    "decision",
+    "card_assertion",
+];
+
 /// What an app sends the patient with (RFC 6749 4.1.1, RFC 7636 4.3), and what the consent screen sends back.
 #[derive(Deserialize)]
-struct Form {
+struct Fields {
     response_type: Option<String>,
     client_id: Option<String>,
     redirect_uri: Option<String>,
@@ -34,12 +50,28 @@ struct Form {
 }
 
 /// `GET /oauth2/authorize`
-pub(super) fn screen(app: &App) -> BoxedFilter<(Response,)> {
-    path!("oauth2" / "authorize")
-        .and(warp::get())
-        .and(call(app))
+pub(super) fn screen(app: &App) -> Endpoint {
+    const QUERY: &[Query] = &[
+        Query { name: "response_type", kind: Kind::Word(&["code"]), about: "the authorization code flow" },
+        Query { name: "client_id", kind: Kind::Opaque, about: "the app" },
+        Query { name: "redirect_uri", kind: Kind::Opaque, about: "one of the app's addresses" },
+        Query { name: "scope", kind: Kind::Opaque, about: "what the app wants to read" },
+        Query { name: "state", kind: Kind::Opaque, about: "sent back to the app as it is" },
+        Query { name: "aud", kind: Kind::Opaque, about: "the FHIR base of this server" },
+        Query { name: "code_challenge", kind: Kind::Opaque, about: "RFC 7636 4.2" },
+        Query { name: "code_challenge_method", kind: Kind::Word(&["S256"]), about: "RFC 7636 4.3" },
+    ];
+    let (path, about) = route!(GET "oauth2" / "authorize");
+    let about = about
+        .does("The screen on which a patient lets an app read (RFC 6749 4.1.1)")
+        .query(QUERY)
+        .answers(StatusCode::OK, HTML)
+        .answers(StatusCode::SEE_OTHER, Form::Bytes(&[]))
+        .answers(StatusCode::BAD_REQUEST, HTML)
+        .refuses(&["database-unavailable"]);
+    path.and(call(app))
         .then(|call: Call| async move {
-            match serde_urlencoded::from_str::<Form>(&call.query) {
+            match serde_urlencoded::from_str::<Fields>(&call.query) {
                 Ok(form) => match asked(&call, &form).await {
                     Ok(asked) => page(StatusCode::OK, Some(&asked), &consent(&asked, &form, None)),
                     Err(answer) => answer,
@@ -47,19 +79,26 @@ pub(super) fn screen(app: &App) -> BoxedFilter<(Response,)> {
                 Err(_) => unusable("the request cannot be read"),
             }
         })
-        .boxed()
+        .described(about)
 }
 
 /// `POST /oauth2/authorize`
-pub(super) fn decide(app: &App) -> BoxedFilter<(Response,)> {
-    path!("oauth2" / "authorize")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn decide(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "oauth2" / "authorize");
+    let about = about
+        .does("The patient's decision, by card")
+        .takes(&[FORM])
+        .form(&FIELDS)
+        .answers(StatusCode::SEE_OTHER, Form::Bytes(&[]))
+        .answers(StatusCode::BAD_REQUEST, HTML)
+        .answers(StatusCode::UNAUTHORIZED, HTML)
+        .refuses(&["database-unavailable"]);
+    path.and(call(app))
         .then(|call: Call| async move {
-            if let Err(problem) = call.content_type(&["application/x-www-form-urlencoded"]) {
+            if let Err(problem) = call.content_type(&[FORM]) {
                 return problem.response();
             }
-            match serde_urlencoded::from_bytes::<Form>(&call.body) {
+            match serde_urlencoded::from_bytes::<Fields>(&call.body) {
                 Ok(form) => match asked(&call, &form).await {
                     Ok(asked) => decided(&call, &asked, &form).await,
                     Err(answer) => answer,
@@ -67,14 +106,17 @@ pub(super) fn decide(app: &App) -> BoxedFilter<(Response,)> {
                 Err(_) => unusable("the form cannot be read"),
             }
         })
-        .boxed()
+        .described(about)
 }
 
 /// `GET /fhir/.well-known/smart-configuration`
-pub(super) fn configuration(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / ".well-known" / "smart-configuration")
-        .and(warp::get())
-        .and(call(app))
+pub(super) fn configuration(app: &App) -> Endpoint {
+    let (path, about) = route!(GET "fhir" / ".well-known" / "smart-configuration");
+    let about = about
+        .does("Where apps find what they need (SMART App Launch 2.2)")
+        .answers(StatusCode::OK, Form::Json)
+        .refuses(&["not-acceptable"]);
+    path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 call.acceptable("application/json")?;
@@ -106,14 +148,18 @@ pub(super) fn configuration(app: &App) -> BoxedFilter<(Response,)> {
                 ))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// `GET /oauth2/apps`
-pub(super) fn list(app: &App) -> BoxedFilter<(Response,)> {
-    path!("oauth2" / "apps")
-        .and(warp::get())
-        .and(call(app))
+pub(super) fn list(app: &App) -> Endpoint {
+    let (path, about) = route!(GET "oauth2" / "apps");
+    let about = about
+        .does("The apps that may read the patient's record")
+        .by(&[By::Patient])
+        .answers(StatusCode::OK, Form::Json)
+        .refuses(&["not-acceptable"]);
+    path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -123,14 +169,18 @@ pub(super) fn list(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(answer::json(StatusCode::OK, &json!({ "apps": apps })))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// `DELETE /oauth2/apps/{id}`
-pub(super) fn revoke(app: &App) -> BoxedFilter<(Response,)> {
-    path!("oauth2" / "apps" / Uuid)
-        .and(warp::delete())
-        .and(call(app))
+pub(super) fn revoke(app: &App) -> Endpoint {
+    let (path, about) = route!(DELETE "oauth2" / "apps" / {id: Uuid});
+    let about = about
+        .does("Ends an app's access at once")
+        .by(&[By::Patient])
+        .answers(StatusCode::NO_CONTENT, Form::Bytes(&[]))
+        .refuses(&["not-found"]);
+    path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -138,7 +188,7 @@ pub(super) fn revoke(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(answer::empty(StatusCode::NO_CONTENT))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 fn grant(grant: &Grant) -> serde_json::Value {
@@ -153,7 +203,7 @@ fn grant(grant: &Grant) -> serde_json::Value {
 }
 
 /// The request of the app, understood; or the answer that refuses it.
-async fn asked(call: &Call, form: &Form) -> Result<Asked, Response> {
+async fn asked(call: &Call, form: &Fields) -> Result<Asked, Response> {
     let (Some(client), Some(redirect_uri)) = (&form.client_id, &form.redirect_uri) else {
         return Err(unusable("client_id or redirect_uri is missing"));
     };
@@ -188,7 +238,7 @@ async fn asked(call: &Call, form: &Form) -> Result<Asked, Response> {
     }
 }
 
-async fn decided(call: &Call, asked: &Asked, form: &Form) -> Response {
+async fn decided(call: &Call, asked: &Asked, form: &Fields) -> Response {
     let to = &asked.redirect_uri;
     match (form.decision.as_deref(), form.card_assertion.as_deref()) {
         (Some("approve"), Some(card)) => {
@@ -216,7 +266,7 @@ async fn decided(call: &Call, asked: &Asked, form: &Form) -> Response {
 }
 
 /// Back to the app, with its `state` and who answers (RFC 9207).
-fn redirect(call: &Call, form: &Form, to: &str, answer: &[(&str, &str)]) -> Response {
+fn redirect(call: &Call, form: &Fields, to: &str, answer: &[(&str, &str)]) -> Response {
     let issuer = ("iss", &*call.app().base_url);
     let state = form.state.as_deref().map(|state| ("state", state));
     let pairs: Vec<_> = answer.iter().copied().chain(state).chain([issuer]).collect();
@@ -242,7 +292,7 @@ fn unusable(text: &str) -> Response {
     page(StatusCode::BAD_REQUEST, None, &body)
 }
 
-fn consent(asked: &Asked, form: &Form, fault: Option<&str>) -> Markup {
+fn consent(asked: &Asked, form: &Fields, fault: Option<&str>) -> Markup {
     let kept = [
         ("response_type", &form.response_type),
         ("client_id", &form.client_id),

@@ -4,13 +4,13 @@
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::json;
-use warp::filters::BoxedFilter;
+use warp::Filter;
 use warp::reply::Response;
-use warp::{Filter, path};
 
 use super::App;
 use super::answer;
 use super::call::{Call, call};
+use super::endpoint::{Described, Endpoint, Form, route};
 use super::problem::Problem;
 use crate::exchange::app::AppError;
 use crate::exchange::caller::{Actor, Caller};
@@ -18,8 +18,23 @@ use crate::exchange::session::SessionError;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
+/// Media type of a form.
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+/// The fields of [`Fields`].
+const FIELDS: [&str; 9] = [
+    "grant_type",
+    "client_assertion_type",
+    "client_assertion",
+    "practitioner_assertion",
+    "client_id",
+    "code",
+    "redirect_uri",
+    "code_verifier",
+    "refresh_token",
+];
+
 #[derive(Deserialize)]
-struct Form {
+struct Fields {
     grant_type: Option<String>,
     client_assertion_type: Option<String>,
     client_assertion: Option<String>,
@@ -32,15 +47,24 @@ struct Form {
 }
 
 /// `POST /oauth2/token`
-pub(super) fn issue(app: &App) -> BoxedFilter<(Response,)> {
-    path!("oauth2" / "token").and(warp::post()).and(call(app)).then(handle).boxed()
+pub(super) fn issue(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "oauth2" / "token");
+    let about = about
+        .does("Gives an access token for a signed assertion (RFC 7523), a code (RFC 7636) or a refresh token")
+        .takes(&[FORM])
+        .form(&FIELDS)
+        .answers(StatusCode::OK, Form::Json)
+        .answers(StatusCode::BAD_REQUEST, Form::Json)
+        .answers(StatusCode::UNAUTHORIZED, Form::Json)
+        .refuses(&["database-unavailable"]);
+    path.and(call(app)).then(handle).described(about)
 }
 
 async fn handle(call: Call) -> Response {
-    if let Err(problem) = call.content_type(&["application/x-www-form-urlencoded"]) {
+    if let Err(problem) = call.content_type(&[FORM]) {
         return problem.response();
     }
-    let Ok(form) = serde_urlencoded::from_bytes::<Form>(&call.body) else {
+    let Ok(form) = serde_urlencoded::from_bytes::<Fields>(&call.body) else {
         return refusal(StatusCode::BAD_REQUEST, "invalid_request", "the form cannot be read");
     };
     match form.grant_type.as_deref() {
@@ -56,7 +80,7 @@ async fn handle(call: Call) -> Response {
 }
 
 /// SMART Backend Services: whoever holds the key of a certificate.
-async fn certificate_holder(call: &Call, form: Form) -> Response {
+async fn certificate_holder(call: &Call, form: Fields) -> Response {
     if form.client_assertion_type.as_deref() != Some(JWT_BEARER) {
         return refusal(
             StatusCode::BAD_REQUEST,
@@ -88,7 +112,7 @@ async fn certificate_holder(call: &Call, form: Form) -> Response {
 }
 
 /// An app of a patient, a public client that proves itself by PKCE (RFC 7636) or by its refresh token.
-async fn app(call: &Call, form: Form) -> Response {
+async fn app(call: &Call, form: Fields) -> Response {
     let request = match call.request() {
         Ok(request) => request,
         Err(problem) => return problem.response(),
@@ -96,7 +120,7 @@ async fn app(call: &Call, form: Form) -> Response {
     let exchange = &call.app().exchange;
     let issued =
         match form {
-            Form {
+            Fields {
                 grant_type: Some(kind),
                 client_id: Some(client),
                 code: Some(code),
@@ -106,7 +130,7 @@ async fn app(call: &Call, form: Form) -> Response {
             } if kind == "authorization_code" => {
                 exchange.app_redeem(&client, &code, &redirect_uri, &verifier, &request).await
             }
-            Form {
+            Fields {
                 grant_type: Some(kind), client_id: Some(client), refresh_token: Some(refresh), ..
             } if kind == "refresh_token" => exchange.app_refresh(&client, &refresh, &request).await,
             _ => {
