@@ -6,6 +6,10 @@ import time
 import urllib.parse
 import uuid
 
+from authlib.common.security import generate_token
+from authlib.integrations.requests_client import OAuth2Session
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+
 from exchange_client import jwt
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
@@ -13,13 +17,6 @@ SCOPE = "launch/patient patient/*.read offline_access"
 
 
 def apps(world):
-    try:
-        from authlib.common.security import generate_token
-        from authlib.oauth2.rfc7636 import create_s256_code_challenge
-        from authlib.integrations.requests_client import OAuth2Session
-    except ImportError:
-        world.tally.note("skipped: python3-authlib and python3-requests are not installed")
-        return
     box = world.sandbox
     app = box.apps[0]
     patient = next(p for p in world.patients if p.get("cert"))
