@@ -17,8 +17,19 @@ pub enum DocumentForm {
 }
 
 /// Every form.
-pub const FORMS: &[DocumentForm] =
-    &[DocumentForm::EpsXml, DocumentForm::Jose, DocumentForm::Csv, DocumentForm::Fhir];
+const FORMS: [DocumentForm; 4] =
+    [DocumentForm::EpsXml, DocumentForm::Jose, DocumentForm::Csv, DocumentForm::Fhir];
+
+/// The media type of every form.
+pub const MEDIA_TYPES: &[&str] = &[
+    DocumentForm::EpsXml.media_type(),
+    DocumentForm::Jose.media_type(),
+    DocumentForm::Csv.media_type(),
+    DocumentForm::Fhir.media_type(),
+];
+
+/// The media types of unsigned forms.
+pub const UNSIGNED_MEDIA_TYPES: &[&str] = &[DocumentForm::Csv.media_type(), DocumentForm::Fhir.media_type()];
 
 /// What is in a document, whoever signed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +95,7 @@ impl Payload {
 
 impl DocumentForm {
     /// The media type it is sent and kept with.
-    pub fn media_type(self) -> &'static str {
+    pub const fn media_type(self) -> &'static str {
         match self {
             Self::EpsXml => "application/xml",
             Self::Jose => JOSE,
@@ -95,7 +106,7 @@ impl DocumentForm {
 
     /// The form of a media type, parameters left out.
     pub fn of_media_type(media_type: &str) -> Option<Self> {
-        FORMS.iter().copied().find(|form| form.media_type().eq_ignore_ascii_case(media_type))
+        FORMS.into_iter().find(|form| form.media_type().eq_ignore_ascii_case(media_type))
     }
 
     /// Whether a document of this form bears its author's signature.

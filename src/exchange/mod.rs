@@ -3,6 +3,7 @@
 
 pub mod accept;
 pub mod amend;
+pub mod app;
 pub mod caller;
 mod card;
 pub mod change;
@@ -225,6 +226,7 @@ fn trace(caller: &Caller, request: &Request, outcome: &str) -> Trace {
             facility: facility.map(|facility| facility.code.clone()),
             facility_name: facility.map(|facility| facility.name.clone()),
             person: caller.person_name().map(str::to_owned),
+            app: caller.app.as_ref().map(|app| app.name.clone()),
             signer: None,
             reason: None,
             outcome: outcome.to_owned(),

@@ -14,7 +14,7 @@ use crate::codec::fhir::parameters::Parameters;
 use crate::exchange::Request;
 use crate::exchange::caller::Caller;
 use crate::exchange::error::ExchangeError;
-use crate::exchange::form::{DocumentForm, FORMS};
+use crate::exchange::form::{DocumentForm, MEDIA_TYPES};
 
 /// The longest `Idempotency-Key`, in characters.
 const KEY_LENGTH: usize = 128;
@@ -79,8 +79,19 @@ impl Call {
         Some(hash)
     }
 
-    /// Who calls, by `Authorization: Bearer`.
+    /// Who calls, by `Authorization: Bearer`. Apps of patients are refused.
     pub(super) async fn caller(&self) -> Result<Caller, Problem> {
+        let caller = self.bearer().await?;
+        if caller.app.is_some() {
+            return Err(ExchangeError::NotPermitted(
+                "an app reads what the patient has let it read, no more",
+            )
+            .into());
+        }
+        Ok(caller)
+    }
+
+    async fn bearer(&self) -> Result<Caller, Problem> {
         let unauthorised = |code, text| Problem::new(StatusCode::UNAUTHORIZED, code, text);
         let value = self.headers.get(header::AUTHORIZATION).ok_or_else(|| {
             unauthorised("token-missing", "send Authorization: Bearer with a token of /oauth2/token")
@@ -158,14 +169,9 @@ impl Call {
         }
     }
 
-    /// The form of a document sent as body, signed or not as `signed` asks; any form without it.
-    pub(super) fn form(&self, signed: Option<bool>) -> Result<DocumentForm, Problem> {
-        let accepted: Vec<&str> = FORMS
-            .iter()
-            .filter(|form| signed.is_none_or(|signed| form.is_signed() == signed))
-            .map(|form| form.media_type())
-            .collect();
-        self.content_type(&accepted)?;
+    /// The form of a document sent as body.
+    pub(super) fn form(&self) -> Result<DocumentForm, Problem> {
+        self.content_type(MEDIA_TYPES)?;
         DocumentForm::of_media_type(self.media_type())
             .ok_or_else(|| ExchangeError::Internal("an accepted media type has a form").into())
     }

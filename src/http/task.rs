@@ -2,13 +2,13 @@
 
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
-use warp::filters::BoxedFilter;
+use warp::Filter;
 use warp::reply::Response;
-use warp::{Filter, path};
 
 use super::App;
 use super::answer::{self, FHIR};
 use super::call::{Call, call, respond};
+use super::endpoint::{By, Described, Endpoint, Form, Kind, OWNERS, Query, SIGNED, route};
 use super::problem::Problem;
 use crate::codec::fhir;
 use crate::codec::fhir::detected_issue::detected_issue;
@@ -17,10 +17,11 @@ use crate::codec::fhir::verdict::verification;
 use crate::exchange::accept::{Accepted, Wanted};
 use crate::exchange::caller::Caller;
 use crate::exchange::error::ExchangeError;
+use crate::exchange::form::MEDIA_TYPES;
 use crate::exchange::read::Which;
 use crate::exchange::register::Sent;
 use crate::exchange::{Answered, TaskOutcome};
-use crate::prescription::state::Kind;
+use crate::prescription::state;
 use crate::store::PrescriptionId;
 
 mod dispensing;
@@ -28,11 +29,45 @@ mod search;
 pub(super) use dispensing::{amend_dispense, dispense, withdraw_dispense};
 pub(super) use search::search;
 
+const ACCEPT: [&str; 2] = ["exchangeNumber", "prescription"];
+const REASON: [&str; 1] = ["reason"];
+/// Why an act of the holder is refused.
+const HOLDER: &[&str] = &["already-dispensed", "cancelled", "expired", "state-conflict"];
+const REGISTER: [Query; 1] = [Query {
+    name: "kind",
+    kind: Kind::Word(&["in-house"]),
+    about: "in-house (院内) when the clinic gives the medicines out itself",
+}];
+const VERSION: Query = Query {
+    name: "version",
+    kind: Kind::Number(1, 32767),
+    about: "which document, from 1; the last unless given",
+};
+const DOCUMENT: [Query; 2] = [
+    VERSION,
+    Query {
+        name: "part",
+        kind: Kind::Word(&["prescription", "dispensing"]),
+        about: "prescription unless given",
+    },
+];
+
 /// `POST /fhir/Task/$register`
-pub(super) fn register(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task" / "$register")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn register(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Task" / "$register");
+    let about = about
+        .does("Registers a prescription (処方箋登録): a signed one, the unsigned copy of one on paper, or one given out in-house")
+        .by(&[By::Clinic])
+        .query(&REGISTER)
+        .takes(MEDIA_TYPES)
+        .repeatable()
+        .answers(StatusCode::CREATED, Form::Resource("Task"))
+        .header("Location")
+        .header("ETag")
+        .refuses(SIGNED)
+        .refuses(&["document-mismatch", "expired", "identity-not-verified", "too-many-attempts"])
+        .refuses(&["medication-check-unresolved", "duplicate-document"]);
+    path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -47,48 +82,63 @@ pub(super) fn register(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(response)
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// What a clinic registers: in-house by `kind`, else as the form says.
 fn registration(call: &Call) -> Result<Sent, Problem> {
-    let in_house = match query(call, &["kind"])?.first() {
-        None => false,
-        Some((_, value)) if value == "in-house" => true,
+    let form = call.form()?;
+    let kind = match query(call, &REGISTER)?.first() {
+        Some((_, kind)) if kind == "in-house" => state::Kind::InHouse,
         Some(_) => return Err(bad_query("kind is in-house, or left out")),
-    };
-    let form = call.form(in_house.then_some(false))?;
-    let kind = match (in_house, form.is_signed()) {
-        (true, _) => Kind::InHouse,
-        (false, true) => Kind::Electronic,
-        (false, false) => Kind::Paper,
+        None if form.is_signed() => state::Kind::Electronic,
+        None => state::Kind::Paper,
     };
     Ok(Sent { kind, form, original: call.body.clone() })
 }
 
 /// `POST /fhir/Task/{id}/$amend`
-pub(super) fn amend(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task" / PrescriptionId / "$amend")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn amend(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$amend");
+    let about = about
+        .does("Puts another document in the place of one that nobody has used (処方箋変更)")
+        .by(&[By::Clinic])
+        .takes(MEDIA_TYPES)
+        .task_write()
+        .refuses(&["held-by-pharmacy", "already-dispensed", "cancelled", "expired", "state-conflict"])
+        .refuses(SIGNED)
+        .refuses(&["document-mismatch", "identity-not-verified", "too-many-attempts"])
+        .refuses(&["medication-check-unresolved", "duplicate-document"]);
+    path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
                 call.acceptable(FHIR)?;
-                let (form, request) = (call.form(None)?, call.request()?);
+                let (form, request) = (call.form()?, call.request()?);
                 let body = call.body.clone();
                 let answered = call.app().exchange.amend(&caller, id, form, body, &request).await?;
                 Ok(task(StatusCode::OK, &caller, &answered))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// `POST /fhir/Task/$accept`
-pub(super) fn accept(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task" / "$accept")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn accept(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Task" / "$accept");
+    let about = about
+        .does("Retrieves a prescription and holds it (処方箋受付)")
+        .by(&[By::Pharmacy])
+        .identity_token(true)
+        .parameters(&ACCEPT)
+        .repeatable()
+        .if_match()
+        .answers(StatusCode::OK, Form::Resource("Parameters"))
+        .header("ETag")
+        .refuses(&["not-found", "consent-required", "exchange-number-unknown", "too-many-attempts"])
+        .refuses(&["held-by-pharmacy", "already-dispensed", "cancelled", "expired", "not-yet-due"])
+        .refuses(&["state-conflict"]);
+    path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -102,12 +152,12 @@ pub(super) fn accept(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(accepted(&caller, &answered))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// How the pharmacy names the prescription: by number or by id, one of them.
 fn wanted(call: &Call) -> Result<Wanted, Problem> {
-    let given = call.parameters(&["exchangeNumber", "prescription"])?;
+    let given = call.parameters(&ACCEPT)?;
     match (given.get("exchangeNumber"), given.get("prescription")) {
         (Some(number), None) => {
             Ok(Wanted::Number(number.parse().map_err(|_| ExchangeError::ExchangeNumberUnknown)?))
@@ -122,10 +172,15 @@ fn wanted(call: &Call) -> Result<Wanted, Problem> {
 }
 
 /// `POST /fhir/Task/{id}/$cancel`
-pub(super) fn cancel(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task" / PrescriptionId / "$cancel")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn cancel(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$cancel");
+    let about = about
+        .does("Takes a prescription back (処方箋取消)")
+        .by(&[By::Clinic])
+        .parameters(&REASON)
+        .task_write()
+        .refuses(&["held-by-pharmacy", "already-dispensed", "cancelled", "expired", "state-conflict"]);
+    path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -134,14 +189,15 @@ pub(super) fn cancel(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(task(StatusCode::OK, &caller, &answered))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// `POST /fhir/Task/{id}/$renew`
-pub(super) fn renew(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task" / PrescriptionId / "$renew")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn renew(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$renew");
+    let about =
+        about.does("Starts the lease of the holder anew").by(&[By::Pharmacy]).task_write().refuses(HOLDER);
+    path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -150,14 +206,19 @@ pub(super) fn renew(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(task(StatusCode::OK, &caller, &answered))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// `POST /fhir/Task/{id}/$return`
-pub(super) fn give_back(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task" / PrescriptionId / "$return")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn give_back(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$return");
+    let about = about
+        .does("Gives a prescription back undispensed (受付取消)")
+        .by(&[By::Pharmacy])
+        .parameters(&REASON)
+        .task_write()
+        .refuses(HOLDER);
+    path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -166,14 +227,19 @@ pub(super) fn give_back(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(task(StatusCode::OK, &caller, &answered))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// `POST /fhir/Task/{id}/$collect`
-pub(super) fn collect(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task" / PrescriptionId / "$collect")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn collect(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$collect");
+    let about = about
+        .does("Keeps a prescription for good: nothing more is dispensed on it (処方箋回収)")
+        .by(&[By::Pharmacy])
+        .parameters(&REASON)
+        .task_write()
+        .refuses(HOLDER);
+    path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -182,14 +248,19 @@ pub(super) fn collect(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(task(StatusCode::OK, &caller, &answered))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// `GET /fhir/Task/{id}`
-pub(super) fn read(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task" / PrescriptionId)
-        .and(warp::get())
-        .and(call(app))
+pub(super) fn read(app: &App) -> Endpoint {
+    let (path, about) = route!(GET "fhir" / "Task" / {id: PrescriptionId});
+    let about = about
+        .does("Reads where a prescription stands")
+        .by(OWNERS)
+        .answers(StatusCode::OK, Form::Resource("Task"))
+        .header("ETag")
+        .refuses(&["not-found"]);
+    path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -198,14 +269,19 @@ pub(super) fn read(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(task(StatusCode::OK, &caller, &Answered { outcome, replayed: false }))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// `GET /fhir/Task/{id}/$document`
-pub(super) fn document(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task" / PrescriptionId / "$document")
-        .and(warp::get())
-        .and(call(app))
+pub(super) fn document(app: &App) -> Endpoint {
+    let (path, about) = route!(GET "fhir" / "Task" / {id: PrescriptionId} / "$document");
+    let about = about
+        .does("Reads an original, byte for byte")
+        .by(OWNERS)
+        .query(&DOCUMENT)
+        .answers(StatusCode::OK, Form::Bytes(MEDIA_TYPES))
+        .refuses(&["not-found", "not-acceptable"]);
+    path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -215,13 +291,13 @@ pub(super) fn document(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(answer::bytes(StatusCode::OK, &document.media_type, document.bytes))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// Which document `part` and `version` name.
 fn which(call: &Call) -> Result<Which, Problem> {
     let (mut version, mut dispensing) = (None, false);
-    for (name, value) in query(call, &["version", "part"])? {
+    for (name, value) in query(call, &DOCUMENT)? {
         match (name.as_str(), value.as_str()) {
             ("part", "prescription") => dispensing = false,
             ("part", "dispensing") => dispensing = true,
@@ -241,17 +317,27 @@ fn document_number(text: &str) -> Result<i16, Problem> {
 /// The reason the contract asks for. A missing body is a missing reason.
 fn reason(call: &Call) -> Result<String, Problem> {
     call.acceptable(FHIR)?;
-    Ok(call.parameters(&["reason"])?.need("reason")?.to_owned())
+    Ok(call.parameters(&REASON)?.need("reason")?.to_owned())
 }
 
 /// The query as pairs; a name that is not known is refused.
-pub(super) fn query(call: &Call, known: &[&str]) -> Result<Vec<(String, String)>, Problem> {
+pub(super) fn query(call: &Call, known: &[Query]) -> Result<Vec<(String, String)>, Problem> {
     let pairs: Vec<(String, String)> =
         serde_urlencoded::from_str(&call.query).map_err(|_| bad_query("the query cannot be read"))?;
-    match pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-        None => Ok(pairs),
-        Some(_) => Err(bad_query(&format!("known parameters: {}", known.join(", ")))),
+    for (place, (name, _)) in pairs.iter().enumerate() {
+        let repeats = pairs[..place].iter().any(|(other, _)| other == name);
+        match known.iter().find(|query| query.name == name) {
+            Some(query) if repeats && query.kind != Kind::Date => {
+                return Err(bad_query(&format!("{} is given once", query.name)));
+            }
+            Some(_) => {}
+            None => {
+                let known: Vec<_> = known.iter().map(|query| query.name).collect();
+                return Err(bad_query(&format!("known parameters: {}", known.join(", "))));
+            }
+        }
     }
+    Ok(pairs)
 }
 
 pub(super) fn bad_query(text: &str) -> Problem {

@@ -10,6 +10,7 @@ pub mod identifier;
 pub mod line;
 pub mod mitigation;
 pub mod registered;
+pub mod reported;
 pub mod result;
 pub mod self_reported;
 pub mod state;

@@ -3,6 +3,7 @@
 //! Knows the domain and how it is kept, sealed and found again; never who asks or how the answer travels.
 
 pub mod access;
+pub mod app;
 pub mod bucket;
 pub mod cluster;
 pub mod consent;
@@ -21,6 +22,7 @@ pub mod migration;
 pub mod pool;
 pub mod prescription;
 pub mod registration;
+pub mod reported;
 pub mod seal;
 mod sealed_json;
 pub mod session;

@@ -9,6 +9,8 @@ mod edition;
 mod forms;
 mod harness;
 mod life;
+mod model;
 mod store;
 mod tls;
+mod truth;
 mod world;

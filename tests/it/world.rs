@@ -23,7 +23,7 @@ use hikikae::exchange::{Answered, Exchange, Request, Settings, TaskOutcome};
 use hikikae::formulary::Formulary;
 use hikikae::formulary::shelf::Editions;
 use hikikae::prescription::consent::{Method, Permissions};
-use hikikae::prescription::registered::Registered;
+use hikikae::prescription::registered::{ExchangeNumber, Registered};
 use hikikae::prescription::state::Kind;
 use hikikae::sandbox::pki::{Credential, FacilitySpec, PersonSpec, Pki};
 use hikikae::store::access::{AccessRow, Trace, TraceContent};
@@ -68,7 +68,7 @@ pub struct World {
 }
 
 /// A prescription to be signed.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Rx {
     pub clinic: &'static str,
     pub patient: u32,
@@ -166,6 +166,7 @@ impl World {
             facility: None,
             facility_name: None,
             person: None,
+            app: None,
             signer: None,
             reason: None,
             outcome: "done".to_owned(),
@@ -190,7 +191,16 @@ impl World {
         patient: u32,
         task: &Registered,
     ) -> Result<Answered<Accepted>, ExchangeError> {
-        let wanted = Wanted::Number(task.exchange_number.clone().unwrap());
+        self.accept_number(pharmacy, patient, task.exchange_number.as_ref().unwrap()).await
+    }
+
+    pub async fn accept_number(
+        &self,
+        pharmacy: &str,
+        patient: u32,
+        number: &ExchangeNumber,
+    ) -> Result<Answered<Accepted>, ExchangeError> {
+        let wanted = Wanted::Number(number.clone());
         let identified = self.identified(patient).await;
         self.exchange.accept(&caller(pharmacy), &identified, &wanted, &request()).await
     }
@@ -199,7 +209,7 @@ impl World {
     pub fn dispensing(&self, pharmacy: &str, rx: &Rx, accepted: &Accepted) -> Bytes {
         let cj1 = rx.cj1(pharmacy, accepted.task.task.id, japanese_date(self.now()));
         let delivered = EpsPrescription::read(&accepted.delivered).unwrap();
-        dispensing_sign(&delivered, cj1.as_bytes(), &signatory(&PKI.people[1], self.now())).unwrap().into()
+        dispensing_signed(&delivered, &cj1, self.now())
     }
 
     pub async fn dispense(
@@ -258,6 +268,11 @@ impl Rx {
     }
 }
 
+/// Signed by the pharmacist.
+pub fn dispensing_signed(delivered: &EpsPrescription<'_>, cj1: &str, at: DateTime<Utc>) -> Bytes {
+    dispensing_sign(delivered, cj1.as_bytes(), &signatory(&PKI.people[1], at)).unwrap().into()
+}
+
 pub fn request() -> Request {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     Request {
@@ -276,7 +291,7 @@ pub fn caller(code: &str) -> Caller {
         "4" => FacilityKind::Pharmacy,
         _ => FacilityKind::Clinic,
     };
-    Caller { actor: Actor::Facility(facility(code, kind)), practitioner: None, bound_to: None }
+    Caller { actor: Actor::Facility(facility(code, kind)), practitioner: None, bound_to: None, app: None }
 }
 
 fn facility(code: &str, kind: FacilityKind) -> Facility {
