@@ -10,4 +10,5 @@ mod harness;
 mod life;
 mod store;
 mod tls;
+mod truth;
 mod world;
