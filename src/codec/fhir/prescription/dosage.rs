@@ -243,7 +243,9 @@ fn additional(
     if amount.is_some() || (uneven_code.is_some() && kind.is_none()) {
         let index = doses.len() + 1;
         let written = if amount.is_none() { uneven_code.and_then(uneven) } else { None };
-        if written.is_some_and(|(number, _)| number != index) || (amount.is_none() && written.is_none()) {
+        if written.as_ref().is_some_and(|(number, _)| *number != index)
+            || (amount.is_none() && written.is_none())
+        {
             element.fault_of("coding", "expected the uneven doses in order, V and the number of the dose");
         }
         doses.extend(amount.or(written.map(|(_, amount)| amount)).map(|amount| UnevenDose { amount, code }));

@@ -552,3 +552,42 @@ proptest! {
         }
     }
 }
+
+/// The published examples of the profile, brought into shape only in numbers, dates and references: the document's
+/// number, the payers' numbers, and references to what the Bundle holds under another name.
+#[test]
+fn the_published_examples_are_read() {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/samples/jp-eprescription");
+    let directory = std::env::var("HIKIKAE_JP_EXAMPLES").unwrap_or_else(|_| beside.to_owned());
+    let Ok(files) = std::fs::read_dir(&directory) else {
+        eprintln!("skipped: the published examples are not at {directory}");
+        return;
+    };
+    let shaped = [
+        (r#""34875506""#, r#""1311234567-2020-00123456""#),
+        (r#""94733""#, r#""54136023""#),
+        (r#""subscriberId": "12345678""#, r#""subscriberId": "1234566""#),
+    ];
+    for file in files {
+        let path = file.unwrap().path();
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        for (old, new) in shaped {
+            text = text.replace(old, new);
+        }
+        let mut document: Value = serde_json::from_str(&text).unwrap();
+        let issuer = document["entry"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|entry| entry["resource"]["type"][0]["coding"][0]["code"] == "prov");
+        let issuer = issuer.unwrap()["fullUrl"].clone();
+        for entry in document["entry"].as_array_mut().unwrap() {
+            if let Some(reference) = entry["resource"].pointer_mut("/partOf/reference") {
+                *reference = issuer.clone();
+            }
+        }
+        let read = read(document.to_string().as_bytes());
+        assert!(read.is_ok(), "{}: {:#?}", path.display(), read.unwrap_err());
+        assert_eq!(read.unwrap().value.groups.len(), 2);
+    }
+}
