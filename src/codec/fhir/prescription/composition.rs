@@ -271,6 +271,7 @@ fn section(section: &mut Element<'_, '_>, entries: &Entries<'_, '_>) -> Option<S
         let target = entries.resolve(reference, kinds)?;
         if targets.contains(&target) {
             reference.fault("expected each resource once");
+            return None;
         }
         targets.push(target);
         Some(())

@@ -27,6 +27,8 @@ pub(super) struct Dosage {
     pub per_day: Option<Dose>,
     /// 1回量.
     pub per_dose: Option<Dose>,
+    /// Whether either was written, well or not.
+    pub dose_written: bool,
     pub single_dose: Option<SingleDose>,
     pub uneven_doses: Vec<UnevenDose>,
     /// The texts that say more than the usage itself, with their places.
@@ -119,6 +121,7 @@ pub(super) fn read(request: &mut Element<'_, '_>) -> Option<Dosage> {
             potency: doses.potency.unwrap_or(Potency::Product),
             per_day: doses.per_day,
             per_dose: doses.per_dose,
+            dose_written: doses.written,
             single_dose: doses.single_dose,
             uneven_doses,
             texts: Vec::new(),
@@ -225,6 +228,7 @@ fn additional(
     let (mut code, mut site, mut display) = (None, None, None);
     element.each("coding", 0..=2, |coding| {
         let shown = coding.optional("display", primitive::string);
+        display = display.take().or(shown);
         let read = coding_in(coding, &[system::USAGE_ADDITIONAL, system::SITE], |which, json| {
             Ok(if which == 0 { (Some(additional_code(json)?), None) } else { (None, Some(site_code(json)?)) })
         })?;
@@ -233,20 +237,18 @@ fn additional(
         }
         code = read.0.or_else(|| code.take());
         site = read.1.or_else(|| site.take());
-        display = display.take().or(shown);
         Some(())
     });
     let uneven_code = code.as_deref().filter(|code| code.starts_with('V'));
     if amount.is_some() || (uneven_code.is_some() && kind.is_none()) {
         let index = doses.len() + 1;
-        let written = uneven_code.and_then(uneven);
-        match (amount, written) {
-            (Some(amount), _) => doses.push(UnevenDose { amount, code }),
-            (None, Some((number, amount))) if number == index => doses.push(UnevenDose { amount, code }),
-            _ => {
-                element.fault_of("coding", "expected the uneven doses in order, V and the number of the dose")
-            }
+        let written = if amount.is_none() { uneven_code.and_then(uneven) } else { None };
+        if written.as_ref().is_some_and(|(number, _)| *number != index)
+            || (amount.is_none() && written.is_none())
+        {
+            element.fault_of("coding", "expected the uneven doses in order, V and the number of the dose");
         }
+        doses.extend(amount.or(written.map(|(_, amount)| amount)).map(|amount| UnevenDose { amount, code }));
         return Some(());
     }
     let Some(text) = text.or(display) else {
@@ -319,6 +321,7 @@ struct Doses {
     potency: Option<Potency>,
     per_day: Option<Dose>,
     per_dose: Option<Dose>,
+    written: bool,
     single_dose: Option<SingleDose>,
 }
 
@@ -327,6 +330,7 @@ fn doses(dosage: &mut Element<'_, '_>) -> Doses {
         let potency = rate.maybe("type", |kind| {
             concept(kind, system::POTENCY_SYSTEM, primitive::one_of(system::POTENCIES))
         });
+        let written = rate.has(choice("dose", "Quantity")) || rate.has(choice("rate", "Ratio"));
         let per_dose = rate.maybe(choice("dose", "Quantity"), quantity::dose);
         let per_day = rate.maybe(choice("rate", "Ratio"), |ratio| {
             ratio.one("denominator", |day| {
@@ -359,7 +363,7 @@ fn doses(dosage: &mut Element<'_, '_>) -> Doses {
             }
             Some(SingleDose { amount: amount?, times_per_day })
         });
-        Some(Doses { potency, per_day, per_dose, single_dose })
+        Some(Doses { potency, per_day, per_dose, written, single_dose })
     });
     doses.pop().unwrap_or_default()
 }

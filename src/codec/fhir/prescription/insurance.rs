@@ -14,7 +14,7 @@ use crate::prescription::document::{
 /// What one Coverage says.
 enum Coverage {
     /// 保険.
-    Insurance(Insured),
+    Insurance(Box<Insured>),
     /// 公費, with its number among them (`order`).
     Public(Option<u32>, PublicPayer),
 }
@@ -43,7 +43,7 @@ pub(super) fn read(
                 if insured.is_some() {
                     entries.fault(target, "expected one insurance");
                 }
-                insured = Some(read);
+                insured = Some(*read);
             }
             Some(Coverage::Public(order, payer)) => {
                 let free = public.iter().position(Option::is_none).unwrap_or(public.len());
@@ -51,7 +51,8 @@ pub(super) fn read(
                 match public.get_mut(place) {
                     Some(slot @ None) => *slot = Some(payer),
                     _ => {
-                        entries.fault(target, "expected at most three public payers, each with its own order")
+                        entries
+                            .fault(target, "expected at most three public payers, each with its own order");
                     }
                 }
             }
@@ -177,7 +178,7 @@ fn insurance(
     let insurer_number = payor
         .filter(|payor| entries.kind(*payor) == "Organization")
         .and_then(|payor| payer(entries, payor, system::INSURER, "ins", 1..=8));
-    Some(Coverage::Insurance(Insured {
+    Some(Coverage::Insurance(Box::new(Insured {
         copayment,
         insurance: Insurance {
             kind,
@@ -189,7 +190,7 @@ fn insurance(
             special_payer,
             receipt_kind,
         },
-    }))
+    })))
 }
 
 fn public(

@@ -369,21 +369,20 @@ pub(super) fn practitioner(
     entries.read(target, "Practitioner", |practitioner| {
         let local = local_code(practitioner, &[system::DOCTOR, system::DENTIST], code);
         let (name, kana) = names(practitioner);
-        let mut licences = practitioner.each("qualification", 0..=3, qualification);
+        let mut licences = practitioner.each("qualification", 0..=3, narcotics_licence);
         if name.is_none() {
             practitioner.fault_of("name", "expected the name in kanji (IDE)");
         }
-        licences.retain(Option::is_some);
         if licences.len() > 1 {
             practitioner.fault_of("qualification", "expected one narcotics licence");
         }
         let prescriber = Prescriber { code: local, kana, name: name? };
-        Some(Author { prescriber, narcotics_licence: licences.pop().flatten() })
+        Some(Author { prescriber, narcotics_licence: licences.pop() })
     })
 }
 
 /// 医籍登録番号 is not kept; the number of a 麻薬施用者免許 is.
-fn qualification(element: &mut Element<'_, '_>) -> Option<Option<String>> {
+fn narcotics_licence(element: &mut Element<'_, '_>) -> Option<String> {
     let narcotics = element.one("code", |code| {
         let certificates = [
             ("MedicalDoctorLicense", false),
@@ -408,7 +407,7 @@ fn qualification(element: &mut Element<'_, '_>) -> Option<Option<String>> {
         }
         element.required("value", primitive::string)
     });
-    Some(number.filter(|_| narcotics == Some(true)))
+    number.filter(|_| narcotics == Some(true))
 }
 
 pub(super) fn write_practitioner(author: &Author, code: &InstitutionCode) -> Value {

@@ -30,7 +30,7 @@ fn scale(text: &str) -> Option<u64> {
     let exact = if shift >= 0 {
         value.checked_mul(power)?
     } else {
-        Some(value / power).filter(|_| value % power == 0)?
+        Some(value / power).filter(|_| value.is_multiple_of(power))?
     };
     u64::try_from(exact).ok()
 }

@@ -12,7 +12,7 @@ use crate::prescription::amount::Amount;
 use crate::prescription::document::Refill;
 use crate::prescription::identifier::DrugCode;
 use crate::prescription::line::{Burden, DosageKind, DrugSupplement, Line, Usage, UsageSupplement};
-use crate::prescription::usage::BasicUsage;
+use crate::prescription::usage::{BasicUsage, UsageCode};
 
 /// What a request says of its RP group; the same in every request of the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub(super) fn read(entries: &Entries<'_, '_>, target: Target, whole: &Whole) -> 
         let conversion = request.extension(system::UNIT_CONVERSION, |extension| {
             extension.required(choice("value", "Decimal"), quantity::amount)
         });
-        let burden = request.extension(system::PAYER_BURDEN, burden);
+        let burden = request.extension(system::PAYER_BURDEN, |extension| Some(burden(extension)));
         let form = request.extension(system::DOSAGE_FORM, |extension| {
             extension.one(choice("value", "CodeableConcept"), |form| {
                 let name = form.optional("text", primitive::string);
@@ -78,7 +78,7 @@ pub(super) fn read(entries: &Entries<'_, '_>, target: Target, whole: &Whole) -> 
         });
         let dosage = dosage::read(request);
         let mut supplements: Numbered<supplement::Said> = Numbered::default();
-        let supply = request.one("dispenseRequest", |supply| supply_of(supply, &mut supplements));
+        let supply = request.one("dispenseRequest", |supply| Some(supply_of(supply, &mut supplements)));
         supplement::read(request, &mut supplements);
         let (dosage, supply) = (dosage?, supply?);
         let (kind, kind_name) = form.or_else(|| kind_of(request, &dosage).map(|kind| (kind, None)))?;
@@ -255,20 +255,22 @@ fn contradictory_codes(concept: &Element<'_, '_>, codes: &[(DrugCode, String, Op
     }
 }
 
-fn burden(extension: &mut Element<'_, '_>) -> Option<Burden> {
+fn burden(extension: &mut Element<'_, '_>) -> Burden {
     let borne = system::BURDENS.map(|url| {
         extension
             .extension(url, |part| part.required(choice("value", "Boolean"), primitive::boolean))
             .unwrap_or_default()
     });
     let [first, second, third, special] = borne;
-    Some(Burden { public: [first, second, third], special })
+    Burden { public: [first, second, third], special }
 }
 
 /// `dispenseRequest`.
 struct Supply {
     quantity: Option<Dose>,
     days: Option<u16>,
+    /// Whether days were written, well or not.
+    days_written: bool,
     times: Option<u16>,
     count: Option<u16>,
     /// 調剤数量 of all parts of a split prescription.
@@ -276,8 +278,9 @@ struct Supply {
     repeats: u32,
 }
 
-fn supply_of(supply: &mut Element<'_, '_>, supplements: &mut Numbered<supplement::Said>) -> Option<Supply> {
+fn supply_of(supply: &mut Element<'_, '_>, supplements: &mut Numbered<supplement::Said>) -> Supply {
     let quantity = supply.one("quantity", quantity::dose);
+    let days_written = supply.has("expectedSupplyDuration");
     let days = quantity::days(supply, "expectedSupplyDuration");
     let mut number = |url: &'static str, kind: &'static str| {
         supply.extension(url, |extension| {
@@ -292,7 +295,7 @@ fn supply_of(supply: &mut Element<'_, '_>, supplements: &mut Numbered<supplement
     let total = number(system::SPLIT_TOTAL, "PositiveInt");
     let repeats = supply.optional("numberOfRepeatsAllowed", primitive::unsigned_int).unwrap_or_default();
     supplement::read_instructions(supply, supplements);
-    Some(Supply { quantity, days, times, count, total, repeats })
+    Supply { quantity, days, days_written, times, count, total, repeats }
 }
 
 /// 剤形区分 where the document does not say it: as needed, or what the usage code says.
@@ -300,7 +303,7 @@ fn kind_of(request: &Element<'_, '_>, dosage: &Dosage) -> Option<DosageKind> {
     if dosage.as_needed {
         return Some(DosageKind::AsNeeded);
     }
-    let kind = match dosage.usage.code.code().and_then(|code| code.basic()) {
+    let kind = match dosage.usage.code.code().and_then(UsageCode::basic) {
         Some(BasicUsage::Internal) => Some(DosageKind::Internal),
         Some(BasicUsage::External) => Some(DosageKind::External),
         Some(BasicUsage::Injection | BasicUsage::Infusion) => Some(DosageKind::Injection),
@@ -325,7 +328,7 @@ fn count(request: &Element<'_, '_>, supply: &Supply, kind: DosageKind) -> Option
     let place = |name: &str| format!("{}.dispenseRequest.{name}", request.place());
     let (wanted, unwanted): (_, [(&str, bool); 2]) = match kind {
         DosageKind::Internal | DosageKind::InternalDrops => {
-            if supply.days.is_none() {
+            if !supply.days_written {
                 request
                     .fault_at(&place("expectedSupplyDuration"), "expected the days of an internal medicine");
             }
@@ -374,7 +377,7 @@ fn amount(
             request.fault_at(place, "expected the unit of the quantity to be dispensed");
         }
     }
-    let times = dosage.usage.code.code().and_then(|code| code.times_per_day()).or(dosage.usage.times_per_day);
+    let times = dosage.usage.code.code().and_then(UsageCode::times_per_day).or(dosage.usage.times_per_day);
     let daily = dosage
         .per_dose
         .as_ref()
@@ -389,13 +392,13 @@ fn amount(
                 request.fault_at(&rate_place, "expected the dose times the times a day");
             }
             let scaled = dosage.per_day.as_ref().map(|day| day.scaled).or(daily);
-            if scaled.is_none() {
+            if scaled.is_none() && !dosage.dose_written {
                 request.fault_at(&rate_place, "expected the amount a day");
             }
             scaled?
         }
         DosageKind::AsNeeded => {
-            if dosage.per_dose.is_none() {
+            if dosage.per_dose.is_none() && !dosage.dose_written {
                 request.fault_at(&dose_place, "expected the amount of a dose");
             }
             if dosage.per_day.is_some() {
@@ -426,6 +429,9 @@ fn amount(
 
 /// Durations beside the days of supply must say the same; only alternate days take longer.
 fn durations(request: &Element<'_, '_>, dosage: &Dosage, supply: &Supply, whole: &Whole) {
+    if supply.days_written && supply.days.is_none() {
+        return;
+    }
     if let Some((place, days)) = &dosage.duration
         && supply.days != Some(*days)
     {

@@ -30,12 +30,12 @@ impl Bundle {
         format!("urn:uuid:{}", Uuid::new_v8(bytes))
     }
 
-    fn add(&mut self, url: &str, resource: Value) {
+    fn add(&mut self, url: &str, resource: &Value) {
         self.entries.push(json!({ "fullUrl": url, "resource": resource }));
     }
 
     /// The Bundle, its Composition first.
-    fn finish(self, composition: Value, profile: &str, date: DateTime<FixedOffset>) -> Value {
+    fn finish(self, composition: &Value, profile: &str, date: DateTime<FixedOffset>) -> Value {
         let mut entries = self.entries;
         let url = Self { seed: self.seed, next: 0, entries: Vec::new() }.url();
         entries.insert(0, json!({ "fullUrl": url, "resource": composition }));
@@ -68,12 +68,12 @@ pub(super) fn document(prescription: &Prescription, header: &Header) -> Value {
     bundle.next = 1;
     let parties = write_parties(&mut bundle, prescription);
     let url = bundle.url();
-    bundle.add(&url, part);
+    bundle.add(&url, &part);
     let sections = json!([
         section("11", "分割処方箋", std::slice::from_ref(&url)),
         section("12", "別紙", std::slice::from_ref(&parties.issuer)),
     ]);
-    let mut composition = composition(prescription, header, &number, &parties, "03", sections);
+    let mut composition = composition(prescription, header, &number, &parties, "03", &sections);
     if let Some(split) = prescription.split {
         extend(
             &mut composition,
@@ -83,7 +83,7 @@ pub(super) fn document(prescription: &Prescription, header: &Header) -> Value {
             ]})],
         );
     }
-    bundle.finish(composition, "JP_Bundle_ePrescriptionData", header.date)
+    bundle.finish(&composition, "JP_Bundle_ePrescriptionData", header.date)
 }
 
 /// A document that is not split, or the part within one that is.
@@ -96,7 +96,7 @@ fn one(prescription: &Prescription, header: &Header, number: &str, seed: String)
         insurance::write(prescription.copayment, &prescription.insurance, &parties.patient, || bundle.url());
     for (url, resource) in payers {
         listed.push(url.clone());
-        bundle.add(&url, resource);
+        bundle.add(&url, &resource);
     }
     let authored_on = time(header.date);
     for group in &prescription.groups {
@@ -104,23 +104,23 @@ fn one(prescription: &Prescription, header: &Header, number: &str, seed: String)
             let url = bundle.url();
             let request =
                 request_writing::write(group, line, prescription.refill, &parties.patient, &authored_on);
-            bundle.add(&url, request);
+            bundle.add(&url, &request);
             listed.push(url);
         }
     }
     for resource in communication::write(prescription, &parties.patient) {
         let url = bundle.url();
-        bundle.add(&url, resource);
+        bundle.add(&url, &resource);
         listed.push(url);
     }
     let category = if prescription.narcotics.is_some() { "02" } else { "01" };
     let sections = json!([section("01", "処方情報", &listed)]);
-    let mut composition = composition(prescription, header, number, &parties, category, sections);
+    let mut composition = composition(prescription, header, number, &parties, category, &sections);
     if let Some(exchange_number) = &prescription.exchange_number {
         let extension = json!({ "url": system::EXCHANGE_NUMBER, "valueString": exchange_number });
         extend(&mut composition, vec![extension]);
     }
-    bundle.finish(composition, "JP_Bundle_ePrescriptionData", header.date)
+    bundle.finish(&composition, "JP_Bundle_ePrescriptionData", header.date)
 }
 
 fn write_parties(bundle: &mut Bundle, prescription: &Prescription) -> Parties {
@@ -136,16 +136,16 @@ fn write_parties(bundle: &mut Bundle, prescription: &Prescription) -> Parties {
         narcotics_licence: narcotics.and_then(|narcotics| narcotics.licence_number.clone()),
     };
     let (patient_url, issuer) = (bundle.url(), bundle.url());
-    bundle.add(&patient_url, party::write_patient(&patient, code));
-    bundle.add(&issuer, party::write_issuer(&prescription.institution));
+    bundle.add(&patient_url, &party::write_patient(&patient, code));
+    bundle.add(&issuer, &party::write_issuer(&prescription.institution));
     let department = prescription.department.as_ref().map(|department| {
         let url = bundle.url();
-        bundle.add(&url, party::write_department(department, &issuer));
+        bundle.add(&url, &party::write_department(department, &issuer));
         url
     });
     let (role, practitioner) = (bundle.url(), bundle.url());
-    bundle.add(&role, party::write_role(&practitioner, &issuer, code));
-    bundle.add(&practitioner, party::write_practitioner(&author, code));
+    bundle.add(&role, &party::write_role(&practitioner, &issuer, code));
+    bundle.add(&practitioner, &party::write_practitioner(&author, code));
     let author = department.unwrap_or_else(|| issuer.clone());
     Parties { patient: patient_url, issuer, author, role }
 }
@@ -165,7 +165,7 @@ fn composition(
     number: &str,
     parties: &Parties,
     category: &str,
-    sections: Value,
+    sections: &Value,
 ) -> Value {
     let mut period = json!({ "start": prescription.issued_on });
     if let Some(end) = prescription.usable_until {

@@ -22,6 +22,8 @@ struct Entry<'d> {
     kind: &'d str,
     place: String,
     resource: &'d Json<'d>,
+    /// Whether something leads to it.
+    led: Cell<bool>,
     read: Cell<bool>,
 }
 
@@ -49,7 +51,14 @@ impl<'d, 's> Entries<'d, 's> {
                 return None;
             };
             let kind = kind.as_ref();
-            entries.push(Entry { full_url, kind, place, resource, read: Cell::new(false) });
+            entries.push(Entry {
+                full_url,
+                kind,
+                place,
+                resource,
+                led: Cell::new(false),
+                read: Cell::new(false),
+            });
             Some(())
         });
         Self { entries, faults }
@@ -145,6 +154,7 @@ impl<'d, 's> Entries<'d, 's> {
             reference.fault_of("reference", "expected the fullUrl of an entry of this Bundle");
             return None;
         };
+        self.entries[index].led.set(true);
         let target = self.entries[index].kind;
         if !kinds.contains(&target) {
             reference.fault_of("reference", format!("expected a reference to: {}", kinds.join(", ")));
@@ -156,10 +166,13 @@ impl<'d, 's> Entries<'d, 's> {
         Some(Target(index))
     }
 
-    /// Reports the entries that nothing led to.
+    /// Reports the entries that nothing led to. One that something led to and that was not read is a consequence of
+    /// another fault, or a fault of its own when there is none.
     pub fn finish(&self) {
         for entry in self.entries.iter().filter(|entry| !entry.read.get()) {
-            self.faults.push(&entry.place, "expected only resources that the document leads to");
+            if !entry.led.get() || self.faults.is_empty() {
+                self.faults.push(&entry.place, "expected only resources that the document leads to");
+            }
         }
     }
 }
