@@ -9,6 +9,7 @@ pub mod medication_order;
 pub mod outcome;
 pub mod parameters;
 pub mod patient;
+pub mod prescription;
 pub mod strict;
 pub mod task;
 pub mod verdict;
