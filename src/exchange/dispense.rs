@@ -5,7 +5,7 @@ use super::change::{changed, if_match};
 use super::error::ExchangeError;
 use super::identity::insured;
 use super::intake::{SignedDispensing, blocking, dispensing_read};
-use super::register::{EPS_XML, signer_name};
+use super::register::{EPS_XML, Shown, signer_name};
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
 use crate::check::{Source, proposal};
 use crate::clock::japanese_date;
@@ -135,9 +135,9 @@ impl Exchange {
             let next = row.registered.life.after(&act, now)?;
             let mut proposal = signed.proposal(&row.registered.clinic);
             proposal.documents.push(id.to_string());
-            let findings = self
-                .findings_answered("dispense", pharmacy, row.patient, &proposal, &history, &trace)
-                .await?;
+            let shown = Shown { patient: row.patient, request };
+            let findings =
+                self.findings_answered("dispense", caller, &shown, &proposal, &history, &trace).await?;
             let mut task = changed(&row, next, now);
             task.dispensers.push(pharmacy.code.clone());
             let outcome = TaskOutcome { task, at: now };

@@ -9,6 +9,7 @@ use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
 use crate::check::{Proposal, Source, proposal};
 use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
+use crate::prescription::disclosure::Disclosure;
 use crate::prescription::document::Prescription;
 use crate::prescription::registered::{ExchangeNumber, Registered};
 use crate::prescription::state::{Life, Refusal};
@@ -26,6 +27,13 @@ const LOOK_BACK: Days = Days::new(100);
 
 /// The media type of the EPS envelope.
 pub const EPS_XML: &str = "application/xml";
+
+/// To whom findings are shown: the patient they are about, and the request that may carry the patient's consent.
+#[derive(Clone, Copy)]
+pub(super) struct Shown<'r> {
+    pub patient: PatientId,
+    pub request: &'r Request,
+}
 
 impl Exchange {
     /// Registers a signed prescription and draws its exchange number.
@@ -67,6 +75,7 @@ impl Exchange {
         let clinic = caller.clinic()?;
         let bucket = self.store.buckets().of_patient(patient);
         let proposal = signed.proposal();
+        let shown = Shown { patient, request };
         let mut trace = trace(caller, request, "done");
         trace.content.signer = Some(signer_name(&signed.signer));
         for attempt in 0..ATTEMPTS {
@@ -78,7 +87,7 @@ impl Exchange {
             let now = self.clock.now();
             let history = self.history(patient).await?;
             let findings =
-                self.findings_answered("register", clinic, patient, &proposal, &history, &trace).await?;
+                self.findings_answered("register", caller, &shown, &proposal, &history, &trace).await?;
             let id =
                 self.store.buckets().prescription_mint(self.store.rng(), bucket).map_err(StoreError::from)?;
             let registered = Registered {
@@ -150,12 +159,14 @@ impl Exchange {
     pub(super) async fn findings_answered(
         &self,
         act: &'static str,
-        facility: &Facility,
-        patient: PatientId,
+        caller: &Caller,
+        shown: &Shown<'_>,
         proposal: &Proposal,
         history: &History,
         trace: &Trace,
     ) -> Result<Vec<Uuid>, ExchangeError> {
+        let facility = caller.facility()?;
+        let Shown { patient, request } = *shown;
         let findings = self.findings(facility, patient, proposal, history).await?.findings;
         if findings.is_empty() {
             return Ok(Vec::new());
@@ -166,15 +177,18 @@ impl Exchange {
             self.settings.check.needs_mitigation(row.finding.severity) && row.mitigation.is_none()
         });
         let mut trace = trace.clone();
+        let mut disclosure = Disclosure::Withheld;
         if unresolved {
             "medication-check-unresolved".clone_into(&mut trace.content.outcome);
+            disclosure = self.disclosure_of(caller, patient, request).await?;
+            trace = trace.under(disclosure.opening());
         }
         if unresolved || answered < ids.len() {
             // Kept before the act, so that what was shown for information is counted too.
             let (at, trace) = (self.clock.now(), unresolved.then_some(&trace));
             self.store.finding_insert(act, patient, &facility.code, &findings, at, trace).await?;
         }
-        if unresolved { Err(ExchangeError::CheckUnresolved(findings)) } else { Ok(ids) }
+        if unresolved { Err(ExchangeError::CheckUnresolved(findings, disclosure)) } else { Ok(ids) }
     }
 }
 

@@ -4,6 +4,7 @@ pub mod answer;
 mod call;
 mod cds;
 mod check;
+mod consent;
 mod operator;
 mod patient;
 pub mod problem;
@@ -37,6 +38,10 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         token::issue(app),
         patient::verify_identity(app),
         patient::card_challenge(app),
+        patient::break_glass(app),
+        consent::list(app),
+        consent::put(app),
+        consent::withdraw(app),
         task::register(app),
         task::accept(app),
         task::cancel(app),

@@ -16,8 +16,8 @@ use crate::codec::fhir::detected_issue::detected_issue;
 use crate::codec::fhir::parameters::{Parameters, parameters};
 use crate::codec::fhir::patient::{Insurance, Particulars, coverage, patient};
 use crate::codec::fhir::task::instant;
+use crate::exchange::break_glass::Sought;
 use crate::exchange::identity::{Evidence, VerifiedIdentity};
-use crate::prescription::disclosure::Disclosure;
 use crate::prescription::document;
 use crate::prescription::mitigation::{COMMENT_LENGTH, ManagementCode};
 use crate::store::directory::{InsuredIdentity, Sex};
@@ -136,6 +136,45 @@ fn identity_answer(verified: &VerifiedIdentity) -> serde_json::Value {
     parameters(&answer)
 }
 
+/// `POST /fhir/Patient/$break-glass`
+pub(super) fn break_glass(app: &App) -> BoxedFilter<(Response,)> {
+    path!("fhir" / "Patient" / "$break-glass")
+        .and(warp::post())
+        .and(call(app))
+        .then(|call: Call| {
+            respond(async move {
+                let caller = call.caller().await?;
+                caller.clinician()?;
+                call.acceptable(FHIR)?;
+                let (sought, reason) = sought(&call)?;
+                let request = call.request()?;
+                let verified = call.app().exchange.break_glass(&caller, &sought, reason, &request).await?;
+                Ok(answer::fhir(StatusCode::OK, &identity_answer(&verified)))
+            })
+        })
+        .boxed()
+}
+
+/// Whom an emergency is about, by name and sex or by insurance data, and the reason.
+fn sought(call: &Call) -> Result<(Sought, String), Problem> {
+    let given = call.parameters(&[&INSURANCE[..], &["name", "sex", "reason"]].concat())?;
+    let reason = given.need("reason")?.to_owned();
+    let birth_date = birth_date(&given)?;
+    if given.get("name").is_none() && given.get("sex").is_none() {
+        return Ok((Sought::Insured(insured(&given)?, birth_date), reason));
+    }
+    if INSURANCE[..4].iter().any(|name| given.get(name).is_some()) {
+        return Err(malformed("give name and sex or insurance data, one of them"));
+    }
+    let sex = match given.need("sex")? {
+        "male" => Sex::Male,
+        "female" => Sex::Female,
+        "unknown" => Sex::Unknown,
+        _ => return Err(malformed("sex is male, female or unknown")),
+    };
+    Ok((Sought::Named { name: given.need("name")?.to_owned(), birth_date, sex }, reason))
+}
+
 /// `POST /fhir/DetectedIssue/{id}/$mitigate`
 pub(super) fn mitigate(app: &App) -> BoxedFilter<(Response,)> {
     path!("fhir" / "DetectedIssue" / Uuid / "$mitigate")
@@ -153,10 +192,11 @@ pub(super) fn mitigate(app: &App) -> BoxedFilter<(Response,)> {
                     return Err(malformed("comment has at most 300 characters"));
                 }
                 let request = call.request()?;
-                let row = call.app().exchange.mitigate(&caller, id, code, comment, &request).await?;
+                let (row, disclosure) =
+                    call.app().exchange.mitigate(&caller, id, code, comment, &request).await?;
                 Ok(answer::fhir(
                     StatusCode::OK,
-                    &detected_issue(row.id, &row.finding, row.mitigation.as_ref(), Disclosure::Withheld),
+                    &detected_issue(row.id, &row.finding, row.mitigation.as_ref(), disclosure),
                 ))
             })
         })
