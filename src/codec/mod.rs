@@ -5,12 +5,17 @@ pub mod cds_hooks;
 pub mod cj1;
 mod coding;
 pub mod eps_xml;
+mod era;
 pub mod fault;
 pub mod fhir;
 #[cfg(test)]
 mod hostile;
 mod items;
 mod log;
+pub mod notebook;
+pub mod qr;
 mod row;
+pub mod rx_symbol;
 pub mod sj1;
 mod spelling;
+mod text;

@@ -2,23 +2,25 @@
 
 use http::StatusCode;
 use uuid::Uuid;
-use warp::filters::BoxedFilter;
-use warp::reply::Response;
-use warp::{Filter, path};
+use warp::Filter;
 
 use super::App;
 use super::answer::{self, FHIR};
 use super::call::{Call, call, respond};
+use super::endpoint::{By, Described, Endpoint, FHIR_BODY, Form, route};
 use super::task::query;
 use crate::codec::fhir::consent::{Told, consent, read, searchset};
 use crate::exchange::error::ExchangeError;
 use crate::store::consent::ConsentRow;
 
 /// `GET /fhir/Consent`
-pub(super) fn list(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Consent")
-        .and(warp::get())
-        .and(call(app))
+pub(super) fn list(app: &App) -> Endpoint {
+    let (path, about) = route!(GET "fhir" / "Consent");
+    let about = about
+        .does("Tells the patient's consents and refusals in force")
+        .by(&[By::Patient])
+        .answers(StatusCode::OK, Form::Resource("Bundle"));
+    path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -29,32 +31,41 @@ pub(super) fn list(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(answer::fhir(StatusCode::OK, &bundle))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// `POST /fhir/Consent`
-pub(super) fn put(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Consent")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn put(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Consent");
+    let about = about
+        .does("Keeps the patient's standing consent or refusal for a facility and kind (包括同意・閲覧拒否)")
+        .by(&[By::Patient])
+        .takes(FHIR_BODY)
+        .answers(StatusCode::CREATED, Form::Resource("Consent"))
+        .refuses(&["document-invalid"]);
+    path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
                 call.acceptable(FHIR)?;
-                call.content_type(&["application/fhir+json", "application/json"])?;
+                call.content_type(FHIR_BODY)?;
                 let decision = read(&call.body).map_err(ExchangeError::Document)?;
                 let row = call.app().exchange.consent_put(&caller, &decision, &call.request()?).await?;
                 Ok(answer::fhir(StatusCode::CREATED, &consent(told(&row))))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// `DELETE /fhir/Consent/{id}`
-pub(super) fn withdraw(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Consent" / Uuid)
-        .and(warp::delete())
-        .and(call(app))
+pub(super) fn withdraw(app: &App) -> Endpoint {
+    let (path, about) = route!(DELETE "fhir" / "Consent" / {id: Uuid});
+    let about = about
+        .does("Withdraws a consent or refusal, at once")
+        .by(&[By::Patient])
+        .answers(StatusCode::NO_CONTENT, Form::Bytes(&[]))
+        .refuses(&["not-found"]);
+    path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -62,7 +73,7 @@ pub(super) fn withdraw(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(answer::bytes(StatusCode::NO_CONTENT, FHIR, Vec::new()))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 fn told(row: &ConsentRow) -> Told<'_> {

@@ -10,6 +10,8 @@ pub mod identifier;
 pub mod line;
 pub mod mitigation;
 pub mod registered;
+pub mod reported;
+pub mod self_reported;
 pub mod state;
 pub mod usage;
 

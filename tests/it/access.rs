@@ -237,8 +237,8 @@ async fn the_table_is_true() {
         for row in &rows {
             let expected = row.cells.iter().find(|(known, _)| known == state);
             let Some((_, expected)) = expected.filter(|(_, expected)| expected != "–") else { continue };
-            let (status, body) = answer(scene.call(row).await).await;
-            let said = said(&row.call, status, &body);
+            let (answered, body) = answer(scene.call(row).await).await;
+            let said = said(&row.call, answered, &body);
             if said != *expected {
                 wrong.push(format!(
                     "{} by {}, {state}: {expected} expected, {said} said",

@@ -1,7 +1,5 @@
 //! The patient in command: cards, consents and their withdrawal, emergencies, disasters, and what each leaves behind.
 
-#![expect(clippy::unwrap_used, reason = "a door that does not open fails its tests")]
-
 use chrono::{DateTime, TimeDelta, Utc};
 use hikikae::exchange::error::ExchangeError;
 use hikikae::prescription::consent::{Basis, ConsentKind};

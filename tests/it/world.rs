@@ -307,7 +307,8 @@ pub async fn populate(store: &Store) {
         let mut cards = vec![String::new()];
         match patient {
             1 => {
-                cards.extend([&PKI.patients[1], &PKI.faulty.card_revoked, &PKI.faulty.card_expired].map(link))
+                cards
+                    .extend([&PKI.patients[1], &PKI.faulty.card_revoked, &PKI.faulty.card_expired].map(link));
             }
             2 => cards.push(link(&PKI.patients[2])),
             // She died, and her card goes on.
