@@ -11,10 +11,12 @@ pub mod fhir;
 #[cfg(test)]
 mod hostile;
 mod items;
+pub mod jose;
 mod log;
 pub mod notebook;
 pub mod qr;
 mod row;
+mod signer;
 pub mod rx_symbol;
 pub mod sj1;
 mod spelling;

@@ -3,6 +3,7 @@
 
 pub mod accept;
 pub mod break_glass;
+pub mod app;
 pub mod caller;
 mod card;
 pub mod change;
@@ -229,6 +230,7 @@ fn trace(caller: &Caller, request: &Request, outcome: &str) -> Trace {
             facility: facility.map(|facility| facility.code.clone()),
             facility_name: facility.map(|facility| facility.name.clone()),
             person: caller.person_name().map(str::to_owned),
+            app: caller.app.as_ref().map(|app| app.name.clone()),
             signer: None,
             reason: None,
             outcome: outcome.to_owned(),

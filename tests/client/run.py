@@ -8,6 +8,7 @@ import argparse
 import sys
 import traceback
 
+import apps
 import cards
 import life
 import races
@@ -27,6 +28,7 @@ SCENARIOS = {
     "requests": refusals.requests,
     "tokens": refusals.tokens,
     "identity": refusals.identities,
+    "apps": apps.apps,
     "cards": cards.cards,
 }
 
