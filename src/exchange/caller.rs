@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::app::AppAccess;
 use super::error::ExchangeError;
 use crate::prescription::identifier::InstitutionCode;
-use crate::prescription::state::State;
+use crate::prescription::registered::Viewer;
 use crate::store::PatientId;
 use crate::store::directory::{Facility, FacilityKind};
 use crate::store::prescription::PrescriptionRow;
@@ -21,6 +22,9 @@ pub struct Caller {
     pub practitioner: Option<Person>,
     /// SHA-256 of the client certificate the token is bound to (RFC 8705 3).
     pub bound_to: Option<[u8; 32]>,
+    /// The app that acts for the patient, when one does.
+    #[serde(default)]
+    pub app: Option<AppAccess>,
 }
 
 /// The three kinds of actor.
@@ -133,8 +137,8 @@ impl Caller {
         match &self.actor {
             Actor::Facility(facility) => {
                 row.registered.clinic == facility.code
-                    || row.registered.dispensers.contains(&facility.code)
-                    || last_holder(row) == Some(&facility.code)
+                    || row.registered.life.results.has(&facility.code)
+                    || row.registered.life.last_pharmacy() == Some(&facility.code)
             }
             Actor::Practitioner(_) => false,
             Actor::Patient { id, .. } => row.patient.as_uuid() == id,
@@ -146,27 +150,19 @@ impl Caller {
         match &self.actor {
             Actor::Facility(facility) => {
                 row.registered.clinic == facility.code
-                    || row.registered.dispensers.contains(&facility.code)
+                    || row.registered.life.results.has(&facility.code)
                     || row.registered.life.pharmacy(now).as_ref() == Some(&facility.code)
             }
             Actor::Practitioner(_) | Actor::Patient { .. } => self.may_see(row),
         }
     }
 
-    /// Whether the exchange number is shown: to the issuing clinic and the patient only.
-    pub fn sees_number(&self, clinic: &InstitutionCode) -> bool {
+    /// As whom the caller is shown a prescription of this clinic.
+    pub fn viewer(&self, clinic: &InstitutionCode) -> Viewer {
         match &self.actor {
-            Actor::Facility(facility) => facility.code == *clinic,
-            Actor::Practitioner(_) => false,
-            Actor::Patient { .. } => true,
+            Actor::Facility(facility) if facility.code == *clinic => Viewer::Clinic,
+            Actor::Patient { .. } => Viewer::Patient,
+            Actor::Facility(_) | Actor::Practitioner(_) => Viewer::Pharmacy,
         }
-    }
-}
-
-fn last_holder(row: &PrescriptionRow) -> Option<&InstitutionCode> {
-    match &row.registered.life.state {
-        State::Accepted { holder, .. } => Some(holder),
-        State::Dispensed { by } => Some(by),
-        State::Issued { .. } | State::Cancelled => None,
     }
 }

@@ -1,9 +1,11 @@
 //! HTTP: warp filters, tokens, errors, the accept loop. Only this room knows warp.
 
 pub mod answer;
+mod authorize;
 mod call;
 mod cds;
 mod check;
+mod consent;
 mod endpoint;
 mod metadata;
 mod openapi;
@@ -43,14 +45,27 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         openapi::openapi(&book, &app.base_url),
         metadata::metadata(&book, app),
         token::issue(app),
+        authorize::screen(app),
+        authorize::decide(app),
+        authorize::configuration(app),
+        authorize::list(app),
+        authorize::revoke(app),
         patient::verify_identity(app),
         patient::card_challenge(app),
+        patient::break_glass(app),
+        consent::list(app),
+        consent::put(app),
+        consent::withdraw(app),
         task::register(app),
         task::accept(app),
         task::cancel(app),
         task::renew(app),
         task::give_back(app),
+        task::amend(app),
+        task::collect(app),
         task::dispense(app),
+        task::amend_dispense(app),
+        task::withdraw_dispense(app),
         task::read(app),
         task::search(app),
         task::document(app),

@@ -3,10 +3,12 @@
 //! Knows the domain and how it is kept, sealed and found again; never who asks or how the answer travels.
 
 pub mod access;
+pub mod app;
 pub mod bucket;
 pub mod cluster;
 pub mod consent;
 pub mod directory;
+pub mod disaster;
 pub mod dispensing;
 pub mod document;
 pub mod figure;

@@ -8,6 +8,8 @@ import argparse
 import sys
 import traceback
 
+import apps
+import cards
 import life
 import races
 import refusals
@@ -26,6 +28,8 @@ SCENARIOS = {
     "requests": refusals.requests,
     "tokens": refusals.tokens,
     "identity": refusals.identities,
+    "apps": apps.apps,
+    "cards": cards.cards,
 }
 
 
