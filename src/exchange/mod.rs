@@ -10,6 +10,7 @@ pub mod change;
 pub mod check;
 pub mod dispense;
 pub mod error;
+pub mod follow;
 pub mod form;
 pub mod identity;
 pub mod intake;
@@ -70,6 +71,7 @@ pub struct Exchange {
     formulary: Arc<RwLock<Editions>>,
     clock: Clock,
     settings: Arc<Settings>,
+    followers: Arc<follow::Followers>,
 }
 
 /// What every act is told of the request it answers.
@@ -125,6 +127,7 @@ impl Exchange {
             formulary: Arc::new(RwLock::new(formulary)),
             clock,
             settings: Arc::new(settings),
+            followers: Arc::default(),
         }
     }
 

@@ -10,6 +10,7 @@ pub mod consent;
 pub mod directory;
 pub mod dispensing;
 pub mod document;
+pub mod feed;
 pub mod figure;
 pub mod finding;
 pub mod idempotency;

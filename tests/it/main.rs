@@ -6,6 +6,7 @@ mod crash;
 mod demo;
 mod directory;
 mod edition;
+mod feed;
 mod harness;
 mod life;
 mod model;
