@@ -56,7 +56,7 @@ pub(in super::super) fn history(app: &App) -> Endpoint {
                 let versions = call.app().exchange.task_history(&caller, id, &call.request()?).await?;
                 let entries = versions.iter().map(|version| entry(&call, &caller, version)).collect();
                 let url = format!("{}/fhir/Task/{}/_history", call.app().base_url, id.as_uuid());
-                let mut bundle = bundle(entries, vec![json!({ "relation": "self", "url": url })]);
+                let mut bundle = bundle(entries, &[json!({ "relation": "self", "url": url })]);
                 bundle["total"] = json!(versions.len());
                 Ok(answer::fhir(StatusCode::OK, &bundle))
             })
@@ -117,7 +117,7 @@ pub(in super::super) fn feed(app: &App) -> Endpoint {
                     links.push(feed_link(&call, &caller, "next", end, count)?);
                 }
                 let entries = changes.iter().map(|change| entry(&call, &caller, &change.task)).collect();
-                Ok(answer::fhir(StatusCode::OK, &bundle(entries, links)))
+                Ok(answer::fhir(StatusCode::OK, &bundle(entries, &links)))
             })
         })
         .described(about)
@@ -146,7 +146,7 @@ pub(super) fn feed_link(
     Ok(json!({ "relation": relation, "url": url }))
 }
 
-fn bundle(entries: Vec<Value>, links: Vec<Value>) -> Value {
+fn bundle(entries: Vec<Value>, links: &[Value]) -> Value {
     let mut bundle = json!({ "resourceType": "Bundle", "type": "history", "link": links });
     if !entries.is_empty() {
         bundle["entry"] = entries.into();
