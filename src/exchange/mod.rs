@@ -12,6 +12,7 @@ pub mod check;
 pub mod consent;
 pub mod dispense;
 pub mod error;
+pub mod follow;
 pub mod form;
 pub mod identity;
 pub mod intake;
@@ -74,6 +75,7 @@ pub struct Exchange {
     formulary: Arc<RwLock<Editions>>,
     clock: Clock,
     settings: Arc<Settings>,
+    followers: Arc<follow::Followers>,
 }
 
 /// What every act is told of the request it answers.
@@ -141,6 +143,7 @@ impl Exchange {
             formulary: Arc::new(RwLock::new(formulary)),
             clock,
             settings: Arc::new(settings),
+            followers: Arc::default(),
         }
     }
 

@@ -10,6 +10,7 @@ mod directory;
 mod door;
 mod edition;
 mod forms;
+mod feed;
 mod harness;
 mod life;
 mod model;
