@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use hikikae::codec::eps_xml::{EpsDispensing, EpsPrescription};
-use hikikae::codec::{cj1, sj1};
+use hikikae::codec::fault::Form;
+use hikikae::codec::notebook::{self, Dispensed, export};
+use hikikae::codec::{cj1, rx_symbol, sj1};
 
 use super::document::{Envelope, Kind, cj1_read, read, sj1_read, told};
 use super::{Answer, print};
@@ -17,6 +19,8 @@ Examples:
   hikikae convert --to sj1 signed.xml > prescription.sj1.csv
   hikikae convert --to cj1 result.xml > dispensing.cj1.csv
   hikikae convert --to sj1 result.xml     (the prescription inside a dispensing result)
+  hikikae convert --to notebook result.xml > notebook.txt
+  hikikae convert --to rx-symbol prescription.sj1.csv > symbol.txt
 
 No signature is verified: see hikikae verify.")]
 pub struct Convert {
@@ -35,25 +39,40 @@ enum Target {
     Cj1,
     /// JP Core documents; not offered yet
     Fhir,
-    /// Medicine notebook (電子版お薬手帳); not offered yet
+    /// Medicine notebook (電子版お薬手帳) of a signed dispensing result, Shift_JIS
     Notebook,
-    /// Outpatient prescription symbol (院外処方箋2次元シンボル); not offered yet
+    /// Outpatient prescription symbol (院外処方箋2次元シンボル), Shift_JIS
     RxSymbol,
 }
 
 impl Convert {
     pub fn run(self) -> anyhow::Result<Answer> {
-        if !matches!(self.to, Target::Sj1 | Target::Cj1) {
-            bail!("this form is not offered yet; --to sj1 and --to cj1 are");
+        if self.to == Target::Fhir {
+            bail!("this form is not offered yet; --to sj1, cj1, notebook and rx-symbol are");
         }
         let bytes = read(&self.file)?;
-        let payload = payload(self.to, &bytes).with_context(|| self.file.display().to_string())?;
-        let written = if self.to == Target::Cj1 {
-            let read = cj1_read(&payload)?;
-            cj1::write(&read.value, &read.form)
-        } else {
-            let read = sj1_read(&payload)?;
-            sj1::write(&read.value, &read.form)
+        let payload = |of| payload(of, &bytes).with_context(|| self.file.display().to_string());
+        let written = match self.to {
+            Target::Cj1 => {
+                let read = cj1_read(&payload(Target::Cj1)?)?;
+                cj1::write(&read.value, &read.form)
+            }
+            Target::Sj1 | Target::Fhir => {
+                let read = sj1_read(&payload(Target::Sj1)?)?;
+                sj1::write(&read.value, &read.form)
+            }
+            Target::RxSymbol => {
+                let read = sj1_read(&payload(Target::Sj1)?)?;
+                rx_symbol::write(&read.value, &Form::default())
+            }
+            Target::Notebook => {
+                let (dispensing, prescription) = (payload(Target::Cj1)?, payload(Target::Sj1)?);
+                let (dispensing, prescription) =
+                    (cj1_read(&dispensing)?.value, sj1_read(&prescription)?.value);
+                let dispensed = Dispensed { dispensing: &dispensing, prescription: &prescription };
+                let notebook = export(&[dispensed]).context("nothing was dispensed")?;
+                notebook::write(&notebook, &Form::default())
+            }
         };
         eprintln!("note: this is a rendering, not a signed original");
         print(written)?;

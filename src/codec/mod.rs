@@ -17,5 +17,6 @@ pub mod qr;
 mod row;
 pub mod rx_symbol;
 pub mod sj1;
+pub mod slip;
 mod spelling;
 mod text;

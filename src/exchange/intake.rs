@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::error::ExchangeError;
+use super::register::EPS_XML;
 use crate::check::{Proposal, SplitPart, proposal};
 use crate::codec::eps_xml::{Conversion, EpsDispensing, EpsPrescription};
 use crate::codec::fault::{Fault, drug_lines};
@@ -15,6 +16,7 @@ use crate::formulary::shelf::Editions;
 use crate::prescription::dispensing::Dispensing;
 use crate::prescription::document::Prescription;
 use crate::prescription::identifier::InstitutionCode;
+use crate::store::document::Document;
 use crate::trust::TrustStore;
 use crate::trust::verdict::{Verdict, Verified};
 
@@ -152,6 +154,30 @@ pub(super) fn dispensing_read(
     )?;
     let (dispensing, places) = dispensing_parse(envelope.payload())?;
     Ok(SignedDispensing { dispensing, split: split_of(&given)?, signer, places })
+}
+
+/// The prescription of a document that was taken in before; its signature was verified then.
+pub(super) fn prescription_kept(document: &Document) -> Result<Prescription, ExchangeError> {
+    of_envelope(document)?;
+    let envelope = EpsPrescription::read(&document.bytes).map_err(ExchangeError::Document)?;
+    sj1::read(envelope.payload()).map(|read| read.value).map_err(ExchangeError::Document)
+}
+
+/// The dispensing result of a document that was taken in before, with the prescription it answers.
+pub(super) fn dispensing_kept(document: &Document) -> Result<(Dispensing, Prescription), ExchangeError> {
+    of_envelope(document)?;
+    let envelope = EpsDispensing::read(&document.bytes).map_err(ExchangeError::Document)?;
+    let dispensing = cj1::read(envelope.payload()).map_err(ExchangeError::Document)?.value;
+    let prescription = sj1::read(envelope.prescription_payload()).map_err(ExchangeError::Document)?.value;
+    Ok((dispensing, prescription))
+}
+
+fn of_envelope(document: &Document) -> Result<(), ExchangeError> {
+    if document.media_type == EPS_XML {
+        Ok(())
+    } else {
+        Err(ExchangeError::NotAvailable("this rendering is made of EPS XML documents only"))
+    }
 }
 
 /// Does CPU work off the async threads.

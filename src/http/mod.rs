@@ -5,6 +5,7 @@ mod call;
 mod cds;
 mod check;
 mod operator;
+mod paper;
 mod patient;
 pub mod problem;
 pub mod server;
@@ -46,6 +47,8 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         task::read(app),
         task::search(app),
         task::document(app),
+        paper::slip(app),
+        paper::notebook(app),
         check::medication_check(app),
         patient::mitigate(app),
         cds::services(),

@@ -178,6 +178,7 @@ impl From<ExchangeError> for Problem {
                 "the verified patient has no prescription with this exchange number",
             ),
             ExchangeError::NotPermitted(reason) => Self::new(S::FORBIDDEN, "not-permitted", reason),
+            ExchangeError::NotAvailable(reason) => Self::new(S::NOT_ACCEPTABLE, "not-acceptable", reason),
             ExchangeError::RoleMismatch => Self::new(
                 S::FORBIDDEN,
                 "role-mismatch",

@@ -12,6 +12,8 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use hikikae::check::Policy;
 use hikikae::clock::{Clock, japanese_date};
 use hikikae::codec::eps_xml::{EpsPrescription, Signatory, dispensing_sign, prescription_sign};
+use hikikae::codec::slip::Fonts;
+use hikikae::config::Config;
 use hikikae::exchange::accept::{Accepted, Wanted};
 use hikikae::exchange::caller::{Actor, Caller};
 use hikikae::exchange::error::ExchangeError;
@@ -91,6 +93,7 @@ impl World {
             identity_attempts: limit,
             number_attempts: limit,
             check: Policy::default(),
+            slip_fonts: Fonts::load(&Config::default().slip_fonts).0,
             audiences: vec!["http://127.0.0.1".to_owned()],
         };
         let exchange = Exchange::new(
