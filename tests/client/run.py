@@ -9,6 +9,7 @@ import sys
 import traceback
 
 import life
+import paper
 import races
 import refusals
 from world import World
@@ -21,6 +22,7 @@ SCENARIOS = {
     "race-register": races.registrations,
     "checker": life.checker,
     "foreign": life.foreign_hands,
+    "paper": paper.paper,
     "signatures": refusals.signatures,
     "contents": refusals.contents,
     "requests": refusals.requests,
