@@ -73,6 +73,9 @@ pub enum ExchangeError {
     /// The database did not do its part.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The patient has too many entries of the kind.
+    #[error("no room for more entries")]
+    ReportedFull,
     /// The answer cannot be made in the form asked for.
     #[error("not available: {0}")]
     NotAvailable(&'static str),

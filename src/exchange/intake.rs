@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::error::ExchangeError;
 use super::register::EPS_XML;
 use crate::check::{Proposal, SplitPart, proposal};
-use crate::codec::eps_xml::{Conversion, EpsDispensing, EpsPrescription};
+use crate::codec::eps_xml::{Conversion, EpsDispensing, EpsPrescription, ReferencePrescription};
 use crate::codec::fault::{Fault, drug_lines};
 use crate::codec::{cj1, sj1};
 use crate::formulary::Formulary;
@@ -168,16 +168,17 @@ pub(super) fn dispensing_kept(document: &Document) -> Result<(Dispensing, Prescr
     of_envelope(document)?;
     let envelope = EpsDispensing::read(&document.bytes).map_err(ExchangeError::Document)?;
     let dispensing = cj1::read(envelope.payload()).map_err(ExchangeError::Document)?.value;
-    let prescription = sj1::read(envelope.prescription_payload()).map_err(ExchangeError::Document)?.value;
+    let ReferencePrescription::Sj1(payload) = envelope.prescription() else { return Err(NOT_RENDERED) };
+    let prescription = sj1::read(payload).map_err(ExchangeError::Document)?.value;
     Ok((dispensing, prescription))
 }
 
+/// Documents of the other form are not rendered yet.
+const NOT_RENDERED: ExchangeError =
+    ExchangeError::NotAvailable("this rendering is made of EPS XML documents only");
+
 fn of_envelope(document: &Document) -> Result<(), ExchangeError> {
-    if document.media_type == EPS_XML {
-        Ok(())
-    } else {
-        Err(ExchangeError::NotAvailable("this rendering is made of EPS XML documents only"))
-    }
+    if document.media_type == EPS_XML { Ok(()) } else { Err(NOT_RENDERED) }
 }
 
 /// Does CPU work off the async threads.

@@ -1,20 +1,35 @@
 //! 電子版お薬手帳: what was dispensed, for the patient's own notebook.
 
+use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use chrono_tz::Asia::Tokyo;
+use uuid::Uuid;
 
 use super::caller::{Actor, Caller};
 use super::error::ExchangeError;
 use super::intake::{blocking, dispensing_kept};
-use super::{Exchange, Request, trace};
-use crate::codec::notebook::{Dispensed, Notebook, export, split};
-use crate::store::PrescriptionId;
+use super::{ATTEMPTS, Exchange, Request, trace};
+use crate::clock::japanese_date;
+use crate::codec::fault::Fault;
+use crate::codec::notebook::{self, Dispensed, Notebook, export, split};
+use crate::prescription::reported::{Content, Reported, Reporter};
 use crate::store::access::Trace;
 use crate::store::document::{Document, Part};
 use crate::store::prescription::{BATCH, Cursor, Filter, PrescriptionRow, Whose};
+use crate::store::reported::{Kept, ReportedKind};
+use crate::store::{PatientId, PrescriptionId, StoreError};
 
 /// The most dispensings looked through for one notebook.
 const MOST: usize = 500;
+
+/// What became of an imported notebook's entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Kept now.
+    pub new: usize,
+    /// Kept before.
+    pub known: usize,
+}
 
 /// Which dispensings a notebook is to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +105,67 @@ impl Exchange {
         split(notebook, &id, limit).map_err(|_| {
             ExchangeError::NotAvailable("this notebook does not fit into QR codes; read it as text/csv")
         })
+    }
+
+    /// Keeps what the patient wrote in a notebook: medicines and allergies by their own account. The same notebook
+    /// again is known already.
+    ///
+    /// # Errors
+    ///
+    /// `not-permitted` for all but the patient; `document-invalid`; `document-mismatch` when the notebook is about
+    /// somebody born on another day; `state-conflict` when there is no room for more.
+    pub async fn notebook_import(
+        &self,
+        caller: &Caller,
+        bytes: Bytes,
+        request: &Request,
+    ) -> Result<Taken, ExchangeError> {
+        let patient =
+            caller.patient().ok_or(ExchangeError::NotPermitted("patients import their own notebooks"))?;
+        let notebook = blocking(move || notebook::read(&bytes).map_err(ExchangeError::Document)).await?.value;
+        let person = self
+            .store
+            .patient_find(patient, japanese_date(self.clock.now()))
+            .await?
+            .ok_or(ExchangeError::NotFound)?;
+        if notebook.birth_date() != Some(person.patient.particulars.birth_date) {
+            let message = "expected a notebook of the patient who is logged in".to_owned();
+            return Err(ExchangeError::DocumentMismatch(vec![Fault { place: "TC.1.3".to_owned(), message }]));
+        }
+        let (now, trace) = (self.clock.now(), trace(caller, request, "done"));
+        let (mut allergies, mut medicines) = (Vec::new(), Vec::new());
+        for content in notebook.reported() {
+            let kept = if matches!(content, Content::Allergy(_)) { &mut allergies } else { &mut medicines };
+            let (id, by) = (self.request_id()?, Reporter::Patient);
+            kept.push(Reported { id, recorded_on: japanese_date(now), by, content });
+        }
+        let mut taken = Taken::default();
+        for (kind, entries) in [(ReportedKind::Allergy, allergies), (ReportedKind::Medicine, medicines)] {
+            let kept = self.reported_keep(patient, kind, &entries, &trace).await?;
+            let new = kept.iter().filter(|(_, new)| *new).count();
+            taken.new += new;
+            taken.known += kept.len() - new;
+        }
+        Ok(taken)
+    }
+
+    /// Whoever loses the race against the same entries asks again and finds them.
+    async fn reported_keep(
+        &self,
+        patient: PatientId,
+        kind: ReportedKind,
+        entries: &[Reported],
+        trace: &Trace,
+    ) -> Result<Vec<(Uuid, bool)>, ExchangeError> {
+        for _ in 0..ATTEMPTS {
+            let now = self.clock.now();
+            match self.store.reported_insert("notebook-import", patient, kind, entries, now, trace).await? {
+                Kept::Yes(kept) => return Ok(kept),
+                Kept::Full => return Err(ExchangeError::ReportedFull),
+                Kept::Lost => {}
+            }
+        }
+        Err(ExchangeError::Store(StoreError::Overloaded))
     }
 
     /// The dispensing documents of one prescription that are the caller's to read.

@@ -2,31 +2,34 @@
 
 use http::StatusCode;
 use serde_json::json;
-use warp::filters::BoxedFilter;
-use warp::reply::Response;
-use warp::{Filter, path};
+use warp::Filter;
 
 use super::App;
 use super::answer;
 use super::call::{Call, call, respond};
+use super::endpoint::{By, Described, Endpoint, Form, route};
 use super::problem::Problem;
 use crate::codec::cds_hooks::{self, CardOutcome};
 use crate::exchange::order::CardFeedback;
 use crate::store::finding::FindingRow;
 
 /// `GET /cds-services`
-pub(super) fn services() -> BoxedFilter<(Response,)> {
-    path!("cds-services")
-        .and(warp::get())
-        .map(|| answer::json(StatusCode::OK, &cds_hooks::services()))
-        .boxed()
+pub(super) fn services() -> Endpoint {
+    let (path, about) = route!(GET "cds-services");
+    let about = about.does("CDS Hooks 2.0 discovery").answers(StatusCode::OK, Form::Json);
+    path.map(|| answer::json(StatusCode::OK, &cds_hooks::services())).described(about)
 }
 
 /// `POST /cds-services/hikikae-order-sign`
-pub(super) fn order_sign(app: &App) -> BoxedFilter<(Response,)> {
-    path!("cds-services" / "hikikae-order-sign")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn order_sign(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "cds-services" / "hikikae-order-sign");
+    let about = about
+        .does("CDS Hooks 2.0, hook order-sign: cards for draft orders")
+        .by(&[By::Clinic])
+        .identity_token(true)
+        .takes(&["application/json"])
+        .answers(StatusCode::OK, Form::Json);
+    path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -48,14 +51,18 @@ pub(super) fn order_sign(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(answer::json(StatusCode::OK, &json!({ "cards": cards })))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// `POST /cds-services/hikikae-order-sign/feedback`
-pub(super) fn feedback(app: &App) -> BoxedFilter<(Response,)> {
-    path!("cds-services" / "hikikae-order-sign" / "feedback")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn feedback(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "cds-services" / "hikikae-order-sign" / "feedback");
+    let about = about
+        .does("CDS Hooks 2.0: what was done about cards")
+        .by(&[By::Clinic])
+        .takes(&["application/json"])
+        .answers(StatusCode::OK, Form::Json);
+    path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -67,7 +74,7 @@ pub(super) fn feedback(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(answer::json(StatusCode::OK, &json!({})))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 fn counted(card: CardOutcome) -> CardFeedback {

@@ -2,17 +2,18 @@
 
 use chrono::{Days, NaiveDate};
 use http::{StatusCode, header};
-use warp::filters::BoxedFilter;
-use warp::reply::Response;
-use warp::{Filter, path};
+use serde_json::json;
+use warp::Filter;
 
 use super::App;
-use super::answer;
+use super::answer::{self, FHIR};
 use super::call::{Call, call, respond};
+use super::endpoint::{By, Described, Endpoint, Form, Kind, Query, route};
 use super::problem::Problem;
 use super::task::{bad_query, query};
 use crate::clock::japanese_date;
-use crate::codec::fault::Form;
+use crate::codec::fault;
+use crate::codec::fhir::parameters::parameters;
 use crate::codec::notebook;
 use crate::codec::qr::{self, HANDY_BYTES, Symbol};
 use crate::exchange::notebook::Asked;
@@ -22,14 +23,27 @@ const PDF: &str = "application/pdf";
 const NOTEBOOK: &str = "text/csv";
 const NOTEBOOK_SHIFT_JIS: &str = "text/csv; charset=Shift_JIS";
 const SVG: &str = "image/svg+xml";
+const NOTEBOOK_QUERY: [Query; 3] = [
+    Query { name: "dispense", kind: Kind::Token, about: "id of the Task, and `.n` for its n-th dispensing" },
+    Query {
+        name: "from",
+        kind: Kind::Day,
+        about: "first day of a period, by default 100 days before `until`",
+    },
+    Query { name: "until", kind: Kind::Day, about: "last day of a period, by default today" },
+];
 /// How far back a notebook goes when no period is asked for.
 const DAYS: Days = Days::new(100);
 
 /// `GET /fhir/Task/{id}/$slip`
-pub(super) fn slip(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task" / PrescriptionId / "$slip")
-        .and(warp::get())
-        .and(call(app))
+pub(super) fn slip(app: &App) -> Endpoint {
+    let (path, about) = route!(GET "fhir" / "Task" / {id: PrescriptionId} / "$slip");
+    let about = about
+        .does("Prints the slip of a prescription (処方内容（控え）)")
+        .by(&[By::Clinic, By::Patient])
+        .answers(StatusCode::OK, Form::Bytes(&[PDF]))
+        .refuses(&["not-found", "not-acceptable"]);
+    path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -39,14 +53,19 @@ pub(super) fn slip(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(answer::bytes(StatusCode::OK, PDF, pdf))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// `GET /fhir/Patient/$notebook`
-pub(super) fn notebook(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Patient" / "$notebook")
-        .and(warp::get())
-        .and(call(app))
+pub(super) fn notebook(app: &App) -> Endpoint {
+    let (path, about) = route!(GET "fhir" / "Patient" / "$notebook");
+    let about = about
+        .does("Writes the medicine notebook (電子版お薬手帳) of what was dispensed")
+        .by(&[By::Pharmacy, By::Patient])
+        .query(&NOTEBOOK_QUERY)
+        .answers(StatusCode::OK, Form::Bytes(&[NOTEBOOK, SVG]))
+        .refuses(&["not-found", "not-acceptable"]);
+    path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -58,13 +77,13 @@ pub(super) fn notebook(app: &App) -> BoxedFilter<(Response,)> {
                 let exchange = &call.app().exchange;
                 let notebook = exchange.notebook(&caller, asked(&call)?, &call.request()?).await?;
                 if !drawn {
-                    let bytes = notebook::write(&notebook, &Form::default());
+                    let bytes = notebook::write(&notebook, &fault::Form::default());
                     return Ok(answer::bytes(StatusCode::OK, NOTEBOOK_SHIFT_JIS, bytes));
                 }
                 let symbols = exchange
                     .notebook_parts(&notebook, HANDY_BYTES)?
                     .iter()
-                    .map(|part| Symbol::of(&notebook::write(part, &Form::default())))
+                    .map(|part| Symbol::of(&notebook::write(part, &fault::Form::default())))
                     .collect::<Result<Vec<_>, _>>()
                     .map_err(|error| {
                         Problem::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", error.to_string())
@@ -72,13 +91,39 @@ pub(super) fn notebook(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(answer::bytes(StatusCode::OK, SVG, qr::svg(&symbols).into_bytes()))
             })
         })
-        .boxed()
+        .described(about)
+}
+
+/// `POST /fhir/Patient/$notebook-import`
+pub(super) fn import(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Patient" / "$notebook-import");
+    let about = about
+        .does("Takes medicines and allergies the patient wrote down out of a medicine notebook (電子版お薬手帳)")
+        .by(&[By::Patient])
+        .takes(&[NOTEBOOK])
+        .answers(StatusCode::OK, Form::Resource("Parameters"))
+        .refuses(&["document-invalid", "document-mismatch", "state-conflict", "overloaded"]);
+    path.and(call(app))
+        .then(|call: Call| {
+            respond(async move {
+                let caller = call.caller().await?;
+                call.acceptable(FHIR)?;
+                call.content_type(&[NOTEBOOK])?;
+                query(&call, &[])?;
+                let body = call.body.clone();
+                let taken = call.app().exchange.notebook_import(&caller, body, &call.request()?).await?;
+                let counted = |name: &str, count: usize| json!({ "name": name, "valueInteger": count });
+                let counts = [counted("new", taken.new), counted("known", taken.known)];
+                Ok(answer::fhir(StatusCode::OK, &parameters(&counts)))
+            })
+        })
+        .described(about)
 }
 
 /// `dispense=TASK` or `dispense=TASK.NUMBER`, else `from=DATE` and `until=DATE`.
 fn asked(call: &Call) -> Result<Asked, Problem> {
     let (mut dispense, mut from, mut until) = (None, None, None);
-    for (name, value) in query(call, &["dispense", "from", "until"])? {
+    for (name, value) in query(call, &NOTEBOOK_QUERY)? {
         let date =
             || value.parse::<NaiveDate>().map_err(|_| bad_query("from and until are dates, YYYY-MM-DD"));
         match name.as_str() {

@@ -4,13 +4,12 @@ use chrono::NaiveDate;
 use http::StatusCode;
 use serde_json::json;
 use uuid::Uuid;
-use warp::filters::BoxedFilter;
-use warp::reply::Response;
-use warp::{Filter, path};
+use warp::Filter;
 
 use super::App;
 use super::answer::{self, FHIR};
 use super::call::{Call, call, respond};
+use super::endpoint::{Described, Endpoint, FACILITIES, Form, route};
 use super::problem::Problem;
 use crate::codec::fhir::detected_issue::detected_issue;
 use crate::codec::fhir::parameters::{Parameters, parameters};
@@ -22,11 +21,19 @@ use crate::prescription::document;
 use crate::prescription::mitigation::{COMMENT_LENGTH, ManagementCode};
 use crate::store::directory::{InsuredIdentity, Sex};
 
+const VERIFY: [&str; 6] = ["insurerNumber", "symbol", "number", "branchNumber", "birthDate", "cardAssertion"];
+const MITIGATION: [&str; 2] = ["code", "comment"];
+
 /// `POST /fhir/Patient/$verify-identity`
-pub(super) fn verify_identity(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Patient" / "$verify-identity")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn verify_identity(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Patient" / "$verify-identity");
+    let about = about
+        .does("Finds the patient by insurance data (資格確認)")
+        .by(FACILITIES)
+        .parameters(&VERIFY)
+        .answers(StatusCode::OK, Form::Resource("Parameters"))
+        .refuses(&["identity-not-verified", "too-many-attempts", "revocation-unavailable"]);
+    path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -38,21 +45,18 @@ pub(super) fn verify_identity(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(answer::fhir(StatusCode::OK, &identity_answer(&verified)))
             })
         })
-        .boxed()
+        .described(about)
 }
-
-/// The parameters of insurance data.
-const INSURANCE: [&str; 5] = ["insurerNumber", "symbol", "number", "branchNumber", "birthDate"];
 
 /// An assertion by the patient's card, or insurance data and birth date; one of them.
 fn evidence(call: &Call) -> Result<Evidence, Problem> {
-    let given = call.parameters(&[&INSURANCE[..], &["cardAssertion"]].concat())?;
+    let given = call.parameters(&VERIFY)?;
     match given.get("cardAssertion") {
         None => {
             let birth_date = birth_date(&given)?;
             Ok(Evidence::Insurance(insured(&given)?, birth_date))
         }
-        Some(assertion) if INSURANCE.iter().all(|name| given.get(name).is_none()) => {
+        Some(assertion) if VERIFY[..5].iter().all(|name| given.get(name).is_none()) => {
             Ok(Evidence::Card(assertion.to_owned()))
         }
         Some(_) => Err(malformed("give cardAssertion or insurance data, one of them")),
@@ -79,10 +83,13 @@ fn malformed(text: impl Into<String>) -> Problem {
 }
 
 /// `POST /fhir/Patient/$card-challenge`
-pub(super) fn card_challenge(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Patient" / "$card-challenge")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn card_challenge(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Patient" / "$card-challenge");
+    let about = about
+        .does("Gives a nonce for the patient's card to sign")
+        .by(FACILITIES)
+        .answers(StatusCode::OK, Form::Resource("Parameters"));
+    path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -95,7 +102,7 @@ pub(super) fn card_challenge(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(answer::fhir(StatusCode::OK, &parameters(&answer)))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 fn identity_answer(verified: &VerifiedIdentity) -> serde_json::Value {
@@ -137,15 +144,20 @@ fn identity_answer(verified: &VerifiedIdentity) -> serde_json::Value {
 }
 
 /// `POST /fhir/DetectedIssue/{id}/$mitigate`
-pub(super) fn mitigate(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "DetectedIssue" / Uuid / "$mitigate")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn mitigate(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "DetectedIssue" / {id: Uuid} / "$mitigate");
+    let about = about
+        .does("Gives the reason for going on in spite of a finding")
+        .by(FACILITIES)
+        .parameters(&MITIGATION)
+        .answers(StatusCode::OK, Form::Resource("DetectedIssue"))
+        .refuses(&["not-found", "state-conflict"]);
+    path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
                 call.acceptable(FHIR)?;
-                let given = call.parameters(&["code", "comment"])?;
+                let given = call.parameters(&MITIGATION)?;
                 let code = ManagementCode::try_from(given.need("code")?.to_owned())
                     .map_err(|error| malformed(format!("code: {error}")))?;
                 let comment = given.get("comment").map(str::to_owned);
@@ -160,5 +172,5 @@ pub(super) fn mitigate(app: &App) -> BoxedFilter<(Response,)> {
                 ))
             })
         })
-        .boxed()
+        .described(about)
 }

@@ -23,6 +23,7 @@ const REVOCATION_WAIT: Duration = Duration::from_mins(1);
 /// An error on its way out.
 #[derive(Debug)]
 pub struct Problem {
+    code: &'static str,
     status: StatusCode,
     issues: Vec<Issue>,
     contained: Vec<Value>,
@@ -50,7 +51,8 @@ impl Problem {
                 diagnostics,
             })
             .collect();
-        Self { status, issues, contained: Vec::new(), retry_after: None }
+        debug_assert_eq!(status, self::status(code), "{code}");
+        Self { code, status, issues, contained: Vec::new(), retry_after: None }
     }
 
     fn faults(code: &'static str, faults: Vec<Fault>) -> Self {
@@ -71,6 +73,7 @@ impl Problem {
     /// The answer.
     pub fn response(self) -> Response {
         let mut response = answer::fhir(self.status, &outcome(&self.issues, self.contained));
+        response.extensions_mut().insert(Refused(self.code));
         if let Some(wait) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
@@ -78,6 +81,38 @@ impl Problem {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+/// The code an answer refuses with, kept beside the answer for those who check it against its description.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refused(pub &'static str);
+
+/// The status of each of the contract's codes.
+pub(super) fn status(code: &str) -> StatusCode {
+    use StatusCode as S;
+    match code {
+        "malformed" => S::BAD_REQUEST,
+        "token-missing" | "token-invalid" => S::UNAUTHORIZED,
+        "not-permitted" | "consent-required" | "role-mismatch" => S::FORBIDDEN,
+        "not-found" => S::NOT_FOUND,
+        "method-not-allowed" => S::METHOD_NOT_ALLOWED,
+        "not-acceptable" => S::NOT_ACCEPTABLE,
+        "held-by-pharmacy"
+        | "already-dispensed"
+        | "cancelled"
+        | "expired"
+        | "not-yet-due"
+        | "medication-check-unresolved"
+        | "duplicate-document"
+        | "state-conflict" => S::CONFLICT,
+        "version-mismatch" => S::PRECONDITION_FAILED,
+        "too-large" => S::PAYLOAD_TOO_LARGE,
+        "unsupported-media-type" => S::UNSUPPORTED_MEDIA_TYPE,
+        "too-many-attempts" | "too-many-requests" => S::TOO_MANY_REQUESTS,
+        "revocation-unavailable" | "overloaded" | "database-unavailable" => S::SERVICE_UNAVAILABLE,
+        "internal" => S::INTERNAL_SERVER_ERROR,
+        _ => S::UNPROCESSABLE_ENTITY,
     }
 }
 
@@ -178,6 +213,11 @@ impl From<ExchangeError> for Problem {
                 "the verified patient has no prescription with this exchange number",
             ),
             ExchangeError::NotPermitted(reason) => Self::new(S::FORBIDDEN, "not-permitted", reason),
+            ExchangeError::ReportedFull => Self::new(
+                S::CONFLICT,
+                "state-conflict",
+                "there is no room for more entries; remove some first",
+            ),
             ExchangeError::NotAvailable(reason) => Self::new(S::NOT_ACCEPTABLE, "not-acceptable", reason),
             ExchangeError::RoleMismatch => Self::new(
                 S::FORBIDDEN,

@@ -10,7 +10,7 @@ pub mod identifier;
 pub mod line;
 pub mod mitigation;
 pub mod registered;
-pub mod self_reported;
+pub mod reported;
 pub mod state;
 pub mod usage;
 

@@ -21,6 +21,7 @@ pub mod migration;
 pub mod pool;
 pub mod prescription;
 pub mod registration;
+pub mod reported;
 pub mod seal;
 mod sealed_json;
 pub mod session;

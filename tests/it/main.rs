@@ -11,4 +11,5 @@ mod life;
 mod paper;
 mod store;
 mod tls;
+mod truth;
 mod world;

@@ -9,7 +9,7 @@ use hikikae::codec::fault::Form;
 use hikikae::codec::notebook::{self, Class, Notebook};
 use hikikae::exchange::caller::{Actor, Caller};
 use hikikae::exchange::error::ExchangeError;
-use hikikae::exchange::notebook::Asked;
+use hikikae::exchange::notebook::{Asked, Taken};
 use hikikae::http::{App, routes};
 use hikikae::store::PrescriptionId;
 use hikikae::trust::Assertion;
@@ -161,4 +161,27 @@ async fn paper_over_http_has_its_media_types() {
     let printed = (StatusCode::OK, "application/pdf");
     let without_fonts = (StatusCode::NOT_ACCEPTABLE, "application/fhir+json; charset=utf-8");
     assert!([printed, without_fonts].contains(&(status, media_type.as_str())), "{status}");
+}
+
+const SHOWN: &str = "JAHISTC08,2\n1,世界　患者,2,S310412,,,,,,,\n2,1,卵,2\n3,見本鎮痛錠,20260301,20260307,2,1,\n\
+                     31,1,見本成分,,,2\n4,健康診断,20260301,2";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patient_imports_what_they_wrote_and_the_same_again_is_known() {
+    let world = World::new().await;
+    let own = patient(&world, 6).await;
+    let import = |who: Caller, text: String| {
+        let exchange = world.exchange.clone();
+        async move { exchange.notebook_import(&who, Bytes::from(text), &request()).await }
+    };
+    let taken = import(own.clone(), SHOWN.to_owned()).await.unwrap();
+    assert_eq!(taken, Taken { new: 2, known: 0 });
+    let again = import(own.clone(), SHOWN.to_owned()).await.unwrap();
+    assert_eq!(again, Taken { new: 0, known: 2 });
+    let other = import(own.clone(), SHOWN.replace("S310412", "S310413")).await;
+    assert!(matches!(other, Err(ExchangeError::DocumentMismatch(_))));
+    let broken = import(own, SHOWN.replace("31,1,", "31,2,")).await;
+    assert!(matches!(broken, Err(ExchangeError::Document(faults)) if faults[0].place == "TC[line 5].31.1"));
+    assert!(matches!(import(caller(CLINIC), SHOWN.to_owned()).await, Err(ExchangeError::NotPermitted(_))));
+    assert_eq!(acts(&world, 6).await.iter().filter(|act| *act == "notebook-import").count(), 2);
 }

@@ -144,13 +144,14 @@ fn told(other: &OtherSide) -> String {
         Source::Dispensed => "調剤 dispensed",
         Source::InHouse => "院内処方 given in-house",
         Source::Allergy => "アレルギー記録 allergy",
+        Source::SelfReported => "患者の申告 reported by the patient",
     };
     let code = other.code.as_ref().map(|code| format!(" ({})", code.as_str())).unwrap_or_default();
-    let days = match other.source {
-        Source::Allergy => String::new(),
-        Source::Prescribed | Source::Dispensed | Source::InHouse => {
-            format!(" {} – {}", other.interval.start, other.interval.end)
-        }
+    let days = if other.source == Source::Allergy {
+        String::new()
+    } else {
+        let last = other.interval.last().map(|day| format!(" {day}")).unwrap_or_default();
+        format!(" {} –{last}", other.interval.start)
     };
     format!("\n{what}: {}{code}{days} {}", other.name, other.institution_name)
 }
@@ -158,19 +159,26 @@ fn told(other: &OtherSide) -> String {
 fn other_side(other: &OtherSide) -> Value {
     let concept = concept(other.code.as_ref(), &other.name);
     let subject = json!({ "type": "Patient", "display": "verified patient" });
-    let institution = json!({
-        "type": "Organization",
-        "identifier": { "system": INSTITUTION, "value": other.institution },
-        "display": other.institution_name,
-    });
+    let source = match &other.institution {
+        Some(code) => json!({
+            "type": "Organization",
+            "identifier": { "system": INSTITUTION, "value": code },
+            "display": other.institution_name,
+        }),
+        None => json!({ "type": "Patient", "display": other.institution_name }),
+    };
     if other.source == Source::Allergy {
         return json!({
             "resourceType": "AllergyIntolerance",
             "id": "other",
             "code": concept,
             "patient": subject,
-            "note": [{ "authorReference": institution, "text": other.institution_name }],
+            "note": [{ "authorReference": source, "text": other.institution_name }],
         });
+    }
+    let mut period = json!({ "start": other.interval.start });
+    if let Some(last) = other.interval.last() {
+        period["end"] = json!(last);
     }
     json!({
         "resourceType": "MedicationStatement",
@@ -178,8 +186,8 @@ fn other_side(other: &OtherSide) -> Value {
         "status": if other.source == Source::Prescribed { "intended" } else { "active" },
         "medicationCodeableConcept": concept,
         "subject": subject,
-        "effectivePeriod": { "start": other.interval.start, "end": other.interval.end },
-        "informationSource": institution,
+        "effectivePeriod": period,
+        "informationSource": source,
     })
 }
 
@@ -216,7 +224,7 @@ mod tests {
                 code: Some(DrugCode::Receipt("620002477".to_owned())),
                 name: other.to_owned(),
                 interval: Interval { start: day - chrono::Days::new(9), end: day + chrono::Days::new(99) },
-                institution: "1319876543".parse().unwrap(),
+                institution: "1319876543".parse().ok(),
                 institution_name: format!("{other}医院"),
             },
             same_institution: false,
@@ -243,12 +251,13 @@ mod tests {
         FindingKind::Allergy,
         FindingKind::DuplicateClass,
     ];
-    const SOURCES: [Source; 4] = [Source::Prescribed, Source::Dispensed, Source::InHouse, Source::Allergy];
+    const SOURCES: [Source; 5] =
+        [Source::Prescribed, Source::Dispensed, Source::InHouse, Source::Allergy, Source::SelfReported];
 
     proptest! {
         #[test]
         fn without_consent_the_other_side_never_shows(
-            kind in 0..4_usize, source in 0..4_usize, other in "[ァ-ヴー]{4,12}錠[０-９]{2}", place in 0..3_usize
+            kind in 0..4_usize, source in 0..5_usize, other in "[ァ-ヴー]{4,12}錠[０-９]{2}", place in 0..3_usize
         ) {
             let mut rule = ["血圧上昇", "", "前後14日"].map(str::to_owned);
             rule[place] = format!("{}による作用の増強", &other);

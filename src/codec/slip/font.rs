@@ -60,6 +60,11 @@ impl Fonts {
         ((!faces.is_empty()).then(|| Self(faces.into())), errors)
     }
 
+    /// The first font that has the character.
+    fn having(&self, character: char) -> Option<usize> {
+        self.0.iter().position(|face| face.has(character))
+    }
+
     /// The text in runs of one font each. Characters that no font has are printed as 〓 and put into `missing`.
     pub(super) fn runs(&self, text: &str, missing: &mut BTreeSet<char>) -> Vec<Run> {
         let mut runs: Vec<(usize, String)> = Vec::new();
@@ -71,13 +76,11 @@ impl Fonts {
                 run.push(character);
                 continue;
             }
-            let (face, printed) = match self.0.iter().position(|face| face.has(character)) {
-                Some(face) => (face, character),
-                None => {
-                    missing.insert(character);
-                    let face = self.0.iter().position(|face| face.has(MISSING));
-                    face.map_or((0, SPACE), |face| (face, MISSING))
-                }
+            let (face, printed) = if let Some(face) = self.having(character) {
+                (face, character)
+            } else {
+                missing.insert(character);
+                self.having(MISSING).map_or((0, SPACE), |face| (face, MISSING))
             };
             match runs.last_mut() {
                 Some((last, run)) if *last == face => run.push(printed),

@@ -42,7 +42,7 @@ enum Mark {
 /// The pages so far.
 pub(super) struct Pages<'f> {
     fonts: &'f Fonts,
-    pages: Vec<Vec<Mark>>,
+    marks: Vec<Vec<Mark>>,
     /// How far down the page under way is filled.
     pub y: f32,
     missing: BTreeSet<char>,
@@ -50,11 +50,11 @@ pub(super) struct Pages<'f> {
 
 impl<'f> Pages<'f> {
     pub fn new(fonts: &'f Fonts) -> Self {
-        Self { fonts, pages: vec![Vec::new()], y: TOP, missing: BTreeSet::new() }
+        Self { fonts, marks: vec![Vec::new()], y: TOP, missing: BTreeSet::new() }
     }
 
     fn mark(&mut self, mark: Mark) {
-        if let Some(page) = self.pages.last_mut() {
+        if let Some(page) = self.marks.last_mut() {
             page.push(mark);
         }
     }
@@ -62,7 +62,7 @@ impl<'f> Pages<'f> {
     /// Goes on to the next page unless `height` is left on this one.
     pub fn need(&mut self, height: f32) {
         if self.y + height > BOTTOM {
-            self.pages.push(Vec::new());
+            self.marks.push(Vec::new());
             self.y = TOP;
         }
     }
@@ -136,19 +136,19 @@ impl<'f> Pages<'f> {
 
     /// The document, with `foot` below every page, and below it what could not be printed.
     pub fn finish(mut self, title: &str, foot: &str) -> Result<Vec<u8>, SlipError> {
-        let total = self.pages.len();
+        let total = self.marks.len();
         let codes: Vec<String> =
             self.missing.iter().map(|character| format!("U+{:04X}", u32::from(*character))).collect();
         let settings = SerializeSettings { enable_tagging: false, ..SerializeSettings::default() };
         let mut document = Document::new_with(settings);
         document.set_metadata(Metadata::new().title(title.to_owned()).language("ja".to_owned()));
-        for (number, marks) in (1..).zip(std::mem::take(&mut self.pages)) {
-            self.pages.push(marks);
+        for (number, marks) in (1..).zip(std::mem::take(&mut self.marks)) {
+            self.marks.push(marks);
             self.foot(foot, &codes, number, total);
             let settings = PageSettings::from_wh(WIDTH, HEIGHT).ok_or(SlipError)?;
             let mut page = document.start_page_with(settings);
             let mut surface = page.surface();
-            for mark in self.pages.pop().unwrap_or_default() {
+            for mark in self.marks.pop().unwrap_or_default() {
                 draw(&mut surface, mark);
             }
             surface.finish();

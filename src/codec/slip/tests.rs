@@ -57,16 +57,12 @@ fn through(program: &str, arguments: &[&str], pdf: &[u8], output: &str) -> Optio
         .arg(path("slip.pdf"))
         .arg(path(output.trim_end_matches(".pgm")))
         .output();
-    match run {
-        Ok(done) => {
-            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-            Some(std::fs::read(path(output)).unwrap())
-        }
-        Err(_) => {
-            eprintln!("skipped: {program} (poppler-utils) is not installed");
-            None
-        }
-    }
+    let Ok(done) = run else {
+        eprintln!("skipped: {program} (poppler-utils) is not installed");
+        return None;
+    };
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    Some(std::fs::read(path(output)).unwrap())
 }
 
 /// The text of a PDF without its spaces, which tell of the layout.
@@ -82,7 +78,7 @@ fn without_spaces(text: &str) -> String {
 /// A rendered page's grey values, from the portable graymap that pdftoppm writes.
 fn page_of(pdf: &[u8]) -> Option<(usize, usize, Vec<u8>)> {
     let image = through("pdftoppm", &["-gray", "-r", "200", "-singlefile"], pdf, "page.pgm")?;
-    let mut parts = image.splitn(4, |byte| byte.is_ascii_whitespace());
+    let mut parts = image.splitn(4, u8::is_ascii_whitespace);
     let mut number = || std::str::from_utf8(parts.next().unwrap()).unwrap().parse::<usize>();
     let _ = number();
     let (width, height) = (number().unwrap(), number().unwrap());
