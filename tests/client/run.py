@@ -8,6 +8,7 @@ import argparse
 import sys
 import traceback
 
+import apps
 import life
 import paper
 import races
@@ -28,6 +29,7 @@ SCENARIOS = {
     "requests": refusals.requests,
     "tokens": refusals.tokens,
     "identity": refusals.identities,
+    "apps": apps.apps,
 }
 
 
