@@ -2,6 +2,7 @@
 //! read; whoever loses the race reads and decides anew. Knows no HTTP.
 
 pub mod accept;
+pub mod amend;
 pub mod app;
 pub mod caller;
 mod card;
@@ -9,6 +10,7 @@ pub mod change;
 pub mod check;
 pub mod dispense;
 pub mod error;
+pub mod form;
 pub mod identity;
 pub mod intake;
 pub mod mitigate;
@@ -18,6 +20,7 @@ pub mod read;
 pub mod register;
 pub mod session;
 pub mod slip;
+pub mod withdraw;
 
 use std::sync::{Arc, RwLock};
 
@@ -26,7 +29,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::check::Policy;
+use crate::check::{Coverage, Policy};
 use crate::clock::{Clock, japanese_date};
 use crate::codec::slip::Fonts;
 use crate::formulary::Formulary;
@@ -101,6 +104,15 @@ pub struct TaskOutcome {
     pub task: Registered,
     /// When; what is shown depends on it.
     pub at: DateTime<Utc>,
+    /// What the act's medication check could not see; nothing when the act makes none.
+    pub coverage: Coverage,
+}
+
+impl TaskOutcome {
+    /// The outcome of an act without a medication check.
+    pub fn of(task: Registered, at: DateTime<Utc>) -> Self {
+        Self { task, at, coverage: Coverage::default() }
+    }
 }
 
 impl Exchange {

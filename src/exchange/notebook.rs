@@ -1,25 +1,29 @@
 //! 電子版お薬手帳: what was dispensed, for the patient's own notebook.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::NaiveDate;
 use chrono_tz::Asia::Tokyo;
 use uuid::Uuid;
 
 use super::caller::{Actor, Caller};
 use super::error::ExchangeError;
-use super::intake::{blocking, dispensing_kept};
+use super::intake::{blocking, dispensing_kept, prescription_kept};
 use super::{ATTEMPTS, Exchange, Request, trace};
 use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
 use crate::codec::notebook::{self, Dispensed, Notebook, export, split};
+use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::reported::{Content, Reported, Reporter};
+use crate::prescription::result::Standing;
 use crate::store::access::Trace;
 use crate::store::document::{Document, Part};
 use crate::store::prescription::{BATCH, Cursor, Filter, PrescriptionRow, Whose};
 use crate::store::reported::{Kept, ReportedKind};
 use crate::store::{PatientId, PrescriptionId, StoreError};
 
-/// The most dispensings looked through for one notebook.
+/// The most dispensings in one notebook.
 const MOST: usize = 500;
 
 /// What became of an imported notebook's entries.
@@ -57,34 +61,22 @@ impl Exchange {
         if !matches!(caller.actor, Actor::Patient { .. }) {
             caller.pharmacy()?;
         }
-        let now = self.clock.now();
         let trace = trace(caller, request, "done");
         let documents = match asked {
-            Asked::Dispensing(id, sequence) => {
+            Asked::Dispensing(id, number) => {
                 let row = self.own(caller, id).await?;
-                let last = i16::try_from(row.registered.dispensers.len()).unwrap_or(i16::MAX);
-                self.dispensings(
-                    caller,
-                    &row,
-                    sequence.unwrap_or(last)..=sequence.unwrap_or(last),
-                    now,
-                    &trace,
-                )
-                .await?
+                let own = own_results(caller, &row);
+                let wanted = number.or_else(|| own.last().map(|(number, _)| *number));
+                let chosen =
+                    own.into_iter().map(|(number, _)| number).filter(|own| Some(*own) == wanted).collect();
+                self.kept(&row, chosen, &trace).await?
             }
-            Asked::Period(from, _) => self.every_dispensing(caller, from, now, &trace).await?,
+            Asked::Period(from, until) => self.every_dispensing(caller, from..=until, &trace).await?,
         };
         blocking(move || {
             let mut kept = Vec::new();
-            for document in &documents {
-                let (dispensing, prescription) = dispensing_kept(document)?;
-                let within = match asked {
-                    Asked::Dispensing(..) => true,
-                    Asked::Period(from, until) => (from..=until).contains(&dispensing.dispensed_on),
-                };
-                if within {
-                    kept.push((dispensing, prescription));
-                }
+            for (dispensing, prescription) in &documents {
+                kept.push((dispensing_kept(dispensing)?, prescription_kept(prescription)?));
             }
             let dispensed: Vec<_> = kept
                 .iter()
@@ -168,56 +160,41 @@ impl Exchange {
         Err(ExchangeError::Store(StoreError::Overloaded))
     }
 
-    /// The dispensing documents of one prescription that are the caller's to read.
-    async fn dispensings(
+    /// Some dispensing documents of one prescription, each with the prescription.
+    async fn kept(
         &self,
-        caller: &Caller,
         row: &PrescriptionRow,
-        sequences: std::ops::RangeInclusive<i16>,
-        now: DateTime<Utc>,
+        numbers: Vec<i16>,
         trace: &Trace,
-    ) -> Result<Vec<Document>, ExchangeError> {
-        let id = PrescriptionId::from_uuid(row.registered.id);
+    ) -> Result<Vec<(Document, Document)>, ExchangeError> {
+        let of = (row.patient, PrescriptionId::from_uuid(row.registered.id));
+        let read = |part| self.store.document_read("notebook", of, part, false, self.clock.now(), trace);
         let mut documents = Vec::new();
-        for sequence in sequences {
-            let dispenser =
-                usize::try_from(sequence - 1).ok().and_then(|index| row.registered.dispensers.get(index));
-            let own = match &caller.actor {
-                Actor::Patient { .. } => dispenser.is_some(),
-                Actor::Facility(facility) => dispenser == Some(&facility.code),
-                Actor::Practitioner(_) => false,
-            };
-            if own {
-                let part = Part::Dispensing(sequence);
-                documents
-                    .extend(self.store.document_read("notebook", row.patient, id, part, now, trace).await?);
-            }
+        for number in numbers {
+            let prescription = read(Part::Prescription(row.registered.document.number)).await?;
+            documents.extend(read(Part::Dispensing(number)).await?.zip(prescription));
         }
         Ok(documents)
     }
 
-    /// All dispensing documents of the patient that may be of `from` or later.
+    /// Everything dispensed to the patient in a period that still stands.
     async fn every_dispensing(
         &self,
         caller: &Caller,
-        from: NaiveDate,
-        now: DateTime<Utc>,
+        period: RangeInclusive<NaiveDate>,
         trace: &Trace,
-    ) -> Result<Vec<Document>, ExchangeError> {
+    ) -> Result<Vec<(Document, Document)>, ExchangeError> {
         let patient = caller.patient().ok_or(ExchangeError::NotPermitted(
             "a notebook of a period is for the patient; name a dispensing",
         ))?;
-        // A prescription changes when it is dispensed, so one that has not changed since holds nothing of the period.
-        let since = from.and_time(NaiveTime::MIN).and_local_timezone(Tokyo).earliest();
-        let changed = (since.map(|since| since.with_timezone(&Utc)), None);
-        let (whose, filter) = (Whose::Patient(patient), Filter { changed, ..Filter::default() });
+        let (whose, filter) = (Whose::Patient(patient), Filter::default());
         let mut documents = Vec::new();
         let mut after = None;
         loop {
             let batch = self.store.prescription_list(&whose, &filter, after).await?;
             for row in &batch {
-                let last = i16::try_from(row.registered.dispensers.len()).unwrap_or(i16::MAX);
-                documents.extend(self.dispensings(caller, row, 1..=last, now, trace).await?);
+                let within = own_results(caller, row).into_iter().filter(|(_, on)| period.contains(on));
+                documents.extend(self.kept(row, within.map(|(number, _)| number).collect(), trace).await?);
                 after = Some(Cursor { changed_at: row.registered.changed_at, id: row.registered.id });
             }
             if documents.len() > MOST {
@@ -230,4 +207,18 @@ impl Exchange {
             }
         }
     }
+}
+
+/// The dispensing documents that stand and are the caller's to read: number and day (調剤日).
+fn own_results(caller: &Caller, row: &PrescriptionRow) -> Vec<(i16, NaiveDate)> {
+    let own = |by: &InstitutionCode| match &caller.actor {
+        Actor::Patient { .. } => true,
+        Actor::Facility(facility) => facility.code == *by,
+        Actor::Practitioner(_) => false,
+    };
+    (1..)
+        .zip(row.registered.life.results.entries())
+        .filter(|(_, entry)| entry.standing == Standing::Valid && own(&entry.by))
+        .map(|(number, entry)| (number, entry.on))
+        .collect()
 }

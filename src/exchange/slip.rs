@@ -5,6 +5,7 @@ use super::error::ExchangeError;
 use super::intake::{blocking, prescription_kept};
 use super::{Exchange, Request, trace};
 use crate::codec::slip::Slip;
+use crate::prescription::registered::Viewer;
 use crate::store::PrescriptionId;
 use crate::store::document::Part;
 
@@ -13,7 +14,7 @@ impl Exchange {
     ///
     /// # Errors
     ///
-    /// `not-found`, also for what is not the caller's to see; `not-permitted` for pharmacies; `not-acceptable` when the
+    /// `not-found`, also for what is not the caller's to see and for what has no number, being in-house; `not-permitted` for pharmacies; `not-acceptable` when the
     /// server has no font to print with.
     pub async fn slip(
         &self,
@@ -22,23 +23,26 @@ impl Exchange {
         request: &Request,
     ) -> Result<Vec<u8>, ExchangeError> {
         let row = self.own(caller, id).await?;
-        if !caller.sees_number(&row.registered.clinic) {
+        if caller.viewer(&row.registered.clinic) == Viewer::Pharmacy {
             return Err(ExchangeError::NotPermitted("the slip is for the issuing clinic and the patient"));
         }
+        let number = row.registered.exchange_number.clone().ok_or(ExchangeError::NotFound)?;
         let fonts = self.settings.slip_fonts.clone().ok_or(ExchangeError::NotAvailable(
             "this server has no font to print slips with; its operator can name one in slip_fonts",
         ))?;
         let now = self.clock.now();
         let trace = trace(caller, request, "done");
+        let part = Part::Prescription(row.registered.document.number);
         let document = self
             .store
-            .document_read("slip", row.patient, id, Part::Prescription, now, &trace)
+            .document_read("slip", (row.patient, id), part, false, now, &trace)
             .await?
             .ok_or(ExchangeError::NotFound)?;
         blocking(move || {
             let prescription = prescription_kept(&document)?;
             let shown = row.registered.life.shown(now);
-            let slip = Slip { prescription: &prescription, registered: &row.registered, shown };
+            let slip =
+                Slip { prescription: &prescription, registered: &row.registered, number: &number, shown };
             slip.pdf(&fonts)
                 .map_err(|_| ExchangeError::NotAvailable("what this prescription says does not fit a slip"))
         })

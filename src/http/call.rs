@@ -14,6 +14,7 @@ use crate::codec::fhir::parameters::Parameters;
 use crate::exchange::Request;
 use crate::exchange::caller::Caller;
 use crate::exchange::error::ExchangeError;
+use crate::exchange::form::{DocumentForm, MEDIA_TYPES};
 
 /// The longest `Idempotency-Key`, in characters.
 const KEY_LENGTH: usize = 128;
@@ -150,11 +151,14 @@ impl Call {
         hash
     }
 
+    /// The media type of the body, parameters left out.
+    fn media_type(&self) -> &str {
+        self.header(header::CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default().trim()
+    }
+
     /// Refuses a body of another media type.
     pub(super) fn content_type(&self, accepted: &[&str]) -> Result<(), Problem> {
-        let given =
-            self.header(header::CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default();
-        if accepted.iter().any(|accepted| accepted.eq_ignore_ascii_case(given.trim())) {
+        if accepted.iter().any(|accepted| accepted.eq_ignore_ascii_case(self.media_type())) {
             Ok(())
         } else {
             Err(Problem::new(
@@ -163,6 +167,13 @@ impl Call {
                 format!("send Content-Type: {}", accepted.join(" or ")),
             ))
         }
+    }
+
+    /// The form of a document sent as body.
+    pub(super) fn form(&self) -> Result<DocumentForm, Problem> {
+        self.content_type(MEDIA_TYPES)?;
+        DocumentForm::of_media_type(self.media_type())
+            .ok_or_else(|| ExchangeError::Internal("an accepted media type has a form").into())
     }
 
     /// Refuses a caller who cannot read `media_type`.

@@ -170,7 +170,11 @@ impl From<Refusal> for Problem {
             Refusal::Cancelled => ("cancelled", "ask the clinic for a new one"),
             Refusal::Expired => ("expired", "the patient needs a new one"),
             Refusal::NotYetDue => ("not-yet-due", "come back within 7 days of the due date"),
-            Refusal::NotHeld => ("state-conflict", "read the Task to see where it stands"),
+            Refusal::Collected
+            | Refusal::NotHeld
+            | Refusal::NoSuchResult
+            | Refusal::LaterResult
+            | Refusal::TooManyResults => ("state-conflict", "read the Task to see where it stands"),
         };
         Self::new(StatusCode::CONFLICT, code, format!("{refusal}; {advice}"))
     }

@@ -66,8 +66,8 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<History, StoreError> {
         const SQL: &str = "-- history-read
-            SELECT a.history_version, m.source, m.sequence, m.sealed, m.entry, m.recorded_at, p.id, p.state, p.pharmacy, p.lease_end,
-                   p.due_on, p.partly, p.uses_allowed, p.uses_done, p.valid_until
+            SELECT a.history_version, m.source, m.sequence, m.sealed, m.entry, m.recorded_at, p.id, p.kind,
+                   p.state, p.pharmacy, p.lease_end, p.results, p.valid_until, p.first_due, p.uses_allowed
             FROM patient a
             LEFT JOIN LATERAL (
                 SELECT prescription_id, source, sequence, sealed, NULL::uuid AS entry, NULL::timestamptz AS recorded_at
@@ -96,13 +96,16 @@ impl Store {
             let source = match row.get("source") {
                 "prescribed" => Source::Prescribed,
                 "dispensed" => Source::Dispensed,
+                "in-house" => Source::InHouse,
                 _ => return Err(StoreError::corrupt(TABLE, "source", id)),
             };
+            let shown = life(row, id)?.shown(now);
             let counts = match source {
-                Source::Dispensed | Source::InHouse | Source::Allergy | Source::SelfReported => true,
-                Source::Prescribed => match life(row, id)?.shown(now) {
+                Source::Dispensed | Source::Allergy | Source::SelfReported => true,
+                Source::InHouse => shown == Shown::Dispensed,
+                Source::Prescribed => match shown {
                     Shown::Issued | Shown::AwaitingNextUse | Shown::Accepted | Shown::PartlyDispensed => true,
-                    Shown::Dispensed | Shown::Cancelled | Shown::Expired => false,
+                    Shown::Dispensed | Shown::Cancelled | Shown::Collected | Shown::Expired => false,
                 },
             };
             if counts {

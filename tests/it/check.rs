@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use chrono::TimeDelta;
+use chrono::{Days, TimeDelta};
 use hikikae::clock::japanese_date;
 use hikikae::exchange::error::ExchangeError;
 use hikikae::formulary::CONTRAINDICATION_NOTICE;
@@ -218,7 +218,9 @@ async fn what_is_dispensed_is_checked_as_dispensed() {
 async fn parts_of_a_split_are_not_held_against_each_other() {
     let door = Door::open().await;
     let world = &door.world;
-    let part = |part| Rx { days: 42, part: Some(part), ..world.rx(1) };
+    // To be used within days, whatever the earlier parts supply.
+    let usable_until = Some(japanese_date(world.now()) + Days::new(3));
+    let part = |part| Rx { days: 42, part: Some(part), usable_until, ..world.rx(1) };
     world.register(&part(1)).await.unwrap();
     let task = world.register(&part(2)).await.unwrap().outcome.task;
     let accepted = world.accept(PHARMACY, 1, &task).await.unwrap().outcome;

@@ -8,6 +8,7 @@ mod directory;
 mod edition;
 mod harness;
 mod life;
+mod model;
 mod paper;
 mod store;
 mod tls;

@@ -15,8 +15,8 @@ use super::qr::Symbol;
 use super::text::in_shift_jis;
 use crate::prescription::document::Prescription;
 use crate::prescription::line::{DosageKind, Line, RpGroup};
-use crate::prescription::registered::Registered;
-use crate::prescription::state::{REFILL_WINDOW, Shown, State};
+use crate::prescription::registered::{ExchangeNumber, Registered};
+use crate::prescription::state::{DUE_WINDOW, Shown, State};
 
 /// The slip cannot be made: its content does not fit into a symbol, or the PDF is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +30,8 @@ pub struct Slip<'a> {
     pub prescription: &'a Prescription,
     /// What the exchange knows of it.
     pub registered: &'a Registered,
+    /// 引換番号.
+    pub number: &'a ExchangeNumber,
     /// What is shown of it now.
     pub shown: Shown,
 }
@@ -69,7 +71,7 @@ impl Slip<'_> {
             text(&identity.number),
             text(&identity.branch_number),
             self.prescription.patient.birth_date.format("%Y%m%d").to_string(),
-            self.registered.exchange_number.as_str().to_owned(),
+            self.number.as_str().to_owned(),
         ]
         .join(",")
     }
@@ -116,7 +118,7 @@ impl Slip<'_> {
         pages.text(left, top + 20.0, 10.0, BLACK, "引換番号");
         pages.text(left + 46.0, top + 20.0, 8.0, GREY, "Exchange number");
         let mut x = left;
-        for digit in self.registered.exchange_number.as_str().chars() {
+        for digit in self.number.as_str().chars() {
             let digit = digit.to_string();
             pages.text(x, top + 62.0, 42.0, BLACK, &digit);
             x += pages.width(&digit, 42.0) + 6.0;
@@ -135,10 +137,7 @@ impl Slip<'_> {
     /// From when, if not from now, and until when a pharmacy takes it.
     fn valid(&self) -> (Option<NaiveDate>, NaiveDate) {
         let life = &self.registered.life;
-        let from = match life.state {
-            State::Issued { due: Some(due) } => Some(due - REFILL_WINDOW),
-            _ => None,
-        };
+        let from = life.due().filter(|_| life.state == State::Issued).map(|due| due - DUE_WINDOW);
         (from, life.acceptable_until())
     }
 
@@ -172,7 +171,7 @@ impl Slip<'_> {
             9.0,
         );
         if let Some(refill) = self.prescription.refill {
-            let next = self.registered.life.uses.done + 1;
+            let next = self.registered.life.results.uses_done() + 1;
             let text =
                 format!("リフィル処方箋　総使用回数 {} 回のうち {} 回目", refill.uses, next.min(refill.uses));
             row(pages, "リフィル", "Refill", &text, 9.0);
@@ -232,6 +231,7 @@ fn banner(shown: Shown) -> Option<(&'static str, &'static str)> {
         Shown::Accepted | Shown::PartlyDispensed => ("薬局で受付済みです", "A pharmacy has accepted it"),
         Shown::Dispensed => ("調剤済みです", "Dispensed"),
         Shown::Cancelled => ("取り消されました", "Cancelled"),
+        Shown::Collected => ("薬局で回収されました", "Collected by a pharmacy"),
         Shown::Expired => ("使用期限が過ぎました", "Expired"),
     })
 }

@@ -6,8 +6,8 @@ use std::process::Command;
 use super::{Fonts, Slip};
 use crate::codec::sj1;
 use crate::prescription::document::Prescription;
-use crate::prescription::registered::Registered;
-use crate::prescription::state::{Life, Shown};
+use crate::prescription::registered::{DocumentVersion, Registered};
+use crate::prescription::state::{Kind, Life, Shown, Terms};
 
 const GENERAL: &str = include_str!("../../../fixtures/documents/general-internal.sj1.csv");
 const REFILL: &str = include_str!("../../../fixtures/documents/refill.sj1.csv");
@@ -29,22 +29,29 @@ fn prescription(text: &str) -> Prescription {
 
 fn registered(prescription: &Prescription) -> Registered {
     let at = "2026-11-20T03:00:00Z".parse().unwrap();
+    let terms = Terms {
+        valid_until: prescription.valid_until(),
+        first_due: None,
+        uses_allowed: prescription.uses_allowed(),
+    };
     Registered {
         id: "01924a1c-7d00-8abc-9def-0123456789ab".parse().unwrap(),
         version: 1,
         clinic: prescription.institution.code.clone(),
         clinic_name: prescription.institution.name.clone(),
-        exchange_number: "123456".parse().unwrap(),
+        exchange_number: None,
         issued_on: prescription.issued_on,
         registered_at: at,
         changed_at: at,
-        life: Life::issued(prescription.valid_until(), prescription.uses_allowed()),
-        dispensers: Vec::new(),
+        life: Life::issued(Kind::Electronic, terms),
+        document: DocumentVersion { number: 1, at },
+        important_unread: Vec::new(),
     }
 }
 
 fn pdf(prescription: &Prescription, shown: Shown, fonts: &Fonts) -> Vec<u8> {
-    Slip { prescription, registered: &registered(prescription), shown }.pdf(fonts).unwrap()
+    let number = "123456".parse().unwrap();
+    Slip { prescription, registered: &registered(prescription), number: &number, shown }.pdf(fonts).unwrap()
 }
 
 /// What `program` makes of a PDF; `None`, said plainly, when it is not installed.
@@ -137,7 +144,9 @@ fn its_qr_code_decodes_from_the_rendered_page() {
     let Some(fonts) = fonts() else { return };
     let prescription = prescription(GENERAL);
     let registered = registered(&prescription);
-    let slip = Slip { prescription: &prescription, registered: &registered, shown: Shown::Issued };
+    let number = "123456".parse().unwrap();
+    let slip =
+        Slip { prescription: &prescription, registered: &registered, number: &number, shown: Shown::Issued };
     assert_eq!(slip.qr_text(), "06138762,１２３,４５６７,00,19560412,123456");
     let Some((width, height, grey)) = page_of(&slip.pdf(&fonts).unwrap()) else { return };
     let mut image = rqrr::PreparedImage::prepare_from_greyscale(width, height, |x, y| grey[y * width + x]);

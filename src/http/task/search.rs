@@ -17,16 +17,18 @@ use super::{bad_query, query};
 use crate::codec::fhir;
 use crate::codec::fhir::task::{EXCHANGE_NUMBER, status};
 use crate::exchange::read::{Page, Search};
+use crate::prescription::registered::{Registered, Viewer};
 use crate::prescription::state::Shown;
 use crate::store::prescription::Cursor;
 
-const SHOWN: [Shown; 7] = [
+const SHOWN: [Shown; 8] = [
     Shown::Issued,
     Shown::AwaitingNextUse,
     Shown::Accepted,
     Shown::PartlyDispensed,
     Shown::Dispensed,
     Shown::Cancelled,
+    Shown::Collected,
     Shown::Expired,
 ];
 const PARAMETERS: [Query; 7] = [
@@ -63,7 +65,7 @@ pub(in super::super) fn search(app: &App) -> Endpoint {
                 let page = call.app().exchange.task_search(&caller, &search, &call.request()?).await?;
                 Ok(answer::fhir(
                     StatusCode::OK,
-                    &bundle(&call, &given, &page, |task| caller.sees_number(&task.clinic)),
+                    &bundle(&call, &given, &page, |task| caller.viewer(&task.clinic)),
                 ))
             })
         })
@@ -165,7 +167,7 @@ fn bundle(
     call: &Call,
     given: &[(String, String)],
     page: &Page,
-    sees_number: impl Fn(&crate::prescription::registered::Registered) -> bool,
+    viewer: impl Fn(&Registered) -> Viewer,
 ) -> serde_json::Value {
     let base = format!("{}/fhir/Task", call.app().base_url);
     let link = |relation: &str, cursor: Option<Cursor>| {
@@ -186,7 +188,7 @@ fn bundle(
         .map(|outcome| {
             json!({
                 "fullUrl": format!("{base}/{}", outcome.task.id),
-                "resource": fhir::task::task(&outcome.task, sees_number(&outcome.task), outcome.at),
+                "resource": fhir::task::task(&outcome.task, viewer(&outcome.task), outcome.at),
                 "search": { "mode": "match" },
             })
         })
