@@ -110,7 +110,7 @@ async fn a_notebook_is_for_the_patient_and_of_one_dispensing_for_its_pharmacy() 
         let refused = exchange.notebook(&caller(who), asked, &request()).await;
         assert!(matches!(refused, Err(ExchangeError::NotPermitted(_))));
     }
-    assert_eq!(acts(&world, 3).await.iter().filter(|act| *act == "notebook").count(), 5);
+    assert_eq!(acts(&world, 3).await.iter().filter(|act| *act == "notebook").count(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
