@@ -5,7 +5,7 @@ use super::change::if_match;
 use super::error::ExchangeError;
 use super::form::DocumentForm;
 use super::intake::{PrescriptionTaken, terms};
-use super::register::{Sent, signer_name};
+use super::register::{Sent, Shown, signer_name};
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
 use crate::check::{Source, proposal};
 use crate::codec::fault::Fault;
@@ -75,8 +75,9 @@ impl Exchange {
             let now = self.clock.now();
             let next = row.registered.life.after(&Act::Amend(terms(prescription)), now)?;
             let history = self.history(row.patient).await?;
+            let shown = Shown { patient: row.patient, request };
             let checked =
-                self.findings_answered("amend", clinic, row.patient, &proposal, &history, &trace).await?;
+                self.findings_answered("amend", caller, &shown, &proposal, &history, &trace).await?;
             let number = row.registered.document.number.checked_add(1);
             let number = number.ok_or(ExchangeError::Internal("a document has too many versions"))?;
             let task = Registered {

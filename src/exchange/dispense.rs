@@ -7,7 +7,7 @@ use super::error::ExchangeError;
 use super::form::DocumentForm;
 use super::identity::insured;
 use super::intake::{DispensingTaken, Original, blocking, dispensing_read};
-use super::register::signer_name;
+use super::register::{Shown, signer_name};
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
 use crate::check::{Source, proposal};
 use crate::clock::japanese_date;
@@ -192,8 +192,8 @@ impl Exchange {
             let next = life.after(&sent.purpose.act(&pharmacy.code, replaced, supply), now)?;
             let history = self.history(row.patient).await?;
             let name = sent.purpose.name();
-            let checked =
-                self.findings_answered(name, pharmacy, row.patient, &proposal, &history, &trace).await?;
+            let shown = Shown { patient: row.patient, request };
+            let checked = self.findings_answered(name, caller, &shown, &proposal, &history, &trace).await?;
             let mut task = changed(&row, next, now);
             task.important_unread.retain(|unread| Some(*unread) != replaced);
             if sent.important {

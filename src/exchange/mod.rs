@@ -4,10 +4,12 @@
 pub mod accept;
 pub mod amend;
 pub mod app;
+pub mod break_glass;
 pub mod caller;
 mod card;
 pub mod change;
 pub mod check;
+pub mod consent;
 pub mod dispense;
 pub mod error;
 pub mod form;
@@ -55,6 +57,8 @@ pub struct Settings {
     pub access_token: TimeDelta,
     /// Validity of an identity token.
     pub identity_token: TimeDelta,
+    /// Validity of an identity token got in an emergency.
+    pub break_glass: TimeDelta,
     /// Failed identity checks a facility has before it must wait.
     pub identity_attempts: AttemptLimit,
     /// Unknown exchange numbers a facility has before it must wait.
@@ -86,6 +90,18 @@ pub struct Request {
     pub idempotency: Option<(String, [u8; 32])>,
     /// The version `If-Match` names.
     pub if_match: Option<i64>,
+    /// `Identity-Token`, as it was sent.
+    pub identity: Option<IdentityHeader>,
+}
+
+/// An `Identity-Token` as it was sent. A secret: its `Debug` shows nothing.
+#[derive(Clone)]
+pub struct IdentityHeader(pub String);
+
+impl std::fmt::Debug for IdentityHeader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("IdentityHeader(…)")
+    }
 }
 
 /// An outcome, and whether it is the kept one of an earlier request.

@@ -5,7 +5,8 @@ use chrono::{DateTime, Utc};
 
 use super::caller::{Actor, Caller};
 use super::error::ExchangeError;
-use super::{Exchange, Request, TaskOutcome, trace};
+use super::{Exchange, IdentityHeader, Request, TaskOutcome, trace};
+use crate::prescription::consent::{ConsentKind, Opening};
 use crate::prescription::state::Shown;
 use crate::store::PrescriptionId;
 use crate::store::document::{Document, Part};
@@ -61,11 +62,12 @@ impl Exchange {
         Ok(TaskOutcome::of(row.registered, at))
     }
 
-    /// The caller's prescriptions: those it issued, those it holds or dispensed, or the patient's own.
+    /// The caller's prescriptions: those it issued, those it holds or dispensed, or the patient's own. For a pharmacy with
+    /// an identity token: those of that patient that wait to be accepted (処方箋一覧).
     ///
     /// # Errors
     ///
-    /// `not-permitted` for practitioners on their own.
+    /// `not-permitted` for practitioners on their own; `consent-required` when the patient has not consented to the list.
     pub async fn task_search(
         &self,
         caller: &Caller,
@@ -82,6 +84,19 @@ impl Exchange {
                 return Err(ExchangeError::NotPermitted("search with a facility's or a patient's token"));
             }
         };
+        let listed = match &request.identity {
+            Some(IdentityHeader(token)) if caller.patient().is_none() => {
+                caller.pharmacy()?;
+                Some(self.consented(caller, Some(token), ConsentKind::PrescriptionList).await?)
+            }
+            _ => None,
+        };
+        let whose = listed.map_or(whose, |permitted| Whose::Patient(permitted.patient));
+        let opening = listed.map(|permitted| permitted.opening);
+        let fits = |shown: Shown| {
+            let waits = matches!(shown, Shown::Issued | Shown::AwaitingNextUse);
+            (search.shown.is_empty() || search.shown.contains(&shown)) && (listed.is_none() || waits)
+        };
         let at = self.clock.now();
         let mut tasks = Vec::new();
         let mut after = search.after;
@@ -93,16 +108,16 @@ impl Exchange {
             let mut shown: Vec<PrescriptionRow> = Vec::new();
             for row in batch {
                 if tasks.len() + shown.len() == search.count {
-                    self.looked_at(caller, &shown, at, request).await?;
+                    self.looked_at(caller, &shown, at, opening, request).await?;
                     tasks.extend(shown.into_iter().map(|row| TaskOutcome::of(row.registered, at)));
                     return Ok(Page { tasks, next: after });
                 }
                 after = Some(Cursor { changed_at: row.registered.changed_at, id: row.registered.id });
-                if search.shown.is_empty() || search.shown.contains(&row.registered.life.shown(at)) {
+                if fits(row.registered.life.shown(at)) {
                     shown.push(row);
                 }
             }
-            self.looked_at(caller, &shown, at, request).await?;
+            self.looked_at(caller, &shown, at, opening, request).await?;
             tasks.extend(shown.into_iter().map(|row| TaskOutcome::of(row.registered, at)));
             if ended {
                 return Ok(Page { tasks, next: None });
@@ -115,12 +130,13 @@ impl Exchange {
         caller: &Caller,
         rows: &[PrescriptionRow],
         at: DateTime<Utc>,
+        opening: Option<Opening>,
         request: &Request,
     ) -> Result<(), ExchangeError> {
         if rows.is_empty() {
             return Ok(());
         }
-        let trace = trace(caller, request, "done");
+        let trace = trace(caller, request, "done").under(opening);
         let patients: Vec<_> = rows.iter().map(|row| (row.bucket, row.patient)).collect();
         Ok(self.store.access_record_insert_many("search", &patients, at, &trace).await?)
     }

@@ -10,6 +10,7 @@ use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
 use crate::check::{Coverage, Proposal, Source, proposal};
 use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
+use crate::prescription::disclosure::Disclosure;
 use crate::prescription::document::Prescription;
 use crate::prescription::registered::{DocumentVersion, ExchangeNumber, Registered};
 use crate::prescription::state::{Kind, Life, Refusal};
@@ -42,6 +43,13 @@ pub(super) struct Checked {
     pub(super) findings: Vec<Uuid>,
     /// What was not checked.
     pub(super) coverage: Coverage,
+}
+
+/// To whom findings are shown: the patient they are about, and the request that may carry the patient's consent.
+#[derive(Clone, Copy)]
+pub(super) struct Shown<'r> {
+    pub patient: PatientId,
+    pub request: &'r Request,
 }
 
 impl Exchange {
@@ -105,6 +113,7 @@ impl Exchange {
         let clinic = caller.clinic()?;
         let bucket = self.store.buckets().of_patient(patient);
         let proposal = taken.proposal();
+        let shown = Shown { patient, request };
         let mut trace = trace(caller, request, "done");
         trace.content.signer = taken.signer.as_ref().map(signer_name);
         for attempt in 0..ATTEMPTS {
@@ -116,7 +125,7 @@ impl Exchange {
             let now = self.clock.now();
             let history = self.history(patient).await?;
             let checked =
-                self.findings_answered("register", clinic, patient, &proposal, &history, &trace).await?;
+                self.findings_answered("register", caller, &shown, &proposal, &history, &trace).await?;
             let id =
                 self.store.buckets().prescription_mint(self.store.rng(), bucket).map_err(StoreError::from)?;
             let (life, exchange_number) = match sent.kind {
@@ -209,12 +218,14 @@ impl Exchange {
     pub(super) async fn findings_answered(
         &self,
         act: &'static str,
-        facility: &Facility,
-        patient: PatientId,
+        caller: &Caller,
+        shown: &Shown<'_>,
         proposal: &Proposal,
         history: &History,
         trace: &Trace,
     ) -> Result<Checked, ExchangeError> {
+        let facility = caller.facility()?;
+        let Shown { patient, request } = *shown;
         let checked = self.findings(facility, patient, proposal, history).await?;
         let (findings, coverage) = (checked.findings, checked.coverage);
         if findings.is_empty() {
@@ -226,8 +237,11 @@ impl Exchange {
             self.settings.check.needs_mitigation(row.finding.severity) && row.mitigation.is_none()
         });
         let mut trace = trace.clone();
+        let mut disclosure = Disclosure::Withheld;
         if unresolved {
             "medication-check-unresolved".clone_into(&mut trace.content.outcome);
+            disclosure = self.disclosure_of(caller, patient, request).await?;
+            trace = trace.under(disclosure.opening());
         }
         if unresolved || answered < ids.len() {
             // Kept before the act, so that what was shown for information is counted too.
@@ -235,7 +249,7 @@ impl Exchange {
             self.store.finding_insert(act, patient, &facility.code, &findings, at, trace).await?;
         }
         if unresolved {
-            Err(ExchangeError::CheckUnresolved(findings))
+            Err(ExchangeError::CheckUnresolved(findings, disclosure))
         } else {
             Ok(Checked { findings: ids, coverage })
         }

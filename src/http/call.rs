@@ -11,10 +11,10 @@ use super::App;
 use super::problem::Problem;
 use super::server::ClientCertificate;
 use crate::codec::fhir::parameters::Parameters;
-use crate::exchange::Request;
 use crate::exchange::caller::Caller;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::form::{DocumentForm, MEDIA_TYPES};
+use crate::exchange::{IdentityHeader, Request};
 
 /// The longest `Idempotency-Key`, in characters.
 const KEY_LENGTH: usize = 128;
@@ -134,7 +134,11 @@ impl Call {
                 malformed("If-Match must be the ETag of the Task as you read it, such as W/\"3\"")
             })?),
         };
-        Ok(Request { id: self.app.exchange.request_id()?, idempotency, if_match })
+        let identity = self.headers.get("identity-token").map(|value| {
+            // What is no text is no token, and is refused as one.
+            IdentityHeader(value.to_str().unwrap_or_default().to_owned())
+        });
+        Ok(Request { id: self.app.exchange.request_id()?, idempotency, if_match, identity })
     }
 
     /// SHA-256 over what makes two requests the same: method, path, query, media type and body.

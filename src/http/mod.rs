@@ -5,6 +5,7 @@ mod authorize;
 mod call;
 mod cds;
 mod check;
+mod consent;
 mod endpoint;
 mod metadata;
 mod openapi;
@@ -52,6 +53,10 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         authorize::revoke(app),
         patient::verify_identity(app),
         patient::card_challenge(app),
+        patient::break_glass(app),
+        consent::list(app),
+        consent::put(app),
+        consent::withdraw(app),
         task::register(app),
         task::accept(app),
         task::cancel(app),

@@ -12,7 +12,6 @@ use crate::codec::fhir::detected_issue::detected_issue;
 use crate::codec::fhir::outcome::{Issue, outcome};
 use crate::codec::fhir::parameters;
 use crate::exchange::error::ExchangeError;
-use crate::prescription::disclosure::Disclosure;
 use crate::prescription::state::Refusal;
 use crate::store::StoreError;
 use crate::trust::verdict;
@@ -251,11 +250,11 @@ impl From<ExchangeError> for Problem {
                 "idempotency-key-reused",
                 "this Idempotency-Key came with another request before; use a new key for a new request",
             ),
-            ExchangeError::CheckUnresolved(findings) => Self {
+            ExchangeError::CheckUnresolved(findings, disclosure) => Self {
                 contained: findings
                     .iter()
                     .map(|row| {
-                        detected_issue(row.id, &row.finding, row.mitigation.as_ref(), Disclosure::Withheld)
+                        detected_issue(row.id, &row.finding, row.mitigation.as_ref(), disclosure)
                     })
                     .collect(),
                 ..Self::new(

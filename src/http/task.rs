@@ -58,6 +58,7 @@ pub(super) fn register(app: &App) -> Endpoint {
     let about = about
         .does("Registers a prescription (処方箋登録): a signed one, the unsigned copy of one on paper, or one given out in-house")
         .by(&[By::Clinic])
+        .identity_token(false)
         .query(&REGISTER)
         .takes(MEDIA_TYPES)
         .repeatable()
@@ -103,6 +104,7 @@ pub(super) fn amend(app: &App) -> Endpoint {
     let about = about
         .does("Puts another document in the place of one that nobody has used (処方箋変更)")
         .by(&[By::Clinic])
+        .identity_token(false)
         .takes(MEDIA_TYPES)
         .task_write()
         .refuses(&["held-by-pharmacy", "already-dispensed", "cancelled", "expired", "state-conflict"])

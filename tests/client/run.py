@@ -9,6 +9,7 @@ import sys
 import traceback
 
 import apps
+import cards
 import life
 import paper
 import races
@@ -30,6 +31,7 @@ SCENARIOS = {
     "tokens": refusals.tokens,
     "identity": refusals.identities,
     "apps": apps.apps,
+    "cards": cards.cards,
 }
 
 

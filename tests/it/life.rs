@@ -139,7 +139,7 @@ async fn two_clinics_in_the_same_moment_cannot_both_pass_unseen() {
         let (one, two) = tokio::join!(world.register(&first), world.register(&second));
         let unresolved = [one, two]
             .into_iter()
-            .filter(|outcome| matches!(outcome, Err(ExchangeError::CheckUnresolved(_))))
+            .filter(|outcome| matches!(outcome, Err(ExchangeError::CheckUnresolved(_, _))))
             .count();
         assert_eq!(unresolved, 1);
     }
@@ -151,7 +151,7 @@ async fn a_reason_lets_a_finding_pass_and_is_shown_to_the_next_reader() {
     world.register(&world.rx(1)).await.unwrap();
     let rx = crate::world::Rx { clinic: OTHER_CLINIC, ..world.rx(1) };
     let document = world.sign(&rx);
-    let Err(ExchangeError::CheckUnresolved(findings)) =
+    let Err(ExchangeError::CheckUnresolved(findings, _)) =
         world.register_as(&rx, document.clone(), &request_with_key("k", 1)).await
     else {
         panic!("the duplicate was not found");

@@ -545,7 +545,10 @@ impl Both {
         assert_eq!(task.life.shown(now), model.shown(now), "{model:?}");
         assert_eq!(task.version, model.version, "{model:?}");
         assert_eq!(task.life.pharmacy(now).as_ref().map(|code| code.as_str()), owner, "{model:?}");
-        assert_eq!(task.life.lease_end(now), lease_end, "{model:?}");
+        // The clock runs on between the two.
+        let apart = task.life.lease_end(now).zip(lease_end).map(|(one, other)| (one - other).abs());
+        assert_eq!(task.life.lease_end(now).is_some(), lease_end.is_some(), "{model:?}");
+        assert!(apart.is_none_or(|apart| apart < TimeDelta::minutes(1)), "{apart:?} {model:?}");
         assert_eq!(usize::try_from(task.document.number).unwrap(), model.originals.len(), "{model:?}");
         if matches!(model.shown(now), Shown::AwaitingNextUse) {
             assert_eq!(
@@ -589,7 +592,11 @@ impl Both {
         }
         for (patient, mut counted) in counted {
             let patient = self.world.patient(patient).await;
-            let history = exchange.store().history_read(patient, NaiveDate::MIN, now).await.unwrap();
+            let history = exchange
+                .store()
+                .history_read(patient, self.began.date_naive() - Days::new(365), now)
+                .await
+                .unwrap();
             let mut kept: Vec<(String, String)> =
                 history.periods.iter().map(|p| (format!("{:?}", p.source), p.document.clone())).collect();
             kept.sort();
@@ -601,7 +608,9 @@ impl Both {
 
 /// What a pharmacy meets that wants to accept, by the state that was displayed to it.
 fn meets(displayed: Shown, what: What, of: &Ref, by: usize, refused: Option<No>) {
-    let What::Accept = what else { return };
+    if !matches!(what, What::Accept) || of.number.is_none() {
+        return;
+    }
     let holds = matches!(of.place, Place::With(holder, _) if holder == by);
     let met: &[Option<No>] = match displayed {
         Shown::Issued => &[None],
@@ -651,7 +660,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 #[test]
 fn the_exchange_and_the_model_never_disagree() {
-    let cases = std::env::var("HIKIKAE_MODEL_CASES").map_or(6, |cases| cases.parse().unwrap());
+    let cases = std::env::var("HIKIKAE_MODEL_CASES").map_or(4, |cases| cases.parse().unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let first = (0usize..2, 1u32..4, any_contents()).prop_map(|(clinic, patient, contents)| Step::Register {

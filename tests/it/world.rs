@@ -27,7 +27,7 @@ use hikikae::formulary::shelf::Editions;
 use hikikae::prescription::consent::{Method, Permissions};
 use hikikae::prescription::registered::{ExchangeNumber, Registered};
 use hikikae::prescription::state::Kind;
-use hikikae::sandbox::pki::{Credential, FacilitySpec, PersonSpec, Pki};
+use hikikae::sandbox::pki::{Credential, FacilitySpec, PatientSpec, PersonSpec, Pki};
 use hikikae::store::access::{AccessRow, Trace, TraceContent};
 use hikikae::store::directory::{AttemptLimit, Eligibility, Facility, FacilityKind, InsuredIdentity};
 use hikikae::store::{PatientId, PrescriptionId, Store};
@@ -51,8 +51,11 @@ pub static PKI: LazyLock<Pki> = LazyLock::new(|| {
         |code: &str| FacilitySpec { code: code.parse().unwrap(), name: format!("facility {code}") };
     let people = [person("physician", HcRole::MedicalDoctor), person("pharmacist", HcRole::Pharmacist)];
     let facilities = [facility(CLINIC), facility(OTHER_CLINIC), facility(PHARMACY), facility(OTHER_PHARMACY)];
+    let card = |id: u32| PatientSpec { id: format!("card-{id}"), card_number: id.to_string() };
+    let patients: Vec<PatientSpec> = (0..4).map(card).collect();
     let now = Clock::system().now();
-    Pki::open_or_create(&directory, &people, &facilities, &[], now, &SystemRandom::new(), &|_, _| {}).unwrap()
+    Pki::open_or_create(&directory, &people, &facilities, &patients, now, &SystemRandom::new(), &|_, _| {})
+        .unwrap()
 });
 
 pub const CLINIC: &str = "1311234567";
@@ -88,10 +91,20 @@ pub struct Rx {
 
 impl World {
     pub async fn new() -> Self {
-        Self::with(Policy::default()).await
+        Self::made("http://127.0.0.1", Policy::default()).await
     }
 
+    /// A world with another policy of the checker.
     pub async fn with(check: Policy) -> Self {
+        Self::made("http://127.0.0.1", check).await
+    }
+
+    /// A world whose exchange is reached at `base_url`.
+    pub async fn at(base_url: &str) -> Self {
+        Self::made(base_url, Policy::default()).await
+    }
+
+    async fn made(base_url: &str, check: Policy) -> Self {
         let database = Database::migrated().await;
         let store = database.open().await;
         let clock = Clock::system();
@@ -102,11 +115,12 @@ impl World {
             lease: TimeDelta::days(7),
             access_token: TimeDelta::minutes(15),
             identity_token: TimeDelta::minutes(30),
+            break_glass: TimeDelta::minutes(15),
             identity_attempts: limit,
             number_attempts: limit,
             check,
             slip_fonts: Fonts::load(&Config::default().slip_fonts).0,
-            audiences: vec!["http://127.0.0.1".to_owned()],
+            audiences: vec![base_url.to_owned(), format!("{base_url}/oauth2/token")],
         };
         let exchange = Exchange::new(
             store,
@@ -282,6 +296,7 @@ pub fn request() -> Request {
         id: Uuid::from_u128(u128::from(NEXT.fetch_add(1, Ordering::Relaxed)) + (1 << 100)),
         idempotency: None,
         if_match: None,
+        identity: None,
     }
 }
 
@@ -318,7 +333,7 @@ pub fn born() -> NaiveDate {
     NaiveDate::from_ymd_opt(1956, 4, 12).unwrap()
 }
 
-/// Four facilities and twenty patients.
+/// Four facilities and twenty patients: 1 and 2 with a card, 1 with a revoked and an expired one too, 19 dead.
 pub async fn populate(store: &Store) {
     for (code, kind) in [
         (CLINIC, FacilityKind::Clinic),
@@ -334,12 +349,31 @@ pub async fn populate(store: &Store) {
     );
     for patient in 0..20 {
         let (name, born, number) = (name(patient), born(), number(patient));
-        writeln!(
-            file,
-            "{patient},{name},セカイ カンジャ,{born},female,06138762,１２３,{number},00,2020-01-01,,,"
-        )
-        .unwrap();
+        let mut died = "";
+        let mut cards = vec![String::new()];
+        match patient {
+            1 => {
+                cards
+                    .extend([&PKI.patients[1], &PKI.faulty.card_revoked, &PKI.faulty.card_expired].map(link));
+            }
+            2 => cards.push(link(&PKI.patients[2])),
+            // She died, and her card goes on.
+            19 => (died, cards) = ("2024-01-01", vec![link(&PKI.patients[3])]),
+            _ => {}
+        }
+        for card in cards {
+            writeln!(
+                file,
+                "{patient},{name},セカイ カンジャ,{born},female,06138762,１２３,{number},00,2020-01-01,,{card},{died}"
+            )
+            .unwrap();
+        }
     }
     let eligibility = Eligibility::parse(file.as_bytes()).unwrap();
     store.eligibility_import(&eligibility, &|_, _| {}).await.unwrap();
+}
+
+/// A card as the eligibility file links it.
+fn link(card: &Credential) -> String {
+    card.certificate.sha256().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

@@ -36,6 +36,7 @@ pub(in super::super) fn dispense(app: &App) -> Endpoint {
     let about = about
         .does("Records a dispensing result (調剤結果登録)")
         .by(&[By::Pharmacy])
+        .identity_token(false)
         .query(&DISPENSE)
         .takes(MEDIA_TYPES)
         .task_write()
@@ -64,6 +65,7 @@ pub(in super::super) fn amend_dispense(app: &App) -> Endpoint {
     let about = about
         .does("Puts another dispensing result in the place of one (調剤結果変更)")
         .by(&[By::Pharmacy])
+        .identity_token(false)
         .query(&AMEND)
         .takes(MEDIA_TYPES)
         .task_write()

@@ -51,10 +51,12 @@ const PAGE: (u32, u32) = (20, 100);
 pub(in super::super) fn search(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "Task");
     let about = about
-        .does("Searches the caller's prescriptions")
+        .does("Searches the caller's prescriptions; with an identity token, those of that patient that wait (処方箋一覧)")
         .by(OWNERS)
+        .identity_token(false)
         .query(&PARAMETERS)
-        .answers(StatusCode::OK, Form::Resource("Bundle"));
+        .answers(StatusCode::OK, Form::Resource("Bundle"))
+        .refuses(&["consent-required"]);
     path.and(call(app))
         .then(|call: Call| {
             respond(async move {

@@ -20,6 +20,7 @@ pub mod attempt;
 pub mod eligibility;
 pub mod import;
 mod insured;
+mod named;
 
 pub use attempt::{AttemptError, AttemptKind, AttemptLimit};
 pub use eligibility::{Eligibility, EligibilityFault};
