@@ -327,6 +327,34 @@ pub(super) fn dispensing_read(
     }
 }
 
+/// The prescription of a document that was taken in before; a signature was verified then.
+pub(super) fn prescription_kept(document: &Document) -> Result<Prescription, ExchangeError> {
+    let read = |payload: &[u8]| sj1::read(payload).map(|read| read.value).map_err(ExchangeError::Document);
+    match DocumentForm::of_media_type(&document.media_type).ok_or(NOT_RENDERED)? {
+        DocumentForm::EpsXml => {
+            let envelope = EpsPrescription::read(&document.bytes).map_err(ExchangeError::Document)?;
+            read(envelope.payload())
+        }
+        DocumentForm::Csv => read(&document.bytes),
+    }
+}
+
+/// The dispensing result of a document that was taken in before.
+pub(super) fn dispensing_kept(document: &Document) -> Result<Dispensing, ExchangeError> {
+    let read = |payload: &[u8]| cj1::read(payload).map(|read| read.value).map_err(ExchangeError::Document);
+    match DocumentForm::of_media_type(&document.media_type).ok_or(NOT_RENDERED)? {
+        DocumentForm::EpsXml => {
+            let envelope = EpsDispensing::read(&document.bytes).map_err(ExchangeError::Document)?;
+            read(envelope.payload())
+        }
+        DocumentForm::Csv => read(&document.bytes),
+    }
+}
+
+/// Documents of other forms are not rendered yet.
+const NOT_RENDERED: ExchangeError =
+    ExchangeError::NotAvailable("this rendering is made of EPS XML and CSV documents only");
+
 /// Does CPU work off the async threads.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ExchangeError> + Send + 'static,

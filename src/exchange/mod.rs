@@ -17,10 +17,12 @@ pub mod form;
 pub mod identity;
 pub mod intake;
 pub mod mitigate;
+pub mod notebook;
 pub mod order;
 pub mod read;
 pub mod register;
 pub mod session;
+pub mod slip;
 pub mod withdraw;
 
 use std::sync::{Arc, RwLock};
@@ -32,6 +34,7 @@ use uuid::Uuid;
 
 use crate::check::{Coverage, Policy};
 use crate::clock::{Clock, japanese_date};
+use crate::codec::slip::Fonts;
 use crate::formulary::Formulary;
 use crate::formulary::shelf::Editions;
 use crate::prescription::registered::Registered;
@@ -63,6 +66,8 @@ pub struct Settings {
     pub number_attempts: AttemptLimit,
     /// Rules of the medication check.
     pub check: Policy,
+    /// What slips are printed with; `None` when no font could be read.
+    pub slip_fonts: Option<Fonts>,
     /// What an assertion's `aud` may name.
     pub audiences: Vec<String>,
 }

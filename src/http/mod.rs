@@ -10,6 +10,7 @@ mod endpoint;
 mod metadata;
 mod openapi;
 mod operator;
+mod paper;
 mod patient;
 pub mod problem;
 pub mod server;
@@ -73,6 +74,9 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         task::feed(app),
         task::events(app),
         task::document(app),
+        paper::slip(app),
+        paper::notebook(app),
+        paper::import(app),
         check::medication_check(app),
         patient::mitigate(app),
         cds::services(),

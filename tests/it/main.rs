@@ -14,6 +14,7 @@ mod feed;
 mod harness;
 mod life;
 mod model;
+mod paper;
 mod store;
 mod tls;
 mod truth;
