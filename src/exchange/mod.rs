@@ -8,12 +8,14 @@ pub mod change;
 pub mod check;
 pub mod dispense;
 pub mod error;
+pub mod history;
 pub mod identity;
 pub mod intake;
 pub mod mitigate;
 pub mod order;
 pub mod read;
 pub mod register;
+pub mod reported;
 pub mod session;
 
 use std::sync::{Arc, RwLock};
@@ -54,8 +56,19 @@ pub struct Settings {
     pub number_attempts: AttemptLimit,
     /// Rules of the medication check.
     pub check: Policy,
+    /// How far back the shared history goes.
+    pub history: HistoryTerm,
     /// What an assertion's `aud` may name.
     pub audiences: Vec<String>,
+}
+
+/// How far back the shared history (薬剤情報) goes.
+#[derive(Clone, Copy, Debug)]
+pub struct HistoryTerm {
+    /// Days shown unless more are asked for.
+    pub days: u16,
+    /// Days shown at most.
+    pub most_days: u16,
 }
 
 /// The exchange: its store, its trust, its formulary and its clock. Cheap to clone.

@@ -5,11 +5,13 @@ mod call;
 mod cds;
 mod check;
 mod endpoint;
+mod history;
 mod metadata;
 mod openapi;
 mod operator;
 mod patient;
 pub mod problem;
+mod reported;
 pub mod server;
 mod task;
 mod token;
@@ -56,6 +58,14 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         task::document(app),
         check::medication_check(app),
         patient::mitigate(app),
+        history::requests(app),
+        history::dispenses(app),
+        reported::allergies(app),
+        reported::allergy_record(app),
+        reported::allergy_remove(app),
+        reported::medicines(app),
+        reported::medicine_record(app),
+        reported::medicine_remove(app),
         cds::services(),
         cds::order_sign(app),
         cds::feedback(app),

@@ -20,7 +20,7 @@ use crate::exchange::error::ExchangeError;
 use crate::exchange::{Answered, TaskOutcome};
 use crate::store::PrescriptionId;
 
-mod search;
+pub(super) mod search;
 pub(super) use search::search;
 
 /// Media types of a prescription to register.

@@ -27,15 +27,15 @@ use crate::world::{
 const COMBINATION: &str = "ミカムロ配合錠ＡＰ";
 
 /// A world behind its HTTP door.
-struct Door {
-    world: World,
-    base_url: String,
-    client: Client,
+pub struct Door {
+    pub world: World,
+    pub base_url: String,
+    pub client: Client,
     _stop: oneshot::Sender<()>,
 }
 
 impl Door {
-    async fn open() -> Self {
+    pub async fn open() -> Self {
         let world = World::new().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("http://{}", listener.local_addr().unwrap());
@@ -55,7 +55,7 @@ impl Door {
         call.header("Content-Type", media_type).bearer_auth(token)
     }
 
-    async fn check(&self, code: &str, document: String, consent: bool) -> (StatusCode, Value) {
+    pub async fn check(&self, code: &str, document: String, consent: bool) -> (StatusCode, Value) {
         let path = format!("/fhir/$medication-check?oral-consent={consent}");
         answer(self.post(&path, &self.token(code).await, "text/csv", document)).await
     }
@@ -91,7 +91,7 @@ impl Door {
         body["parameter"][0]["valueString"].as_str().unwrap().to_owned()
     }
 
-    async fn acts(&self, patient: u32) -> Vec<String> {
+    pub async fn acts(&self, patient: u32) -> Vec<String> {
         let patient = *self.world.patient(patient).await.as_uuid();
         let database = crate::harness::connect(&self.world.database.config).await;
         let sql = "SELECT act FROM access_record WHERE patient_id = $1 ORDER BY at, created_at";
@@ -102,12 +102,12 @@ impl Door {
 const FHIR: &str = "application/fhir+json";
 const JSON: &str = "application/json";
 
-async fn answer(call: RequestBuilder) -> (StatusCode, Value) {
+pub async fn answer(call: RequestBuilder) -> (StatusCode, Value) {
     let response = call.send().await.unwrap();
     (response.status(), serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default())
 }
 
-fn code(body: &Value) -> &str {
+pub fn code(body: &Value) -> &str {
     body["issue"][0]["details"]["coding"][0]["code"].as_str().unwrap_or_default()
 }
 

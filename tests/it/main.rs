@@ -7,6 +7,7 @@ mod demo;
 mod directory;
 mod edition;
 mod harness;
+mod history;
 mod life;
 mod store;
 mod tls;

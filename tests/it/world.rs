@@ -16,7 +16,7 @@ use hikikae::exchange::accept::{Accepted, Wanted};
 use hikikae::exchange::caller::{Actor, Caller};
 use hikikae::exchange::error::ExchangeError;
 use hikikae::exchange::identity::Identified;
-use hikikae::exchange::{Answered, Exchange, Request, Settings, TaskOutcome};
+use hikikae::exchange::{Answered, Exchange, HistoryTerm, Request, Settings, TaskOutcome};
 use hikikae::formulary::Formulary;
 use hikikae::formulary::shelf::Editions;
 use hikikae::prescription::consent::{Method, Permissions};
@@ -91,6 +91,7 @@ impl World {
             identity_attempts: limit,
             number_attempts: limit,
             check: Policy::default(),
+            history: HistoryTerm { days: 100, most_days: 1826 },
             audiences: vec!["http://127.0.0.1".to_owned()],
         };
         let exchange = Exchange::new(

@@ -4,10 +4,12 @@
 pub mod coverage;
 pub mod detected_issue;
 pub mod drug;
+pub mod medication_history;
 pub mod medication_order;
 pub mod outcome;
 pub mod parameters;
 pub mod patient;
+pub mod reported;
 pub mod strict;
 pub mod task;
 pub mod verdict;
