@@ -11,11 +11,13 @@ pub mod fhir;
 #[cfg(test)]
 mod hostile;
 mod items;
+pub mod jose;
 mod log;
 pub mod notebook;
 pub mod qr;
 mod row;
 pub mod rx_symbol;
+mod signer;
 pub mod sj1;
 mod spelling;
 mod text;

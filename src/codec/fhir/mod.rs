@@ -3,6 +3,7 @@
 
 pub mod coverage;
 pub mod detected_issue;
+pub mod dispensing;
 pub mod drug;
 pub mod medication_history;
 pub mod medication_order;
