@@ -33,7 +33,7 @@ impl Door {
     async fn patient(&self, patient: u32) -> Somebody {
         let id = *self.world.patient(patient).await.as_uuid();
         let actor = Actor::Patient { id, name: name(patient) };
-        let token = self.log_in(&Caller { actor, practitioner: None, bound_to: None }).await;
+        let token = self.log_in(&Caller { actor, practitioner: None, bound_to: None, app: None }).await;
         Somebody { token, identity: None }
     }
 
@@ -55,6 +55,7 @@ impl Door {
             reason: None,
             outcome: "done".to_owned(),
             opened: Vec::new(),
+            app: None,
         };
         let grant = IdentityGrant {
             token: &identity,
@@ -114,6 +115,137 @@ async fn an_allergy_the_patient_reports_is_found_at_the_next_check_and_can_be_ta
     assert_eq!((status, &again["id"]), (200, &kept["id"]), "the same again is the same entry");
 
     let rx = door.world.rx(1);
+    let (_, found) = door.check(CLINIC, rx.sj1(), true).await;
+    let issue = &found["entry"][0]["resource"];
+    assert_eq!(issue["code"]["coding"][0]["code"], "ALGY", "{found}");
+    assert!(issue["detail"].as_str().unwrap().contains("reported by the patient"), "{issue}");
+    assert!(door.world.register(&rx).await.is_err(), "it has to be answered for");
+
+    // A pharmacy that has not the patient's consent sees what it recorded itself, and only that.
+    let pharmacist = door.physician(PHARMACY, 1, Method::Insurance).await;
+    assert_eq!(door.listed(&pharmacist, path).await, Vec::<Value>::new());
+    let (status, own) = door.ask(&pharmacist, Http::POST, path, Some(&allergy("ロキソプロフェン"))).await;
+    assert_eq!((status, &own["meta"]["tag"][0]["code"]), (201, &json!("facility-reported")));
+    assert_eq!(door.listed(&pharmacist, path).await.len(), 1);
+    let emergency = door.physician(CLINIC, 1, Method::BreakGlass).await;
+    assert_eq!(door.listed(&emergency, path).await.len(), 2);
+
+    let entry = |resource: &Value| format!("{path}/{}", resource["id"].as_str().unwrap());
+    let (status, refused) = door.ask(&patient, Http::DELETE, &entry(&own), None).await;
+    assert_eq!((status, code(&refused)), (403, "not-permitted"), "whoever recorded it takes it back");
+    assert_eq!(door.ask(&pharmacist, Http::DELETE, &entry(&kept), None).await.0, 404);
+    assert_eq!(door.ask(&patient, Http::DELETE, &entry(&kept), None).await.0, 204);
+    assert_eq!(door.ask(&patient, Http::DELETE, &entry(&kept), None).await.0, 404);
+    door.world.register(&rx).await.unwrap();
+    assert_eq!(door.listed(&patient, path).await.len(), 1);
+
+    let acts = door.acts(1).await;
+    for act in ["allergy-record", "allergy-read", "allergy-remove"] {
+        assert!(acts.iter().any(|recorded| recorded == act), "{act} in {acts:?}");
+    }
+    let other = door.patient(2).await;
+    assert_eq!(door.listed(&other, path).await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn a_medicine_the_patient_reports_is_told_for_information() {
+    let door = Door::open().await;
+    let (patient, path) = (door.patient(1).await, "/fhir/MedicationStatement");
+    let statement = json!({
+        "resourceType": "MedicationStatement",
+        "status": "active",
+        "medicationCodeableConcept": { "text": "アムロジピン" },
+        "subject": { "type": "Patient" },
+    });
+    let (status, kept) = door.ask(&patient, Http::POST, path, Some(&statement)).await;
+    assert_eq!(status, 201, "{kept}");
+    let (_, found) = door.check(CLINIC, door.world.rx(1).sj1(), true).await;
+    let issue = &found["entry"][0]["resource"];
+    assert_eq!((&issue["code"]["coding"][0]["code"], &issue["severity"]), (&json!("DUPTHPY"), &json!("low")));
+    assert!(issue["contained"][0]["effectivePeriod"].get("end").is_none(), "it goes on: {issue}");
+    door.world.register(&door.world.rx(1)).await.unwrap();
+
+    let clinic = door.physician(CLINIC, 1, Method::Insurance).await;
+    let (status, refused) = door.ask(&clinic, Http::GET, path, None).await;
+    assert_eq!((status, code(&refused)), (403, "consent-required"));
+    let (status, refused) = door.ask(&clinic, Http::POST, path, Some(&statement)).await;
+    assert_eq!((status, code(&refused)), (403, "not-permitted"));
+    let emergency = door.physician(CLINIC, 1, Method::BreakGlass).await;
+    let told = door.listed(&emergency, path).await;
+    assert_eq!((told.len(), &told[0]["meta"]["tag"][0]["code"]), (1, &json!("self-reported")));
+
+    let mut faulty = statement.clone();
+    faulty["status"] = "completed".into();
+    faulty["dosage"] = json!([{ "text": "x" }]);
+    let (status, refused) = door.ask(&patient, Http::POST, path, Some(&faulty)).await;
+    assert_eq!((status, code(&refused)), (422, "document-invalid"));
+    assert_eq!(refused["issue"].as_array().unwrap().len(), 2, "all at once: {refused}");
+    let entry = format!("{path}/{}", kept["id"].as_str().unwrap());
+    assert_eq!(door.ask(&patient, Http::DELETE, &entry, None).await.0, 204);
+}
+
+#[tokio::test]
+async fn the_shared_history_opens_to_the_patient_and_under_consent_and_every_page_is_a_look() {
+    let door = Door::open().await;
+    let world = &door.world;
+    let rx = world.rx(1);
+    let task = world.register(&rx).await.unwrap().outcome.task;
+    let accepted = world.accept(PHARMACY, 1, &task).await.unwrap().outcome;
+    let result = world.dispensing(PHARMACY, &rx, &accepted);
+    world.dispense(PHARMACY, &accepted, result).await.unwrap();
+    let waiting = world.register(&Rx { drug: ROSUVASTATIN, ..world.rx(1) }).await.unwrap().outcome.task;
+
+    let (requests, dispenses) = ("/fhir/MedicationRequest", "/fhir/MedicationDispense");
+    let patient = door.patient(1).await;
+    let prescribed = door.listed(&patient, requests).await;
+    let states: Vec<&Value> = prescribed.iter().map(|resource| &resource["status"]).collect();
+    assert!(states.contains(&&json!("completed")) && states.contains(&&json!("active")), "{prescribed:?}");
+    assert!(prescribed.iter().any(|resource| {
+        resource["groupIdentifier"]["value"] == format!("urn:uuid:{}", waiting.id)
+            && resource["requester"]["identifier"]["value"] == CLINIC
+    }));
+    let given = door.listed(&patient, dispenses).await;
+    assert_eq!(
+        (given.len(), &given[0]["performer"][0]["actor"]["identifier"]["value"]),
+        (1, &json!(PHARMACY))
+    );
+    assert_eq!(given[0]["daysSupply"]["value"], 28);
+    assert_eq!(given[0]["meta"]["tag"][0]["code"], "dispensing-result");
+
+    // Page by page, as the next link says.
+    let (_, first) = door.ask(&patient, Http::GET, &format!("{requests}?_count=1"), None).await;
+    assert_eq!((&first["total"], first["entry"].as_array().map(Vec::len)), (&json!(2), Some(1)));
+    let next = first["link"][1]["url"].as_str().unwrap().strip_prefix(&door.base_url).unwrap();
+    let second = door.listed(&patient, next).await;
+    assert_ne!(first["entry"][0]["resource"]["id"], second[0]["id"]);
+    let own = format!("{requests}?patient={}", world.patient(1).await);
+    assert_eq!(door.listed(&patient, &own).await.len(), 2);
+    let others = format!("{requests}?patient={}", world.patient(2).await);
+    assert_eq!(door.ask(&patient, Http::GET, &others, None).await.0, 404);
+    for faulty in ["?date=yesterday", "?_count=0", "?cursor=x", "?status=active"] {
+        assert_eq!(
+            door.ask(&patient, Http::GET, &format!("{requests}{faulty}"), None).await.0,
+            400,
+            "{faulty}"
+        );
+    }
+
+    // What was claimed for shows beside it and says what it is.
+    let month = hikikae::clock::japanese_date(world.now()).format("%Y-%m");
+    let file = format!(
+        "month,code,name,quantity,institution,insurer_number,symbol,number,branch_number,birth_date\n\
+         {month},620098801,ロキソニン錠６０ｍｇ,28,{OTHER_CLINIC},06138762,１２３,{},00,{}\n",
+        number(1),
+        born()
+    );
+    let claims = Claims::parse(file.as_bytes()).unwrap();
+    let import = || world.exchange.store().claims_import(&claims, world.now(), &|_, _| ());
+    assert_eq!((import().await.unwrap(), import().await.unwrap()), (1, 0), "a second time changes nothing");
+    let nobody = Claims::parse(file.replace(&number(1), "999").as_bytes()).unwrap();
+    assert!(world.exchange.store().claims_import(&nobody, world.now(), &|_, _| ()).await.is_err());
+    let given = door.listed(&patient, dispenses).await;
+    let claimed = given.iter().find(|resource| resource["meta"]["tag"][0]["code"] == "claims").unwrap();
+    assert_eq!((given.len(), &claimed["quantity"]["value"]), (2, &json!(28)));
     let claimed =
         Rx { clinic: OTHER_CLINIC, drug: "620098801,ロキソニン錠６０ｍｇ", ..world.rx(1) };
     let (_, found) = door.check(OTHER_CLINIC, claimed.sj1(), false).await;

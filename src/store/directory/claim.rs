@@ -171,6 +171,7 @@ impl Store {
             reason: None,
             outcome: "done".to_owned(),
             opened: Vec::new(),
+            app: None,
         };
         // One import is one request in the access records of the persons concerned.
         Ok(self.claims_insert(&entries, at, &Trace { request: self.id_draw()?, content }).await?)
