@@ -160,11 +160,13 @@ pub struct Token {
     pub access_minutes: u16,
     /// Identity tokens, minutes. Default 30.
     pub identity_minutes: u16,
+    /// Identity tokens got in an emergency (`$break-glass`), minutes. Default 15.
+    pub break_glass_minutes: u16,
 }
 
 impl Default for Token {
     fn default() -> Self {
-        Self { access_minutes: 15, identity_minutes: 30 }
+        Self { access_minutes: 15, identity_minutes: 30, break_glass_minutes: 15 }
     }
 }
 
@@ -283,6 +285,7 @@ impl Config {
             ("lease_days", self.lease_days > 0),
             ("token.access_minutes", self.token.access_minutes > 0),
             ("token.identity_minutes", self.token.identity_minutes > 0),
+            ("token.break_glass_minutes", self.token.break_glass_minutes > 0),
             ("attempt.window_minutes", self.attempt.window_minutes > 0),
             ("attempt.identity_failures", self.attempt.identity_failures > 0),
             ("attempt.exchange_number_failures", self.attempt.exchange_number_failures > 0),

@@ -258,6 +258,7 @@ fn settings(config: &Config, base_url: &str) -> Settings {
         lease: TimeDelta::days(config.lease_days.into()),
         access_token: TimeDelta::minutes(config.token.access_minutes.into()),
         identity_token: TimeDelta::minutes(config.token.identity_minutes.into()),
+        break_glass: TimeDelta::minutes(config.token.break_glass_minutes.into()),
         identity_attempts: AttemptLimit { failures: config.attempt.identity_failures, window },
         number_attempts: AttemptLimit { failures: config.attempt.exchange_number_failures, window },
         check: config.check.clone(),

@@ -21,13 +21,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ring::rand::SystemRandom;
 use serde_json::{Value, json};
 
+use self::disaster::DisasterCommand;
 use super::document::counted;
 use super::{Answer, log_to_stderr, print};
+
+mod disaster;
 
 /// The configuration that is used when none is named and it exists.
 const USUAL_CONFIGURATION: &str = "hikikae.toml";
 
-/// Operator work: facilities, insured persons, the formulary, keys
+/// Operator work: facilities, insured persons, the formulary, keys, disasters
 #[derive(Subcommand)]
 #[command(after_help = "\
 The commands work on the database of the configuration: the one it names, or the private one under
@@ -40,6 +43,7 @@ pub enum Admin {
     ImportFormulary(ImportFormulary),
     RotateKeys(RotateKeys),
     CheckReport(CheckReport),
+    Disaster(DisasterCommand),
 }
 
 #[derive(Args)]
@@ -213,6 +217,7 @@ impl Admin {
             Self::ImportFormulary(import) => (import.common.json, import.run()?),
             Self::RotateKeys(rotate) => (rotate.common.json, rotate.run()?),
             Self::CheckReport(report) => (report.common.json, report.run().await?),
+            Self::Disaster(disaster) => (disaster.json(), disaster.run().await?),
         };
         print(if json { format!("{:#}\n", report.facts) } else { format!("{}\n", report.text) })?;
         Ok(Answer::Yes)

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
+use chrono::{FixedOffset, NaiveTime};
 use clap::{Args, ValueEnum};
 use hikikae::codec::eps_xml::{EpsDispensing, EpsPrescription};
-use hikikae::codec::{cj1, sj1};
+use hikikae::codec::fault::{Fault, Form};
+use hikikae::codec::{cj1, fhir, sj1};
+use hikikae::prescription::document::Prescription;
 
 use super::document::{Envelope, Kind, cj1_read, read, sj1_inside, sj1_read, told};
 use super::{Answer, print};
@@ -16,6 +19,8 @@ use super::{Answer, print};
 Examples:
   hikikae convert --to sj1 signed.xml > prescription.sj1.csv
   hikikae convert --to cj1 result.xml > dispensing.cj1.csv
+  hikikae convert --to fhir prescription.sj1.csv > prescription.json
+  hikikae convert --to sj1 prescription.json
   hikikae convert --to sj1 result.xml     (the prescription inside a dispensing result)
 
 No signature is verified: see hikikae verify.")]
@@ -23,7 +28,7 @@ pub struct Convert {
     /// The form to write
     #[arg(long, value_enum, value_name = "FORM")]
     to: Target,
-    /// SJ1, CJ1 or a signed EPS XML document; - for standard input
+    /// SJ1, CJ1, a signed EPS XML document or the Bundle of a prescription; - for standard input
     file: PathBuf,
 }
 
@@ -33,7 +38,7 @@ enum Target {
     Sj1,
     /// Dispensing result as CSV (調剤結果)
     Cj1,
-    /// JP Core documents; not offered yet
+    /// Prescription as a document Bundle of the JP ePrescription profile
     Fhir,
     /// Medicine notebook (電子版お薬手帳); not offered yet
     Notebook,
@@ -43,28 +48,80 @@ enum Target {
 
 impl Convert {
     pub fn run(self) -> anyhow::Result<Answer> {
-        if !matches!(self.to, Target::Sj1 | Target::Cj1) {
-            bail!("this form is not offered yet; --to sj1 and --to cj1 are");
+        if matches!(self.to, Target::Notebook | Target::RxSymbol) {
+            bail!("this form is not offered yet; --to sj1, --to cj1 and --to fhir are");
         }
         let bytes = read(&self.file)?;
-        let payload = payload(self.to, &bytes).with_context(|| self.file.display().to_string())?;
-        let written = if self.to == Target::Cj1 {
-            let read = cj1_read(&payload)?;
-            cj1::write(&read.value, &read.form)
-        } else {
-            let read = sj1_read(&payload)?;
-            sj1::write(&read.value, &read.form)
+        let context = || self.file.display().to_string();
+        let (written, unsaid) = match (Kind::of(&bytes), self.to) {
+            (Some(Kind::Fhir), Target::Sj1) => sj1_of_bundle(&bytes).with_context(context)?,
+            (_, to) => {
+                let payload = payload(to, &bytes).with_context(context)?;
+                match to {
+                    Target::Cj1 => {
+                        let read = cj1_read(&payload)?;
+                        (cj1::write(&read.value, &read.form), Vec::new())
+                    }
+                    Target::Fhir => bundle_of_sj1(&sj1_read(&payload)?.value)?,
+                    _ => {
+                        let read = sj1_read(&payload)?;
+                        (sj1::write(&read.value, &read.form), Vec::new())
+                    }
+                }
+            }
         };
         eprintln!("note: this is a rendering, not a signed original");
         print(written)?;
-        Ok(Answer::Yes)
+        for fault in &unsaid {
+            eprintln!("not said: {fault}");
+        }
+        Ok(if unsaid.is_empty() { Answer::Yes } else { Answer::No })
     }
+}
+
+/// A form, and what of the document it could not say.
+type Rendering = (Vec<u8>, Vec<Fault>);
+
+/// A prescription as a Bundle. The number of the document and its time, which SJ1 does not have, are taken from the
+/// issue date.
+fn bundle_of_sj1(prescription: &Prescription) -> anyhow::Result<Rendering> {
+    let japan = FixedOffset::east_opt(9 * 3600).context("the offset of Japan")?;
+    let midnight = prescription.issued_on.and_time(NaiveTime::MIN).and_local_timezone(japan);
+    let date = midnight.single().context("the issue date has a midnight")?;
+    let number = format!("{}-00000000", prescription.issued_on.format("%Y"));
+    let bundle = fhir::prescription::write(prescription, &fhir::prescription::Header { number, date });
+    let unsaid = match fhir::prescription::read(&bundle) {
+        Ok(read) if read.value == *prescription => Vec::new(),
+        Ok(_) => vec![whole("the Bundle does not say all that the prescription does")],
+        Err(faults) => faults,
+    };
+    Ok((bundle, unsaid))
+}
+
+/// The prescription of a Bundle as SJ1. What SJ1 has no room for is told by where it stands in SJ1.
+fn sj1_of_bundle(bytes: &[u8]) -> anyhow::Result<Rendering> {
+    let read = told(fhir::prescription::read(bytes))?;
+    for warning in &read.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let written = sj1::write(&read.value, &Form::default());
+    let unsaid = match sj1::read(&written) {
+        Ok(again) if again.value == read.value => Vec::new(),
+        Ok(_) => vec![whole("commas, line breaks or tabs of a text were replaced")],
+        Err(faults) => faults,
+    };
+    Ok((written, unsaid))
+}
+
+/// Something about the document as a whole.
+fn whole(message: &str) -> Fault {
+    Fault { place: "document".to_owned(), message: message.to_owned() }
 }
 
 /// The CSV asked for, out of whatever holds it.
 fn payload(to: Target, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     Ok(match (Kind::of(bytes), to) {
-        (Some(Kind::Sj1), Target::Sj1) | (Some(Kind::Cj1), Target::Cj1) => bytes.to_vec(),
+        (Some(Kind::Sj1), Target::Sj1 | Target::Fhir) | (Some(Kind::Cj1), Target::Cj1) => bytes.to_vec(),
         (Some(Kind::Sj1), _) => bail!("a prescription holds no dispensing result"),
         (Some(Kind::Cj1), _) => bail!("CJ1 alone does not hold the prescription; give the signed document"),
         (Some(Kind::Xml), _) => match (Envelope::of(bytes)?, to) {
@@ -73,7 +130,7 @@ fn payload(to: Target, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
             (Envelope::Dispensing, Target::Cj1) => told(EpsDispensing::read(bytes))?.payload().to_vec(),
             (Envelope::Dispensing, _) => sj1_inside(&told(EpsDispensing::read(bytes))?)?.to_vec(),
         },
-        (Some(Kind::Fhir), _) => bail!("FHIR documents cannot be converted yet"),
+        (Some(Kind::Fhir), _) => bail!("a Bundle of a prescription can be converted to SJ1 only"),
         (None, _) => bail!("neither SJ1, CJ1 nor a signed XML document"),
     })
 }

@@ -7,12 +7,11 @@ use uuid::Uuid;
 
 use super::caller::Caller;
 use super::error::ExchangeError;
-use super::intake::{blocking, dispensing_parse, prescription_parse, split_of};
+use super::intake::{Original, blocking, dispensing_parse, prescription_parse};
 use super::register::{issued_in_time, named_institution};
 use super::{Exchange, Request, trace};
 use crate::check::{self, Coverage, Proposal, proposal};
 use crate::clock::japanese_date;
-use crate::codec::eps_xml::EpsPrescription;
 use crate::codec::fault::Fault;
 use crate::prescription::consent::{Basis, ConsentKind, Opening};
 use crate::prescription::disclosure::Disclosure;
@@ -160,17 +159,14 @@ impl Exchange {
         };
         let trace = trace(caller, request, "done");
         let (now, id) = (self.clock.now(), PrescriptionId::from_uuid(id));
+        let part = Part::Prescription(row.registered.document.number);
         let registered = self
             .store
-            .document_read(ACT, patient, id, Part::Prescription, now, &trace)
+            .document_read(ACT, (patient, id), part, false, now, &trace)
             .await?
             .ok_or(ExchangeError::Internal("a prescription has its document"))?;
-        let split = blocking(move || {
-            let registered = EpsPrescription::read_original(&registered.bytes)
-                .map_err(|_| ExchangeError::Internal("a registered document reads back"))?;
-            split_of(&registered)
-        })
-        .await?;
+        let original = Original::of(&row.registered, &row.details, registered)?;
+        let split = blocking(move || original.split()).await?;
         let mut proposal = proposal::of_dispensing(dispensing, &row.registered.clinic, places);
         proposal.split = split;
         proposal.documents.push(id.to_string());

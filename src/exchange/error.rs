@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::codec::fault::Fault;
+use crate::prescription::disclosure::Disclosure;
 use crate::prescription::state::Refusal;
 use crate::store::StoreError;
 use crate::store::finding::FindingRow;
@@ -61,9 +62,9 @@ pub enum ExchangeError {
     /// The key was used with another request.
     #[error("idempotency key reused")]
     IdempotencyKeyReused,
-    /// Findings wait for a reason.
+    /// Findings wait for a reason; with what may be shown of their other side.
     #[error("findings are unresolved")]
-    CheckUnresolved(Vec<FindingRow>),
+    CheckUnresolved(Vec<FindingRow>, Disclosure),
     /// The finding has been answered for otherwise, and its document is registered.
     #[error("the finding is answered for")]
     FindingAnswered,

@@ -8,9 +8,9 @@ use zeroize::Zeroizing;
 use super::caller::Caller;
 use super::card::CardSaid;
 use super::error::ExchangeError;
-use super::{Exchange, Request, trace};
+use super::{Exchange, IdentityHeader, Request, trace};
 use crate::clock::japanese_date;
-use crate::prescription::consent::{ConsentKind, Method, Opening, Permissions};
+use crate::prescription::consent::{Basis, ConsentKind, Method, Opening, Permissions};
 use crate::prescription::disclosure::Disclosure;
 use crate::prescription::document;
 use crate::store::directory::{AttemptError, AttemptKind, DirectoryEntry, Facility, InsuredIdentity};
@@ -27,6 +27,16 @@ pub enum Evidence {
     Insurance(Option<InsuredIdentity>, NaiveDate),
     /// An assertion by the patient's card.
     Card(String),
+}
+
+/// What a token is given for.
+pub(super) enum Proof {
+    /// Insurance data that match.
+    Insurance,
+    /// A card that answered.
+    Card(CardSaid),
+    /// An emergency, and its reason.
+    Emergency(String),
 }
 
 /// A verified identity.
@@ -101,13 +111,14 @@ impl Exchange {
         let card = match evidence {
             Evidence::Insurance(identity, born) => {
                 let entry = self.identity_look_up(facility, identity, born, japanese_date(now)).await?;
-                return self.identity_grant(caller, entry, None, request).await?.ok_or(NO_TOKEN);
+                let granted = self.identity_grant(caller, entry, &Proof::Insurance, request).await?;
+                return granted.ok_or(NO_TOKEN);
             }
             Evidence::Card(assertion) => assertion,
         };
         self.identity_attempt_check(facility).await?;
         let verified = match self.card_verify(&card, facility, now).await? {
-            Some((entry, said)) => self.identity_grant(caller, entry, Some(&said), request).await?,
+            Some((entry, said)) => self.identity_grant(caller, entry, &Proof::Card(said), request).await?,
             None => None,
         };
         match verified {
@@ -117,11 +128,11 @@ impl Exchange {
     }
 
     /// Gives the token. `None` when the card's challenge cannot be answered (any more).
-    async fn identity_grant(
+    pub(super) async fn identity_grant(
         &self,
         caller: &Caller,
         entry: DirectoryEntry,
-        card: Option<&CardSaid>,
+        proof: &Proof,
         request: &Request,
     ) -> Result<Option<VerifiedIdentity>, ExchangeError> {
         let facility = caller.facility()?;
@@ -132,16 +143,27 @@ impl Exchange {
             .buckets()
             .token_mint(self.store.rng(), self.store.buckets().of_patient(patient))
             .map_err(StoreError::from)?;
-        let expires_at = now + self.settings.identity_token;
+        let mut trace = trace(caller, request, "done");
+        let (method, lifetime, card) = match proof {
+            Proof::Insurance => (Method::Insurance, self.settings.identity_token, None),
+            Proof::Card(said) => (Method::Card, self.settings.identity_token, Some(said.answer())),
+            Proof::Emergency(reason) => {
+                trace.content.reason = Some(reason.clone());
+                let kind = ConsentKind::MedicationHistory;
+                trace = trace.under([Opening { kind, basis: Basis::BreakGlass, consent: None }]);
+                (Method::BreakGlass, self.settings.break_glass, None)
+            }
+        };
+        let expires_at = now + lifetime;
         let grant = IdentityGrant {
             token: &token,
             patient,
             facility: &facility.code,
-            method: if card.is_some() { Method::Card } else { Method::Insurance },
+            method,
             at: now,
             expires_at,
-            card: card.map(CardSaid::answer),
-            trace: &trace(caller, request, "done"),
+            card,
+            trace: &trace,
         };
         let permissions = self.store.identity_token_insert(&grant).await?;
         Ok(permissions.map(|permissions| VerifiedIdentity { token, expires_at, entry, permissions }))
@@ -228,6 +250,26 @@ impl Exchange {
             .ok_or(ExchangeError::IdentityTokenInvalid)
     }
 
+    /// What the facility may see of the other side of findings about this patient, by the identity token the request
+    /// carries; nothing without one.
+    ///
+    /// # Errors
+    ///
+    /// `identity-not-verified` when the token is none of this patient's.
+    pub(super) async fn disclosure_of(
+        &self,
+        caller: &Caller,
+        patient: PatientId,
+        request: &Request,
+    ) -> Result<Disclosure, ExchangeError> {
+        let Some(IdentityHeader(token)) = &request.identity else { return Ok(Disclosure::Withheld) };
+        let identified = self.identity_of(caller, Some(token)).await?;
+        if identified.patient != patient {
+            return Err(ExchangeError::IdentityTokenInvalid);
+        }
+        Ok(identified.disclosure())
+    }
+
     /// The patient whose data of this kind are open to the caller by its `Identity-Token` at this moment. Whole
     /// histories are for a physician, dentist or pharmacist who has proved to be at the facility's terminal.
     ///
@@ -251,7 +293,7 @@ impl Exchange {
 }
 
 /// A token that waits for no card is always kept.
-const NO_TOKEN: ExchangeError = ExchangeError::Internal("an identity token is kept");
+pub(super) const NO_TOKEN: ExchangeError = ExchangeError::Internal("an identity token is kept");
 
 /// A document's insurance data as the directory keys it; `None` when no card can bear them.
 pub(super) fn insured(identity: &document::InsuredIdentity) -> Option<InsuredIdentity> {

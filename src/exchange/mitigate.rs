@@ -5,11 +5,12 @@ use uuid::Uuid;
 use super::caller::Caller;
 use super::error::ExchangeError;
 use super::{Exchange, Request, trace};
+use crate::prescription::disclosure::Disclosure;
 use crate::prescription::mitigation::{ManagementCode, Mitigation};
 use crate::store::finding::FindingRow;
 
 impl Exchange {
-    /// Keeps the facility's reason for a finding it was shown.
+    /// Keeps the facility's reason for a finding it was shown, and answers what may be shown of its other side.
     ///
     /// # Errors
     ///
@@ -22,17 +23,18 @@ impl Exchange {
         code: ManagementCode,
         comment: Option<String>,
         request: &Request,
-    ) -> Result<FindingRow, ExchangeError> {
+    ) -> Result<(FindingRow, Disclosure), ExchangeError> {
         let facility = caller.facility()?;
         let row = self.store.finding_find(id, &facility.code).await?.ok_or(ExchangeError::NotFound)?;
         let mitigation = Mitigation { code, comment, facility: facility.code.clone(), at: self.clock.now() };
-        let mut trace = trace(caller, request, "done");
+        let disclosure = self.disclosure_of(caller, row.patient, request).await?;
+        let mut trace = trace(caller, request, "done").under(disclosure.opening());
         trace.content.reason = Some(mitigation.code.as_str().to_owned());
         if self.store.finding_mitigate(&row, &mitigation, &trace).await? {
-            return Ok(FindingRow { mitigation: Some(mitigation), ..row });
+            return Ok((FindingRow { mitigation: Some(mitigation), ..row }, disclosure));
         }
         match &row.mitigation {
-            Some(given) if given.code == mitigation.code => Ok(row),
+            Some(given) if given.code == mitigation.code => Ok((row, disclosure)),
             _ => Err(ExchangeError::FindingAnswered),
         }
     }

@@ -2,13 +2,17 @@
 //! read; whoever loses the race reads and decides anew. Knows no HTTP.
 
 pub mod accept;
+pub mod amend;
 pub mod app;
+pub mod break_glass;
 pub mod caller;
 mod card;
 pub mod change;
 pub mod check;
+pub mod consent;
 pub mod dispense;
 pub mod error;
+pub mod form;
 pub mod history;
 pub mod identity;
 pub mod intake;
@@ -18,6 +22,7 @@ pub mod read;
 pub mod register;
 pub mod reported;
 pub mod session;
+pub mod withdraw;
 
 use std::sync::{Arc, RwLock};
 
@@ -26,7 +31,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::check::Policy;
+use crate::check::{Coverage, Policy};
 use crate::clock::{Clock, japanese_date};
 use crate::formulary::Formulary;
 use crate::formulary::shelf::Editions;
@@ -51,6 +56,8 @@ pub struct Settings {
     pub access_token: TimeDelta,
     /// Validity of an identity token.
     pub identity_token: TimeDelta,
+    /// Validity of an identity token got in an emergency.
+    pub break_glass: TimeDelta,
     /// Failed identity checks a facility has before it must wait.
     pub identity_attempts: AttemptLimit,
     /// Unknown exchange numbers a facility has before it must wait.
@@ -91,6 +98,18 @@ pub struct Request {
     pub idempotency: Option<(String, [u8; 32])>,
     /// The version `If-Match` names.
     pub if_match: Option<i64>,
+    /// `Identity-Token`, as it was sent.
+    pub identity: Option<IdentityHeader>,
+}
+
+/// An `Identity-Token` as it was sent. A secret: its `Debug` shows nothing.
+#[derive(Clone)]
+pub struct IdentityHeader(pub String);
+
+impl std::fmt::Debug for IdentityHeader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("IdentityHeader(…)")
+    }
 }
 
 /// An outcome, and whether it is the kept one of an earlier request.
@@ -109,6 +128,15 @@ pub struct TaskOutcome {
     pub task: Registered,
     /// When; what is shown depends on it.
     pub at: DateTime<Utc>,
+    /// What the act's medication check could not see; nothing when the act makes none.
+    pub coverage: Coverage,
+}
+
+impl TaskOutcome {
+    /// The outcome of an act without a medication check.
+    pub fn of(task: Registered, at: DateTime<Utc>) -> Self {
+        Self { task, at, coverage: Coverage::default() }
+    }
 }
 
 impl Exchange {

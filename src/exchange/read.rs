@@ -5,7 +5,8 @@ use chrono::{DateTime, Utc};
 
 use super::caller::{Actor, Caller};
 use super::error::ExchangeError;
-use super::{Exchange, Request, TaskOutcome, trace};
+use super::{Exchange, IdentityHeader, Request, TaskOutcome, trace};
+use crate::prescription::consent::{ConsentKind, Opening};
 use crate::prescription::state::Shown;
 use crate::store::PrescriptionId;
 use crate::store::document::{Document, Part};
@@ -33,6 +34,15 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
+/// Which original; without a number the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// A version of the prescription.
+    Prescription(Option<i16>),
+    /// A dispensing document.
+    Dispensing(Option<i16>),
+}
+
 impl Exchange {
     /// One prescription.
     ///
@@ -49,14 +59,15 @@ impl Exchange {
         let at = self.clock.now();
         let trace = trace(caller, request, "done");
         self.store.access_record_insert("read", row.bucket, row.patient, Some(id), at, &trace).await?;
-        Ok(TaskOutcome { task: row.registered, at })
+        Ok(TaskOutcome::of(row.registered, at))
     }
 
-    /// The caller's prescriptions: those it issued, those it holds or dispensed, or the patient's own.
+    /// The caller's prescriptions: those it issued, those it holds or dispensed, or the patient's own. For a pharmacy with
+    /// an identity token: those of that patient that wait to be accepted (処方箋一覧).
     ///
     /// # Errors
     ///
-    /// `not-permitted` for practitioners on their own.
+    /// `not-permitted` for practitioners on their own; `consent-required` when the patient has not consented to the list.
     pub async fn task_search(
         &self,
         caller: &Caller,
@@ -73,6 +84,19 @@ impl Exchange {
                 return Err(ExchangeError::NotPermitted("search with a facility's or a patient's token"));
             }
         };
+        let listed = match &request.identity {
+            Some(IdentityHeader(token)) if caller.patient().is_none() => {
+                caller.pharmacy()?;
+                Some(self.consented(caller, Some(token), ConsentKind::PrescriptionList).await?)
+            }
+            _ => None,
+        };
+        let whose = listed.map_or(whose, |permitted| Whose::Patient(permitted.patient));
+        let opening = listed.map(|permitted| permitted.opening);
+        let fits = |shown: Shown| {
+            let waits = matches!(shown, Shown::Issued | Shown::AwaitingNextUse);
+            (search.shown.is_empty() || search.shown.contains(&shown)) && (listed.is_none() || waits)
+        };
         let at = self.clock.now();
         let mut tasks = Vec::new();
         let mut after = search.after;
@@ -84,17 +108,17 @@ impl Exchange {
             let mut shown: Vec<PrescriptionRow> = Vec::new();
             for row in batch {
                 if tasks.len() + shown.len() == search.count {
-                    self.looked_at(caller, &shown, at, request).await?;
-                    tasks.extend(shown.into_iter().map(|row| TaskOutcome { task: row.registered, at }));
+                    self.looked_at(caller, &shown, at, opening, request).await?;
+                    tasks.extend(shown.into_iter().map(|row| TaskOutcome::of(row.registered, at)));
                     return Ok(Page { tasks, next: after });
                 }
                 after = Some(Cursor { changed_at: row.registered.changed_at, id: row.registered.id });
-                if search.shown.is_empty() || search.shown.contains(&row.registered.life.shown(at)) {
+                if fits(row.registered.life.shown(at)) {
                     shown.push(row);
                 }
             }
-            self.looked_at(caller, &shown, at, request).await?;
-            tasks.extend(shown.into_iter().map(|row| TaskOutcome { task: row.registered, at }));
+            self.looked_at(caller, &shown, at, opening, request).await?;
+            tasks.extend(shown.into_iter().map(|row| TaskOutcome::of(row.registered, at)));
             if ended {
                 return Ok(Page { tasks, next: None });
             }
@@ -106,36 +130,43 @@ impl Exchange {
         caller: &Caller,
         rows: &[PrescriptionRow],
         at: DateTime<Utc>,
+        opening: Option<Opening>,
         request: &Request,
     ) -> Result<(), ExchangeError> {
         if rows.is_empty() {
             return Ok(());
         }
-        let trace = trace(caller, request, "done");
+        let trace = trace(caller, request, "done").under(opening);
         let patients: Vec<_> = rows.iter().map(|row| (row.bucket, row.patient)).collect();
         Ok(self.store.access_record_insert_many("search", &patients, at, &trace).await?)
     }
 
-    /// A signed original.
+    /// An original: of the prescription or of what answers it, of the given number or the last. The issuing clinic
+    /// that reads a dispensing document has read what the pharmacist marked in it (重要情報).
     ///
     /// # Errors
     ///
-    /// `not-found`, also for what is not the caller's to see and for a dispensing that is not there.
+    /// `not-found`, also for what is not the caller's to see and for a document that is not there.
     pub async fn document(
         &self,
         caller: &Caller,
         id: PrescriptionId,
-        dispensing: Option<i16>,
+        which: Which,
         request: &Request,
     ) -> Result<Document, ExchangeError> {
         let row = self.own(caller, id).await?;
         if !caller.may_read(&row, self.clock.now()) {
             return Err(ExchangeError::NotFound);
         }
-        let part = dispensing.map_or(Part::Prescription, Part::Dispensing);
+        let task = &row.registered;
+        let part = match which {
+            Which::Prescription(number) => Part::Prescription(number.unwrap_or(task.document.number)),
+            Which::Dispensing(number) => Part::Dispensing(number.unwrap_or(task.life.results.count())),
+        };
         let trace = trace(caller, request, "done");
+        let by_clinic = caller.clinic().is_ok_and(|clinic| clinic.code == task.clinic);
         self.store
-            .document_read("document", row.patient, id, part, self.clock.now(), &trace)
+            .document_read("document", (row.patient, id), part, by_clinic, self.clock.now(), &trace)
             .await?
             .ok_or(ExchangeError::NotFound)
     }

@@ -11,9 +11,10 @@ use super::App;
 use super::problem::Problem;
 use super::server::ClientCertificate;
 use crate::codec::fhir::parameters::Parameters;
-use crate::exchange::Request;
 use crate::exchange::caller::Caller;
 use crate::exchange::error::ExchangeError;
+use crate::exchange::form::{DocumentForm, MEDIA_TYPES};
+use crate::exchange::{IdentityHeader, Request};
 
 /// The longest `Idempotency-Key`, in characters.
 const KEY_LENGTH: usize = 128;
@@ -133,7 +134,11 @@ impl Call {
                 malformed("If-Match must be the ETag of the Task as you read it, such as W/\"3\"")
             })?),
         };
-        Ok(Request { id: self.app.exchange.request_id()?, idempotency, if_match })
+        let identity = self.headers.get("identity-token").map(|value| {
+            // What is no text is no token, and is refused as one.
+            IdentityHeader(value.to_str().unwrap_or_default().to_owned())
+        });
+        Ok(Request { id: self.app.exchange.request_id()?, idempotency, if_match, identity })
     }
 
     /// SHA-256 over what makes two requests the same: method, path, query, media type and body.
@@ -150,11 +155,14 @@ impl Call {
         hash
     }
 
+    /// The media type of the body, parameters left out.
+    fn media_type(&self) -> &str {
+        self.header(header::CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default().trim()
+    }
+
     /// Refuses a body of another media type.
     pub(super) fn content_type(&self, accepted: &[&str]) -> Result<(), Problem> {
-        let given =
-            self.header(header::CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default();
-        if accepted.iter().any(|accepted| accepted.eq_ignore_ascii_case(given.trim())) {
+        if accepted.iter().any(|accepted| accepted.eq_ignore_ascii_case(self.media_type())) {
             Ok(())
         } else {
             Err(Problem::new(
@@ -163,6 +171,13 @@ impl Call {
                 format!("send Content-Type: {}", accepted.join(" or ")),
             ))
         }
+    }
+
+    /// The form of a document sent as body.
+    pub(super) fn form(&self) -> Result<DocumentForm, Problem> {
+        self.content_type(MEDIA_TYPES)?;
+        DocumentForm::of_media_type(self.media_type())
+            .ok_or_else(|| ExchangeError::Internal("an accepted media type has a form").into())
     }
 
     /// Refuses a caller who cannot read `media_type`.

@@ -5,6 +5,7 @@ mod authorize;
 mod call;
 mod cds;
 mod check;
+mod consent;
 mod endpoint;
 mod history;
 mod metadata;
@@ -53,12 +54,20 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         authorize::revoke(app),
         patient::verify_identity(app),
         patient::card_challenge(app),
+        patient::break_glass(app),
+        consent::list(app),
+        consent::put(app),
+        consent::withdraw(app),
         task::register(app),
         task::accept(app),
         task::cancel(app),
         task::renew(app),
         task::give_back(app),
+        task::amend(app),
+        task::collect(app),
         task::dispense(app),
+        task::amend_dispense(app),
+        task::withdraw_dispense(app),
         task::read(app),
         task::search(app),
         task::document(app),

@@ -15,13 +15,15 @@ use crate::codec::fhir::detected_issue::detected_issue;
 use crate::codec::fhir::parameters::{Parameters, parameters};
 use crate::codec::fhir::patient::{Insurance, Particulars, coverage, patient};
 use crate::codec::fhir::task::instant;
+use crate::exchange::break_glass::Sought;
 use crate::exchange::identity::{Evidence, VerifiedIdentity};
-use crate::prescription::disclosure::Disclosure;
 use crate::prescription::document;
 use crate::prescription::mitigation::{COMMENT_LENGTH, ManagementCode};
 use crate::store::directory::{InsuredIdentity, Sex};
 
 const VERIFY: [&str; 6] = ["insurerNumber", "symbol", "number", "branchNumber", "birthDate", "cardAssertion"];
+const EMERGENCY: [&str; 8] =
+    ["insurerNumber", "symbol", "number", "branchNumber", "birthDate", "name", "sex", "reason"];
 const MITIGATION: [&str; 2] = ["code", "comment"];
 
 /// `POST /fhir/Patient/$verify-identity`
@@ -143,12 +145,57 @@ fn identity_answer(verified: &VerifiedIdentity) -> serde_json::Value {
     parameters(&answer)
 }
 
+/// `POST /fhir/Patient/$break-glass`
+pub(super) fn break_glass(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Patient" / "$break-glass");
+    let about = about
+        .does("Opens a patient's record in an emergency (救急時), with a reason the patient reads")
+        .by(FACILITIES)
+        .parameters(&EMERGENCY)
+        .answers(StatusCode::OK, Form::Resource("Parameters"))
+        .refuses(&["identity-not-verified", "too-many-attempts", "role-mismatch"]);
+    path.and(call(app))
+        .then(|call: Call| {
+            respond(async move {
+                let caller = call.caller().await?;
+                caller.clinician()?;
+                call.acceptable(FHIR)?;
+                let (sought, reason) = sought(&call)?;
+                let request = call.request()?;
+                let verified = call.app().exchange.break_glass(&caller, &sought, reason, &request).await?;
+                Ok(answer::fhir(StatusCode::OK, &identity_answer(&verified)))
+            })
+        })
+        .described(about)
+}
+
+/// Whom an emergency is about, by name and sex or by insurance data, and the reason.
+fn sought(call: &Call) -> Result<(Sought, String), Problem> {
+    let given = call.parameters(&EMERGENCY)?;
+    let reason = given.need("reason")?.to_owned();
+    let birth_date = birth_date(&given)?;
+    if given.get("name").is_none() && given.get("sex").is_none() {
+        return Ok((Sought::Insured(insured(&given)?, birth_date), reason));
+    }
+    if EMERGENCY[..4].iter().any(|name| given.get(name).is_some()) {
+        return Err(malformed("give name and sex or insurance data, one of them"));
+    }
+    let sex = match given.need("sex")? {
+        "male" => Sex::Male,
+        "female" => Sex::Female,
+        "unknown" => Sex::Unknown,
+        _ => return Err(malformed("sex is male, female or unknown")),
+    };
+    Ok((Sought::Named { name: given.need("name")?.to_owned(), birth_date, sex }, reason))
+}
+
 /// `POST /fhir/DetectedIssue/{id}/$mitigate`
 pub(super) fn mitigate(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "DetectedIssue" / {id: Uuid} / "$mitigate");
     let about = about
         .does("Gives the reason for going on in spite of a finding")
         .by(FACILITIES)
+        .identity_token(false)
         .parameters(&MITIGATION)
         .answers(StatusCode::OK, Form::Resource("DetectedIssue"))
         .refuses(&["not-found", "state-conflict"]);
@@ -165,10 +212,11 @@ pub(super) fn mitigate(app: &App) -> Endpoint {
                     return Err(malformed("comment has at most 300 characters"));
                 }
                 let request = call.request()?;
-                let row = call.app().exchange.mitigate(&caller, id, code, comment, &request).await?;
+                let (row, disclosure) =
+                    call.app().exchange.mitigate(&caller, id, code, comment, &request).await?;
                 Ok(answer::fhir(
                     StatusCode::OK,
-                    &detected_issue(row.id, &row.finding, row.mitigation.as_ref(), Disclosure::Withheld),
+                    &detected_issue(row.id, &row.finding, row.mitigation.as_ref(), disclosure),
                 ))
             })
         })

@@ -12,7 +12,6 @@ use crate::codec::fhir::detected_issue::detected_issue;
 use crate::codec::fhir::outcome::{Issue, outcome};
 use crate::codec::fhir::parameters;
 use crate::exchange::error::ExchangeError;
-use crate::prescription::disclosure::Disclosure;
 use crate::prescription::state::Refusal;
 use crate::store::StoreError;
 use crate::trust::verdict;
@@ -170,7 +169,11 @@ impl From<Refusal> for Problem {
             Refusal::Cancelled => ("cancelled", "ask the clinic for a new one"),
             Refusal::Expired => ("expired", "the patient needs a new one"),
             Refusal::NotYetDue => ("not-yet-due", "come back within 7 days of the due date"),
-            Refusal::NotHeld => ("state-conflict", "read the Task to see where it stands"),
+            Refusal::Collected
+            | Refusal::NotHeld
+            | Refusal::NoSuchResult
+            | Refusal::LaterResult
+            | Refusal::TooManyResults => ("state-conflict", "read the Task to see where it stands"),
         };
         Self::new(StatusCode::CONFLICT, code, format!("{refusal}; {advice}"))
     }
@@ -241,11 +244,11 @@ impl From<ExchangeError> for Problem {
                 "idempotency-key-reused",
                 "this Idempotency-Key came with another request before; use a new key for a new request",
             ),
-            ExchangeError::CheckUnresolved(findings) => Self {
+            ExchangeError::CheckUnresolved(findings, disclosure) => Self {
                 contained: findings
                     .iter()
                     .map(|row| {
-                        detected_issue(row.id, &row.finding, row.mitigation.as_ref(), Disclosure::Withheld)
+                        detected_issue(row.id, &row.finding, row.mitigation.as_ref(), disclosure)
                     })
                     .collect(),
                 ..Self::new(

@@ -5,6 +5,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::identifier::InstitutionCode;
+
 /// What is consented to (同意の種類).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -84,6 +86,19 @@ impl Method {
     pub fn parse(code: &str) -> Option<Self> {
         [Self::Insurance, Self::Card, Self::BreakGlass].into_iter().find(|method| method.as_str() == code)
     }
+}
+
+/// What a patient decides on for the time to come (包括同意・閲覧拒否).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What it is about.
+    pub kind: ConsentKind,
+    /// `false`: a refusal.
+    pub permit: bool,
+    /// For which facility; `None`, of a refusal only: for all.
+    pub facility: Option<InstitutionCode>,
+    /// Until when; `None`: until it is withdrawn.
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// A consent or a refusal of one kind that is in force for one facility.

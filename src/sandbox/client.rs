@@ -181,28 +181,45 @@ impl Client {
         Ok(uuid::Uuid::new_v8(bytes).to_string())
     }
 
-    /// The request for a token by a facility's key (API §1).
+    /// An assertion by a key, addressed to `audience`, with further claims.
     ///
     /// # Errors
     ///
-    /// [`CallError`], when the assertion cannot be signed.
-    pub fn token_call(&self, code: &str, credential: &Credential) -> Result<Call, CallError> {
+    /// [`CallError`], when it cannot be signed.
+    pub fn assertion(
+        &self,
+        issuer: &str,
+        credential: &Credential,
+        audience: &str,
+        claims: Map<String, Value>,
+    ) -> Result<String, CallError> {
         let mut chain = vec![credential.certificate.clone()];
         chain.extend(credential.chain.iter().cloned());
-        let assertion = Assertion {
-            chain: &chain,
-            issuer: code,
-            audience: &format!("{}/oauth2/token", self.base_url),
-            jti: &self.nonce()?,
-            issued_at: self.clock.now(),
-            claims: Map::new(),
-        };
-        let assertion = assertion.sign(&credential.key, self.random())?;
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-            ("client_assertion", &assertion),
+        let (jti, issued_at) = (self.nonce()?, self.clock.now());
+        let assertion = Assertion { chain: &chain, issuer, audience, jti: &jti, issued_at, claims };
+        Ok(assertion.sign(&credential.key, self.random())?)
+    }
+
+    /// The request for a token by a certificate's key (contract §1), naming the person at the terminal when there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`], when an assertion cannot be signed.
+    pub fn token_call(
+        &self,
+        issuer: &str,
+        credential: &Credential,
+        person: Option<&Credential>,
+    ) -> Result<Call, CallError> {
+        let audience = format!("{}/oauth2/token", self.base_url);
+        let mut form = vec![
+            ("grant_type", "client_credentials".to_owned()),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned()),
+            ("client_assertion", self.assertion(issuer, credential, &audience, Map::new())?),
         ];
+        if let Some(person) = person {
+            form.push(("practitioner_assertion", self.assertion("person", person, &audience, Map::new())?));
+        }
         let body = serde_urlencoded::to_string(form).unwrap_or_default().into_bytes();
         let headers = vec![("Content-Type", "application/x-www-form-urlencoded".to_owned())];
         Ok(Call { method: Method::POST, path: "/oauth2/token".to_owned(), headers, body })

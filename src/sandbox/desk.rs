@@ -93,7 +93,7 @@ impl<'w> Desk<'w> {
     ///
     /// [`DeskError::Call`]
     pub fn token_call(&self) -> Result<Call, DeskError> {
-        Ok(self.world.client.token_call(self.facility.code.as_str(), self.credential)?)
+        Ok(self.world.client.token_call(self.facility.code.as_str(), self.credential, None)?)
     }
 
     /// Logs in with the token of an answer.

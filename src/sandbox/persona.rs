@@ -220,9 +220,19 @@ impl Personas {
     pub fn eligibility(&self, pki: &Pki) -> Result<Vec<u8>, PersonaError> {
         let mut file = csv::Writer::from_writer(Vec::new());
         file.write_record(COLUMNS)?;
+        // The first with a card had two before it: one is revoked, one has expired.
+        let former = [&pki.faulty.card_revoked, &pki.faulty.card_expired].map(fingerprint);
+        let mut former = Some(former);
         for (patient, card) in self.patients_with_cards(pki) {
-            let card = card.map_or_else(String::new, |card| hexadecimal(&card.certificate.sha256()));
-            for insurance in &patient.insurances {
+            let mut cards = vec![card.map_or_else(String::new, fingerprint)];
+            if card.is_some() {
+                cards.extend(former.take().into_iter().flatten());
+            }
+            let lines = patient
+                .insurances
+                .iter()
+                .flat_map(|insurance| cards.iter().map(move |card| (insurance, card)));
+            for (insurance, card) in lines {
                 file.write_record([
                     &*patient.id,
                     &patient.name,
@@ -235,7 +245,7 @@ impl Personas {
                     &insurance.branch_number,
                     &insurance.valid_from.to_string(),
                     &insurance.valid_until.map_or_else(String::new, |date| date.to_string()),
-                    &card,
+                    card,
                     &patient.deceased_on.map_or_else(String::new, |date| date.to_string()),
                 ])?;
             }
@@ -252,6 +262,10 @@ impl Gender {
             Self::Female => "female",
         }
     }
+}
+
+fn fingerprint(card: &Credential) -> String {
+    hexadecimal(&card.certificate.sha256())
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

@@ -4,7 +4,7 @@
 //! ```text
 //! DIR/pki/authorities/{hpki-root,hpki,facility,jpki,tsa}.{pem,key}
 //! DIR/pki/{people,patients}/ID.{pem,key}    DIR/pki/facilities/CODE.{pem,key}    DIR/pki/tsa/tsa.{pem,key}
-//! DIR/pki/faulty/{revoked,expired,untrusted,untrusted-authority}.{pem,key}
+//! DIR/pki/faulty/{revoked,expired,untrusted,untrusted-authority,card-revoked,card-expired}.{pem,key}
 //! DIR/pki/trust/{facility,hpki,jpki,tsa}/root.pem    DIR/pki/trust/hpki/issuing.pem    DIR/pki/trust/crl/*.pem
 //! ```
 //!
@@ -29,8 +29,11 @@ use keys::{KeyKind, keys_ensure};
 
 /// How long a list issued here is good for.
 const CRL_LIFETIME: TimeDelta = TimeDelta::days(30);
-/// How long after its first day of validity the revoked physician's certificate was revoked.
+/// How long after their first day of validity the revoked certificates were revoked.
 const REVOKED_AFTER: TimeDelta = TimeDelta::days(335);
+
+/// When what has expired began and ended, counted from now.
+const EXPIRED: (TimeDelta, TimeDelta) = (TimeDelta::days(-6 * 365), TimeDelta::days(-365));
 
 const RSA_STEMS: [&str; 7] = [
     "authorities/hpki-root",
@@ -41,7 +44,13 @@ const RSA_STEMS: [&str; 7] = [
     "faulty/untrusted",
     "faulty/untrusted-authority",
 ];
-const P256_STEMS: [&str; 3] = ["authorities/facility", "authorities/jpki", "authorities/tsa"];
+const P256_STEMS: [&str; 5] = [
+    "authorities/facility",
+    "authorities/jpki",
+    "authorities/tsa",
+    "faulty/card-revoked",
+    "faulty/card-expired",
+];
 
 /// A healthcare professional who is to have an HPKI signing certificate.
 #[derive(Clone, Debug)]
@@ -137,9 +146,13 @@ pub struct Credential {
     pub chain_paths: Vec<PathBuf>,
 }
 
-/// Physicians whose signatures must be refused.
+/// Physicians whose signatures, and patients' cards whose assertions, must be refused.
 #[derive(Clone, Debug)]
 pub struct FaultyCredentials {
+    /// A card on the JPKI authority's revocation list.
+    pub card_revoked: Credential,
+    /// A card that ended a year before it was made.
+    pub card_expired: Credential,
     /// On the HPKI authority's revocation list.
     pub revoked: Credential,
     /// Ended a year before it was made.
@@ -224,7 +237,7 @@ impl Pki {
             facilities: facilities.collect::<Result<_, PkiError>>()?,
             patients: patients.collect::<Result<_, PkiError>>()?,
             tsa: desk.credential("tsa/tsa", &tsa, &[], &stamping)?,
-            faulty: FaultyCredentials::open_or_create(&desk, &hpki_root, &hpki)?,
+            faulty: FaultyCredentials::open_or_create(&desk, &hpki_root, &hpki, &jpki)?,
             authorities: vec![
                 ("hpki-root", hpki_root),
                 ("hpki", hpki),
@@ -248,8 +261,7 @@ impl Pki {
     /// # Errors
     /// [`PkiError`].
     pub fn refresh_crls(&self, now: DateTime<Utc>, random: &dyn SecureRandom) -> Result<(), PkiError> {
-        let revoked = &self.faulty.revoked.certificate;
-        let revocation = RevocationRequest {
+        let revocation = |revoked: &Certificate| RevocationRequest {
             serial: revoked.serial().to_vec(),
             at: revoked.not_before() + REVOKED_AFTER,
             reason: CrlReason::CessationOfOperation,
@@ -258,7 +270,11 @@ impl Pki {
             let request = CrlRequest {
                 this_update: now,
                 next_update: now + CRL_LIFETIME,
-                revoked: if *stem == "hpki" { vec![revocation.clone()] } else { Vec::new() },
+                revoked: match *stem {
+                    "hpki" => vec![revocation(&self.faulty.revoked.certificate)],
+                    "jpki" => vec![revocation(&self.faulty.card_revoked.certificate)],
+                    _ => Vec::new(),
+                },
                 extensions: Vec::new(),
             };
             let list = authority.crl_issue(&request, random)?;
@@ -284,7 +300,12 @@ impl Pki {
 }
 
 impl FaultyCredentials {
-    fn open_or_create(desk: &Desk<'_>, root: &Authority, hpki: &Authority) -> Result<Self, PkiError> {
+    fn open_or_create(
+        desk: &Desk<'_>,
+        root: &Authority,
+        hpki: &Authority,
+        jpki: &Authority,
+    ) -> Result<Self, PkiError> {
         let physician = |romaji: &str, kanji: &str, number: &str| {
             person(&PersonSpec {
                 id: String::new(),
@@ -298,7 +319,11 @@ impl FaultyCredentials {
         let chain = [(stem, &hpki.certificate)];
         let revoked = physician("Taro Shikko", "失効　太郎", "Test990001")?;
         let mut expired = physician("Jiro Kigen", "期限　次郎", "Test990002")?;
-        (expired.begins, expired.ends) = (TimeDelta::days(-6 * 365), TimeDelta::days(-365));
+        (expired.begins, expired.ends) = EXPIRED;
+        let card = |number: &str| Holder::new(&[(COMMON_NAME, number)], profile::patient()?);
+        let card_revoked = card("SANDBOX-revoked")?;
+        let mut card_expired = card("SANDBOX-expired")?;
+        (card_expired.begins, card_expired.ends) = EXPIRED;
         let untrusted = physician("Saburo Nise", "偽　三郎", "Test990003")?;
         // It bears both names and has neither key: only the signature gives it away.
         let false_stem = "faulty/untrusted-authority";
@@ -307,6 +332,8 @@ impl FaultyCredentials {
         let false_hpki = desk.hpki_authority(false_stem, &false_root, key)?;
         let false_chain = [(false_stem, &false_hpki.certificate)];
         Ok(Self {
+            card_revoked: desk.credential("faulty/card-revoked", jpki, &[], &card_revoked)?,
+            card_expired: desk.credential("faulty/card-expired", jpki, &[], &card_expired)?,
             revoked: desk.credential("faulty/revoked", hpki, &chain, &revoked)?,
             expired: desk.credential("faulty/expired", hpki, &chain, &expired)?,
             untrusted: desk.credential("faulty/untrusted", &false_hpki, &false_chain, &untrusted)?,

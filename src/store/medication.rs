@@ -44,7 +44,7 @@ fn place(prescription: PrescriptionId, source: Source, sequence: i16) -> [u8; 19
 /// The columns that [`life`] reads, with the id, of the table as `p`.
 macro_rules! life_columns {
     () => {
-        "p.id, p.state, p.pharmacy, p.lease_end, p.due_on, p.partly, p.uses_allowed, p.uses_done, p.valid_until"
+        "p.id, p.kind, p.state, p.pharmacy, p.lease_end, p.results, p.valid_until, p.first_due, p.uses_allowed"
     };
 }
 
@@ -124,11 +124,13 @@ impl Store {
             }
             let Some(id) = row.get::<_, Option<PrescriptionId>>("id") else { continue };
             let source = source_read(row.get("source"), id)?;
+            let shown = life(row, id)?.shown(now);
             let counts = match source {
-                Source::Dispensed | Source::InHouse | Source::Allergy | Source::SelfReported => true,
-                Source::Prescribed => match life(row, id)?.shown(now) {
+                Source::Dispensed | Source::Allergy | Source::SelfReported => true,
+                Source::InHouse => shown == Shown::Dispensed,
+                Source::Prescribed => match shown {
                     Shown::Issued | Shown::AwaitingNextUse | Shown::Accepted | Shown::PartlyDispensed => true,
-                    Shown::Dispensed | Shown::Cancelled | Shown::Expired => false,
+                    Shown::Dispensed | Shown::Cancelled | Shown::Collected | Shown::Expired => false,
                 },
             };
             if counts {

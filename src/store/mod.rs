@@ -8,6 +8,7 @@ pub mod bucket;
 pub mod cluster;
 pub mod consent;
 pub mod directory;
+pub mod disaster;
 pub mod dispensing;
 pub mod document;
 pub mod figure;

@@ -27,8 +27,11 @@ pub use super::error::StoreError;
 /// How often an act is done again after losing to another one (40001, 40P01).
 const RETRIES: u32 = 5;
 
+/// A parameter of a statement.
+pub type Param<'a> = &'a (dyn ToSql + Sync);
+
 /// Parameters of a statement.
-pub type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+pub type Params<'a> = &'a [Param<'a>];
 
 /// What the closure of [`Store::run`] returns: `Box::pin(async move { … })`.
 pub type Work<'t, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 't>>;

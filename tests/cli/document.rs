@@ -62,7 +62,12 @@ fn a_prescription_is_signed_verified_and_turned_back() {
     assert!(back.err.contains("not a signed original"));
     assert_eq!(convert("sj1", &project(SJ1)).done().out, back.out);
     assert_eq!(convert("cj1", &file).code, 2);
-    assert_eq!(convert("fhir", &file).code, 2);
+    let bundle = put(&directory, "bundle.json", &convert("fhir", &file).done().out);
+    assert_eq!(convert("sj1", &bundle).done().out, back.out);
+    assert_eq!(convert("cj1", &bundle).code, 2);
+    let long = fs::read_to_string(&bundle).unwrap().replace("試験　花子", &"長".repeat(21));
+    let long = convert("sj1", &put(&directory, "long.json", long.as_bytes()));
+    assert!(long.code == 1 && long.err.contains("not said: SJ1[line 7].11.2"), "{long:?}");
 }
 
 #[test]

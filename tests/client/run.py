@@ -9,6 +9,7 @@ import sys
 import traceback
 
 import apps
+import cards
 import life
 import races
 import refusals
@@ -28,6 +29,7 @@ SCENARIOS = {
     "tokens": refusals.tokens,
     "identity": refusals.identities,
     "apps": apps.apps,
+    "cards": cards.cards,
 }
 
 

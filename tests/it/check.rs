@@ -2,114 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a door that does not open fails its tests")]
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use chrono::TimeDelta;
+use chrono::{Days, TimeDelta};
 use hikikae::clock::japanese_date;
 use hikikae::exchange::error::ExchangeError;
 use hikikae::formulary::CONTRAINDICATION_NOTICE;
-use hikikae::http::server::{Limits, serve};
-use hikikae::http::{App, routes};
 use hikikae::prescription::consent::Basis;
 use hikikae::store::PrescriptionId;
-use hikikae::trust::Assertion;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use reqwest::{Client, RequestBuilder, StatusCode};
-use ring::rand::SystemRandom;
+use reqwest::StatusCode;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
-use crate::world::{
-    CLINIC, OTHER_CLINIC, OTHER_PHARMACY, PHARMACY, PKI, Rx, World, born, caller, number, request,
-};
+use crate::door::{Door, FHIR, JSON, answer, code};
+use crate::world::{CLINIC, OTHER_CLINIC, PHARMACY, Rx, World, caller, number, request};
 
 const COMBINATION: &str = "ミカムロ配合錠ＡＰ";
-
-/// A world behind its HTTP door.
-pub struct Door {
-    pub world: World,
-    pub base_url: String,
-    pub client: Client,
-    _stop: oneshot::Sender<()>,
-}
-
-impl Door {
-    pub async fn open() -> Self {
-        let world = World::new().await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base_url = format!("http://{}", listener.local_addr().unwrap());
-        let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let app = App { exchange: world.exchange.clone(), base_url: base_url.clone().into(), metrics };
-        let (stop, stopped) = oneshot::channel();
-        tokio::spawn(async move {
-            let stopped = async move { drop(stopped.await) };
-            serve(listener, None, routes(&app), Limits::default(), stopped).await;
-        });
-        let client = Client::builder().no_proxy().build().unwrap();
-        Self { world, base_url, client, _stop: stop }
-    }
-
-    fn post(&self, path: &str, token: &str, media_type: &str, body: String) -> RequestBuilder {
-        let call = self.client.post(format!("{}{path}", self.base_url)).body(body);
-        call.header("Content-Type", media_type).bearer_auth(token)
-    }
-
-    pub async fn check(&self, code: &str, document: String, consent: bool) -> (StatusCode, Value) {
-        let path = format!("/fhir/$medication-check?oral-consent={consent}");
-        answer(self.post(&path, &self.token(code).await, "text/csv", document)).await
-    }
-
-    async fn token(&self, code: &str) -> String {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let codes = [CLINIC, OTHER_CLINIC, PHARMACY, OTHER_PHARMACY];
-        let facility = &PKI.facilities[codes.iter().position(|known| *known == code).unwrap()];
-        let assertion = Assertion {
-            chain: std::slice::from_ref(&facility.certificate),
-            issuer: code,
-            audience: "http://127.0.0.1",
-            jti: &NEXT.fetch_add(1, Ordering::Relaxed).to_string(),
-            issued_at: self.world.now(),
-            claims: serde_json::Map::new(),
-        };
-        let jwt = assertion.sign(&facility.key, &SystemRandom::new()).unwrap();
-        let session = self.world.exchange.session_open(&jwt, None, None).await.unwrap();
-        session.token.as_str().to_owned()
-    }
-
-    async fn identity_token(&self, code: &str, patient: u32) -> String {
-        let parameters = json!({ "resourceType": "Parameters", "parameter": [
-            { "name": "insurerNumber", "valueString": "06138762" },
-            { "name": "symbol", "valueString": "１２３" },
-            { "name": "number", "valueString": number(patient) },
-            { "name": "birthDate", "valueDate": born() },
-        ]});
-        let token = self.token(code).await;
-        let path = "/fhir/Patient/$verify-identity";
-        let (status, body) = answer(self.post(path, &token, FHIR, parameters.to_string())).await;
-        assert_eq!(status, 200, "{body}");
-        body["parameter"][0]["valueString"].as_str().unwrap().to_owned()
-    }
-
-    pub async fn acts(&self, patient: u32) -> Vec<String> {
-        let patient = *self.world.patient(patient).await.as_uuid();
-        let database = crate::harness::connect(&self.world.database.config).await;
-        let sql = "SELECT act FROM access_record WHERE patient_id = $1 ORDER BY at, created_at";
-        database.query(sql, &[&patient]).await.unwrap().iter().map(|row| row.get(0)).collect()
-    }
-}
-
-const FHIR: &str = "application/fhir+json";
-const JSON: &str = "application/json";
-
-pub async fn answer(call: RequestBuilder) -> (StatusCode, Value) {
-    let response = call.send().await.unwrap();
-    (response.status(), serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default())
-}
-
-pub fn code(body: &Value) -> &str {
-    body["issue"][0]["details"]["coding"][0]["code"].as_str().unwrap_or_default()
-}
 
 fn resources<'b>(bundle: &'b Value, kind: &str) -> Vec<&'b Value> {
     let entries = bundle["entry"].as_array().unwrap().iter().map(|entry| &entry["resource"]);
@@ -135,7 +41,9 @@ async fn what_is_answered_before_signing_holds_at_registration() {
     assert_eq!(code(coverage), "complete");
     assert_eq!(issue["evidence"][0]["code"][0]["text"], "RP1 1 (SJ1[line 12])");
 
-    let Err(ExchangeError::CheckUnresolved(found)) = world.register(&rx).await else { panic!("not found") };
+    let Err(ExchangeError::CheckUnresolved(found, _)) = world.register(&rx).await else {
+        panic!("not found")
+    };
     assert_eq!(issue["id"], found[0].id.to_string(), "the same id");
     let parameters =
         json!({ "resourceType": "Parameters", "parameter": [{ "name": "code", "valueCode": "2" }]});
@@ -183,7 +91,7 @@ async fn consent_opens_the_hit_and_is_recorded() {
     let opened: Vec<Vec<_>> = opened.into_iter().map(Iterator::collect).collect();
     assert_eq!(opened, [vec![], vec![], vec![Basis::Oral]]);
     // Opened once is not opened for good.
-    let Err(ExchangeError::CheckUnresolved(_)) = world.register(&world.rx(1)).await else { panic!() };
+    let Err(ExchangeError::CheckUnresolved(_, _)) = world.register(&world.rx(1)).await else { panic!() };
 }
 
 #[tokio::test]
@@ -218,7 +126,9 @@ async fn what_is_dispensed_is_checked_as_dispensed() {
 async fn parts_of_a_split_are_not_held_against_each_other() {
     let door = Door::open().await;
     let world = &door.world;
-    let part = |part| Rx { days: 42, part: Some(part), ..world.rx(1) };
+    // To be used within days, whatever the earlier parts supply.
+    let usable_until = Some(japanese_date(world.now()) + Days::new(3));
+    let part = |part| Rx { days: 42, part: Some(part), usable_until, ..world.rx(1) };
     world.register(&part(1)).await.unwrap();
     let task = world.register(&part(2)).await.unwrap().outcome.task;
     let accepted = world.accept(PHARMACY, 1, &task).await.unwrap().outcome;
@@ -369,7 +279,9 @@ async fn figures_tell_how_rules_fare() {
     let mitigated = |patient: u32, code: &'static str| async move {
         world.register(&Rx { patient, ..elsewhere(world) }).await.unwrap();
         let rx = world.rx(patient);
-        let Err(ExchangeError::CheckUnresolved(found)) = world.register(&rx).await else { panic!("silent") };
+        let Err(ExchangeError::CheckUnresolved(found, _)) = world.register(&rx).await else {
+            panic!("silent")
+        };
         let reason = code.to_owned().try_into().unwrap();
         world.exchange.mitigate(&caller(CLINIC), found[0].id, reason, None, &request()).await.unwrap();
         rx

@@ -1,14 +1,18 @@
 //! The whole system, against a real PostgreSQL: one server per run, one database per test.
 
+mod access;
 mod check;
 mod cluster;
+mod consent;
 mod crash;
 mod demo;
 mod directory;
+mod door;
 mod edition;
 mod harness;
 mod history;
 mod life;
+mod model;
 mod store;
 mod tls;
 mod truth;

@@ -1,6 +1,7 @@
 //! FHIR R4: strict reading of signed documents ([`strict`]), and renderings of the exchange's answers, which are
 //! never signed.
 
+pub mod consent;
 pub mod coverage;
 pub mod detected_issue;
 pub mod dispensing;
@@ -10,6 +11,7 @@ pub mod medication_order;
 pub mod outcome;
 pub mod parameters;
 pub mod patient;
+pub mod prescription;
 pub mod reported;
 pub mod strict;
 pub mod task;

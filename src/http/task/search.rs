@@ -17,16 +17,18 @@ use super::{bad_query, query};
 use crate::codec::fhir;
 use crate::codec::fhir::task::{EXCHANGE_NUMBER, status};
 use crate::exchange::read::{Page, Search};
+use crate::prescription::registered::{Registered, Viewer};
 use crate::prescription::state::Shown;
 use crate::store::prescription::Cursor;
 
-const SHOWN: [Shown; 7] = [
+const SHOWN: [Shown; 8] = [
     Shown::Issued,
     Shown::AwaitingNextUse,
     Shown::Accepted,
     Shown::PartlyDispensed,
     Shown::Dispensed,
     Shown::Cancelled,
+    Shown::Collected,
     Shown::Expired,
 ];
 const PARAMETERS: [Query; 7] = [
@@ -49,10 +51,12 @@ const PAGE: (u32, u32) = (20, 100);
 pub(in super::super) fn search(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "Task");
     let about = about
-        .does("Searches the caller's prescriptions")
+        .does("Searches the caller's prescriptions; with an identity token, those of that patient that wait (処方箋一覧)")
         .by(OWNERS)
+        .identity_token(false)
         .query(&PARAMETERS)
-        .answers(StatusCode::OK, Form::Resource("Bundle"));
+        .answers(StatusCode::OK, Form::Resource("Bundle"))
+        .refuses(&["consent-required"]);
     path.and(call(app))
         .then(|call: Call| {
             respond(async move {
@@ -63,7 +67,7 @@ pub(in super::super) fn search(app: &App) -> Endpoint {
                 let page = call.app().exchange.task_search(&caller, &search, &call.request()?).await?;
                 Ok(answer::fhir(
                     StatusCode::OK,
-                    &bundle(&call, &given, &page, |task| caller.sees_number(&task.clinic)),
+                    &bundle(&call, &given, &page, |task| caller.viewer(&task.clinic)),
                 ))
             })
         })
@@ -165,7 +169,7 @@ fn bundle(
     call: &Call,
     given: &[(String, String)],
     page: &Page,
-    sees_number: impl Fn(&crate::prescription::registered::Registered) -> bool,
+    viewer: impl Fn(&Registered) -> Viewer,
 ) -> serde_json::Value {
     let base = format!("{}/fhir/Task", call.app().base_url);
     let link = |relation: &str, cursor: Option<Cursor>| {
@@ -186,7 +190,7 @@ fn bundle(
         .map(|outcome| {
             json!({
                 "fullUrl": format!("{base}/{}", outcome.task.id),
-                "resource": fhir::task::task(&outcome.task, sees_number(&outcome.task), outcome.at),
+                "resource": fhir::task::task(&outcome.task, viewer(&outcome.task), outcome.at),
                 "search": { "mode": "match" },
             })
         })

@@ -50,7 +50,7 @@ fn everybody_is_trusted_as_they_should_be_and_kept() {
     let now: DateTime<Utc> = "2026-04-01T00:00:00Z".parse().unwrap();
     let made = AtomicUsize::new(0);
     let pki = open(directory.path(), "薬剤　一郎", now, &made).unwrap();
-    assert_eq!(made.load(Ordering::Relaxed), 13);
+    assert_eq!(made.load(Ordering::Relaxed), 15);
     let store = TrustStore::load(&pki.trust_directory(), TrustPolicy::default()).unwrap();
     let validate = |kind, purpose, who: &Credential| {
         assert!(who.key.is_key_of(&who.certificate));
@@ -65,6 +65,9 @@ fn everybody_is_trusted_as_they_should_be_and_kept() {
     assert!(matches!(faulty(&pki.faulty.revoked), PathError::Revoked(_)));
     assert!(matches!(faulty(&pki.faulty.expired), PathError::Expired { .. }));
     assert_eq!(faulty(&pki.faulty.untrusted), PathError::Untrusted(UntrustedReason::Signature));
+    let faulty = |card| validate(AnchorKind::Jpki, Purpose::Authenticate, card).unwrap_err();
+    assert!(matches!(faulty(&pki.faulty.card_revoked), PathError::Revoked(_)));
+    assert!(matches!(faulty(&pki.faulty.card_expired), PathError::Expired { .. }));
     assert_eq!(pki.people[0].certificate.hc_roles(), [HcRole::Pharmacist]);
     assert_eq!(pki.people[0].certificate.kanji_name(), Some("薬剤　一郎"));
     assert_eq!(pki.facilities[0].certificate.institution_code(), Some("1341234567"));

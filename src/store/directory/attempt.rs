@@ -18,6 +18,8 @@ pub enum AttemptKind {
     Identity,
     /// 引換番号 of a verified patient.
     ExchangeNumber,
+    /// A person in an emergency. Counted apart: mistakes at the front desk must not stand in its way.
+    BreakGlass,
 }
 
 impl AttemptKind {
@@ -25,6 +27,7 @@ impl AttemptKind {
         match self {
             Self::Identity => "identity",
             Self::ExchangeNumber => "exchange-number",
+            Self::BreakGlass => "break-glass",
         }
     }
 }

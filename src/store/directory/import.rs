@@ -141,6 +141,7 @@ impl Import<'_, '_> {
                 new
             }
         };
+        self.store.person_name_write(self.tx, id, &person.particulars, ACT).await?;
         for insurance in &person.insurances {
             self.insurance(id, person, insurance).await?;
         }
@@ -218,7 +219,9 @@ impl Import<'_, '_> {
         let bucket = self.store.buckets().of_patient(known);
         let row = self.tx.query_one(PATIENT_SEALED, &[&bucket, &known]).await?;
         let sealed: Vec<u8> = column(&row, "patient", "particulars_sealed")?;
-        if self.store.particulars_open(known, &sealed)? != person.particulars {
+        let former = self.store.particulars_open(known, &sealed)?;
+        if former != person.particulars {
+            self.store.person_name_remove(self.tx, known, &former).await?;
             self.write(known, person).await?;
             self.done.persons_changed += 1;
         }

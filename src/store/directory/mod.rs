@@ -21,6 +21,7 @@ pub mod claim;
 pub mod eligibility;
 pub mod import;
 mod insured;
+mod named;
 
 pub use attempt::{AttemptError, AttemptKind, AttemptLimit};
 pub use claim::Claims;
