@@ -171,8 +171,8 @@ async fn the_shared_history_opens_to_the_patient_and_under_consent_and_every_pag
     let (requests, dispenses) = ("/fhir/MedicationRequest", "/fhir/MedicationDispense");
     let patient = door.patient(1).await;
     let prescribed = door.listed(&patient, requests).await;
-    let states: Vec<&Value> = prescribed.iter().map(|resource| &resource["status"]).collect();
-    assert!(states.contains(&&json!("completed")) && states.contains(&&json!("active")), "{prescribed:?}");
+    let shown: Vec<&Value> = prescribed.iter().map(|resource| &resource["status"]).collect();
+    assert!(shown.contains(&&json!("completed")) && shown.contains(&&json!("active")), "{prescribed:?}");
     assert!(prescribed.iter().any(|resource| {
         resource["groupIdentifier"]["value"] == format!("urn:uuid:{}", waiting.id)
             && resource["requester"]["identifier"]["value"] == CLINIC

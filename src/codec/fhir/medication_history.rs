@@ -8,6 +8,7 @@ use super::drug::concept;
 use super::reported::{patient_reference, source_tag};
 use super::task::{INSTITUTION, status};
 use crate::check::{HistoryEntry, Period, Source};
+use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::reported::{Claim, Reported};
 
 /// The id of one medicine of an entry.
@@ -53,7 +54,7 @@ pub fn medication_request(entry: &HistoryEntry, period: &Period, id: &str) -> Va
         "cancelled" => "cancelled",
         _ => "stopped",
     };
-    let code = period.institution.as_ref().map(|code| code.as_str());
+    let code = period.institution.as_ref().map(InstitutionCode::as_str);
     json!({
         "resourceType": "MedicationRequest",
         "id": id,

@@ -37,7 +37,7 @@ pub fn allergy_read(bytes: &[u8], by_patient: bool) -> Result<Allergy, Vec<Fault
         let categories = AllergyCategory::ALL.map(|category| (category.as_str(), category));
         let category = entry.many("category", 0..=1, one_of(&categories)).pop();
         let named = entry.one("code", named);
-        entry.one("patient", subject);
+        subject(entry, "patient");
         let noticed_on = entry.optional(choice("onset", "DateTime"), date_time).map(Moment::date);
         let reaction = entry.each("reaction", 0..=1, |reaction| {
             reaction.sole("manifestation", |manifestation| text(manifestation, "text"))
@@ -68,7 +68,7 @@ pub fn medicine_read(bytes: &[u8]) -> Result<Medicine, Vec<Fault>> {
         } else {
             entry.one(choice("medication", "CodeableConcept"), named).map(|named| (named, Vec::new()))
         };
-        entry.one("subject", subject);
+        subject(entry, "subject");
         let period = entry.maybe(choice("effective", "Period"), |period| {
             let day = |period: &mut Element<'_, '_>, name| period.optional(name, date_time).map(Moment::date);
             Some((day(period, "start"), day(period, "end")))
@@ -115,11 +115,14 @@ fn text(element: &mut Element<'_, '_>, name: &'static str) -> Option<String> {
     Some(text)
 }
 
-fn subject(reference: &mut Element<'_, '_>) -> Option<()> {
-    reference.optional("reference", string);
-    reference.optional("type", exactly("Patient"));
-    reference.optional("display", string);
-    Some(())
+/// A reference that is not looked at.
+fn subject(entry: &mut Element<'_, '_>, name: &'static str) {
+    entry.one(name, |reference| {
+        reference.optional("reference", string);
+        reference.optional("type", exactly("Patient"));
+        reference.optional("display", string);
+        Some(())
+    });
 }
 
 /// Where a record comes from, as a tag of every resource that no signed document stands for.
@@ -274,15 +277,15 @@ mod tests {
 
     #[test]
     fn every_fault_is_told_with_its_place() {
-        let mut faulty = allergy_json();
-        faulty["clinicalStatus"]["coding"][0]["code"] = "resolved".into();
-        faulty["verificationStatus"] =
+        let mut wrong = allergy_json();
+        wrong["clinicalStatus"]["coding"][0]["code"] = "resolved".into();
+        wrong["verificationStatus"] =
             json!({ "coding": [{ "system": VERIFICATION.written(), "code": "confirmed" }] });
-        faulty["code"]["coding"][0]["system"] = "http://example.org".into();
-        faulty["onsetDateTime"] = "2021-02-29".into();
-        faulty["criticality"] = "high".into();
-        faulty["reaction"][0]["manifestation"][0]["text"] = "あ".repeat(301).into();
-        let faults = allergy_read(faulty.to_string().as_bytes(), true).unwrap_err();
+        wrong["code"]["coding"][0]["system"] = "http://example.org".into();
+        wrong["onsetDateTime"] = "2021-02-29".into();
+        wrong["criticality"] = "high".into();
+        wrong["reaction"][0]["manifestation"][0]["text"] = "あ".repeat(301).into();
+        let faults = allergy_read(wrong.to_string().as_bytes(), true).unwrap_err();
         let mut places: Vec<&str> = faults.iter().map(|fault| fault.place.as_str()).collect();
         places.sort_unstable();
         assert_eq!(

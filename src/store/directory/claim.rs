@@ -155,7 +155,11 @@ impl Store {
             match self.identity_find(&row.identity, row.birth_date, row.claim.last_day()).await? {
                 Some(entry) => entries.push((entry.patient.id, row.entry(self.id_draw()?, at))),
                 None => {
-                    faults.push(EligibilityFault::new(row.line, "number", "nobody was insured so that month"))
+                    faults.push(EligibilityFault::new(
+                        row.line,
+                        "number",
+                        "nobody was insured so that month",
+                    ));
                 }
             }
             progress(place + 1, file.len());
