@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::clock::Clock;
 use crate::codec::slip::Fonts;
 use crate::config::{Config, Tls};
-use crate::exchange::{Exchange, Settings};
+use crate::exchange::{Exchange, HistoryTerm, Settings};
 use crate::formulary::shelf::{Editions, ShelfError, Stamp};
 use crate::formulary::{Formulary, LoadError};
 use crate::http::server::{Limits, serve};
@@ -279,6 +279,7 @@ fn settings(config: &Config, base_url: &str) -> Settings {
         number_attempts: AttemptLimit { failures: config.attempt.exchange_number_failures, window },
         check: config.check.clone(),
         slip_fonts: slip_fonts(config),
+        history: HistoryTerm { days: config.history.days, most_days: config.history.most_days },
         audiences: vec![base_url.to_owned(), format!("{base_url}/"), format!("{base_url}/oauth2/token")],
     }
 }

@@ -14,6 +14,7 @@ pub mod dispense;
 pub mod error;
 pub mod follow;
 pub mod form;
+pub mod history;
 pub mod identity;
 pub mod intake;
 pub mod mitigate;
@@ -21,6 +22,7 @@ pub mod notebook;
 pub mod order;
 pub mod read;
 pub mod register;
+pub mod reported;
 pub mod session;
 pub mod slip;
 pub mod withdraw;
@@ -68,8 +70,19 @@ pub struct Settings {
     pub check: Policy,
     /// What slips are printed with; `None` when no font could be read.
     pub slip_fonts: Option<Fonts>,
+    /// How far back the shared history goes.
+    pub history: HistoryTerm,
     /// What an assertion's `aud` may name.
     pub audiences: Vec<String>,
+}
+
+/// How far back the shared history (薬剤情報) goes.
+#[derive(Clone, Copy, Debug)]
+pub struct HistoryTerm {
+    /// Days shown unless more are asked for.
+    pub days: u16,
+    /// Days shown at most.
+    pub most_days: u16,
 }
 
 /// The exchange: its store, its trust, its formulary and its clock. Cheap to clone.

@@ -7,12 +7,14 @@ mod cds;
 mod check;
 mod consent;
 mod endpoint;
+mod history;
 mod metadata;
 mod openapi;
 mod operator;
 mod paper;
 mod patient;
 pub mod problem;
+mod reported;
 pub mod server;
 mod task;
 mod token;
@@ -79,6 +81,14 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         paper::import(app),
         check::medication_check(app),
         patient::mitigate(app),
+        history::requests(app),
+        history::dispenses(app),
+        reported::allergies(app),
+        reported::allergy_record(app),
+        reported::allergy_remove(app),
+        reported::medicines(app),
+        reported::medicine_record(app),
+        reported::medicine_remove(app),
         cds::services(),
         cds::order_sign(app),
         cds::feedback(app),

@@ -26,7 +26,7 @@ use crate::store::PrescriptionId;
 
 mod dispensing;
 mod history;
-mod search;
+pub(super) mod search;
 pub(super) use dispensing::{amend_dispense, dispense, withdraw_dispense};
 pub(super) use history::{events, feed, history, version};
 pub(super) use search::search;

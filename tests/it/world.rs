@@ -21,7 +21,7 @@ use hikikae::exchange::error::ExchangeError;
 use hikikae::exchange::form::DocumentForm;
 use hikikae::exchange::identity::Identified;
 use hikikae::exchange::register::Sent;
-use hikikae::exchange::{Answered, Exchange, Request, Settings, TaskOutcome};
+use hikikae::exchange::{Answered, Exchange, HistoryTerm, Request, Settings, TaskOutcome};
 use hikikae::formulary::Formulary;
 use hikikae::formulary::shelf::Editions;
 use hikikae::prescription::consent::{Method, Permissions};
@@ -120,6 +120,7 @@ impl World {
             number_attempts: limit,
             check,
             slip_fonts: Fonts::load(&Config::default().slip_fonts).0,
+            history: HistoryTerm { days: 100, most_days: 1826 },
             audiences: vec![base_url.to_owned(), format!("{base_url}/oauth2/token")],
         };
         let exchange = Exchange::new(

@@ -139,10 +139,10 @@ fn read(given: &[(String, String)]) -> Result<Search, Problem> {
     Ok(search)
 }
 
-type Range = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+pub(in super::super) type Range = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
 /// FHIR R4 3.1.1.4.5, the prefixes eq, ge, gt, le, lt; dates are Japanese dates.
-fn narrow(range: &mut Range, value: &str) -> Result<(), Problem> {
+pub(in super::super) fn narrow(range: &mut Range, value: &str) -> Result<(), Problem> {
     let fault = || bad_query("a date is YYYY-MM-DD or an instant, with prefix eq, ge, gt, le or lt");
     let (prefix, text) = match value.get(..2) {
         Some(prefix @ ("eq" | "ge" | "gt" | "le" | "lt")) => (prefix, &value[2..]),
