@@ -5,7 +5,6 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 use chrono::NaiveDate;
 use chrono_tz::Asia::Tokyo;
-use uuid::Uuid;
 
 use super::caller::{Actor, Caller};
 use super::error::ExchangeError;
@@ -20,7 +19,7 @@ use crate::prescription::result::Standing;
 use crate::store::access::Trace;
 use crate::store::document::{Document, Part};
 use crate::store::prescription::{BATCH, Cursor, Filter, PrescriptionRow, Whose};
-use crate::store::reported::{Kept, ReportedKind};
+use crate::store::reported::{Kept, KeptEntry, ReportedKind};
 use crate::store::{PatientId, PrescriptionId, StoreError};
 
 /// The most dispensings in one notebook.
@@ -134,7 +133,7 @@ impl Exchange {
         let mut taken = Taken::default();
         for (kind, entries) in [(ReportedKind::Allergy, allergies), (ReportedKind::Medicine, medicines)] {
             let kept = self.reported_keep(patient, kind, &entries, &trace).await?;
-            let new = kept.iter().filter(|(_, new)| *new).count();
+            let new = kept.iter().filter(|entry| entry.new).count();
             taken.new += new;
             taken.known += kept.len() - new;
         }
@@ -148,7 +147,7 @@ impl Exchange {
         kind: ReportedKind,
         entries: &[Reported],
         trace: &Trace,
-    ) -> Result<Vec<(Uuid, bool)>, ExchangeError> {
+    ) -> Result<Vec<KeptEntry>, ExchangeError> {
         for _ in 0..ATTEMPTS {
             let now = self.clock.now();
             match self.store.reported_insert("notebook-import", patient, kind, entries, now, trace).await? {
