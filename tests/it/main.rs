@@ -10,6 +10,7 @@ mod directory;
 mod door;
 mod edition;
 mod feed;
+mod forms;
 mod harness;
 mod life;
 mod model;
