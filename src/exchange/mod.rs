@@ -12,6 +12,7 @@ pub mod check;
 pub mod consent;
 pub mod dispense;
 pub mod error;
+pub mod follow;
 pub mod form;
 pub mod history;
 pub mod identity;
@@ -87,6 +88,7 @@ pub struct Exchange {
     formulary: Arc<RwLock<Editions>>,
     clock: Clock,
     settings: Arc<Settings>,
+    followers: Arc<follow::Followers>,
 }
 
 /// What every act is told of the request it answers.
@@ -154,6 +156,7 @@ impl Exchange {
             formulary: Arc::new(RwLock::new(formulary)),
             clock,
             settings: Arc::new(settings),
+            followers: Arc::default(),
         }
     }
 

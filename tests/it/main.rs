@@ -9,6 +9,8 @@ mod demo;
 mod directory;
 mod door;
 mod edition;
+mod feed;
+mod forms;
 mod harness;
 mod history;
 mod life;
