@@ -14,6 +14,7 @@ pub mod idempotency;
 
 pub mod error;
 pub mod keys;
+pub mod load;
 pub mod medication;
 pub mod migration;
 pub mod pool;

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use futures_util::TryStreamExt;
-use postgres_types::{FromSqlOwned, ToSql};
+use postgres_types::{FromSqlOwned, ToSql, Type};
 use ring::rand::SecureRandom;
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::{NoTls, Row};
 
 use super::bucket::Buckets;
@@ -245,6 +246,16 @@ impl Store {
         Ok(self.single(act, sql, params).await?.1)
     }
 
+    /// Runs a statement that can be in no transaction and may take long. Takes no parameters.
+    pub(super) async fn vacuum(&self, sql: &'static str) -> Result<(), StoreError> {
+        const ACT: &str = "vacuum";
+        let client = self.pool.get().await.map_err(StoreError::from_pool)?;
+        for statement in ["SET statement_timeout = 0", sql, "RESET statement_timeout"] {
+            client.batch_execute(statement).await.map_err(|error| StoreError::from_postgres(ACT, error))?;
+        }
+        Ok(())
+    }
+
     async fn single(
         &self,
         act: &'static str,
@@ -344,6 +355,28 @@ impl Tx<'_> {
     /// [`StoreError`]
     pub async fn execute(&self, sql: &'static str, params: Params<'_>) -> Result<u64, StoreError> {
         Ok(self.single(sql, params).await?.1)
+    }
+
+    /// Copies rows into a table: `sql` is a binary `COPY … FROM STDIN` of columns of these types.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn copy(
+        &self,
+        sql: &'static str,
+        types: &[Type],
+        rows: &[Vec<Box<dyn ToSql + Sync + Send>>],
+    ) -> Result<u64, StoreError> {
+        let copied = async {
+            let sink = self.client()?.copy_in(sql).await.map_err(|error| self.refused(error))?;
+            let mut writer = std::pin::pin!(BinaryCopyInWriter::new(sink, types));
+            for row in rows {
+                let values = row.iter().map(|value| -> &(dyn ToSql + Sync) { value.as_ref() });
+                writer.as_mut().write_raw(values).await.map_err(|error| self.refused(error))?;
+            }
+            writer.finish().await.map_err(|error| self.refused(error))
+        };
+        copied.await
     }
 
     async fn single(&self, sql: &'static str, params: Params<'_>) -> Result<(Vec<Row>, u64), StoreError> {
