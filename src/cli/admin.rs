@@ -90,8 +90,8 @@ pub struct FacilityAdd {
 #[command(after_help = "\
 DIR holds official files by their published layouts, each optional and recognised by its header:
 price list (薬価基準), receipt master (レセプト電算 医薬品マスター), generic-name master with its exceptions,
-usage master (電子処方箋用法マスタ); or tables of the program's own layout (fixtures/formulary). UTF-8 or
-Shift_JIS. Files of other kinds are left alone and named in the report.
+usage master (電子処方箋用法マスタ), HOT master (医薬品HOTコードマスター); or tables of the program's own layout
+(fixtures/formulary). UTF-8 or Shift_JIS, *.csv or *.txt. Files of other kinds are left alone and named in the report.
 
 The edition is in force from its first day on; a prescription is checked by the formulary of its day.
 A running server takes it up within seconds, unless its configuration names a formulary_dir.")]
@@ -250,6 +250,10 @@ fn import_text(report: &masters::Report, from: NaiveDate) -> String {
     if report.active_receipt_codes > 0 {
         let (resolved, active) = (report.resolved_receipt_codes, report.active_receipt_codes);
         lines.push(format!("{resolved} of {active} receipt codes in force lead to their ingredients"));
+    }
+    if report.hot_codes + report.unlinked_hot_codes > 0 {
+        let (linked, unlinked) = (report.hot_codes, report.unlinked_hot_codes);
+        lines.push(format!("{linked} HOT9 codes lead to a product, {unlinked} to none that is known"));
     }
     lines.join("\n")
 }

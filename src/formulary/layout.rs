@@ -15,6 +15,7 @@ pub(super) enum Layout {
     Usages,
     UsageMaster,
     Contraindications,
+    HotMaster,
 }
 
 const PRODUCTS: [&str; 11] = [
@@ -95,12 +96,24 @@ const USAGE_MASTER: [&str; 10] = [
     "sup_site",
 ];
 
+/// 医薬品HOTコードマスター of MEDIS, the file by package (HOT13) and the file by product (HOT9) alike.
+const HOT_MASTER: [&str; 7] = [
+    "基準番号（ＨＯＴコード）",
+    "処方用番号（ＨＯＴ７）",
+    "会社識別用番号",
+    "薬価基準収載医薬品コード",
+    "個別医薬品コード",
+    "レセプト電算処理システムコード（１）",
+    "レセプト電算処理システムコード（２）",
+];
+
 impl Layout {
     /// Where one header holds the columns of two layouts, the first of these is meant.
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Products,
         Self::Usages,
         Self::Contraindications,
+        Self::HotMaster,
         Self::UsageMaster,
         Self::ReceiptMaster,
         Self::GenericExceptions,
@@ -119,6 +132,7 @@ impl Layout {
             Self::Usages => &USAGES,
             Self::UsageMaster => &USAGE_MASTER,
             Self::Contraindications => &CONTRAINDICATIONS,
+            Self::HotMaster => &HOT_MASTER,
         }
     }
 
@@ -132,6 +146,7 @@ impl Layout {
             Self::Usages => "usage table",
             Self::UsageMaster => "usage master (電子処方箋用法マスタ)",
             Self::Contraindications => "contraindication table",
+            Self::HotMaster => "HOT master (医薬品HOTコードマスター)",
         }
     }
 

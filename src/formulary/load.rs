@@ -6,6 +6,7 @@
 //! faulty. A single faulty row of an official file is left out and reported. A file of another kind is left alone
 //! and named in the report.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use ring::digest;
@@ -15,7 +16,7 @@ use super::layout::{Layout, Table};
 use super::product::Products;
 use super::report::{Fault, Faults, FileReport, MAX_FAULTS, Progress, Report};
 use super::usage::Usages;
-use super::{CONTRAINDICATIONS, Formulary, encoding, masters, table};
+use super::{CONTRAINDICATIONS, Formulary, encoding, hot, masters, table};
 
 /// A file as it came.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +47,7 @@ pub enum LoadError {
 /// The largest file accepted: the published masters are below 10 MB.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Every `*.csv` of `directory`, by name.
+/// Every `*.csv` and `*.txt` of `directory`, by name: MEDIS publishes its master as `.TXT`.
 pub(super) fn read_dir(directory: &Path) -> Result<Vec<(String, Vec<u8>)>, LoadError> {
     let unreadable = |path: &Path| {
         let path = path.display().to_string();
@@ -55,7 +56,9 @@ pub(super) fn read_dir(directory: &Path) -> Result<Vec<(String, Vec<u8>)>, LoadE
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(unreadable(directory))? {
         let path = entry.map_err(unreadable(directory))?.path();
-        if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("csv")) {
+        let is_table =
+            |extension: &OsStr| ["csv", "txt"].iter().any(|known| extension.eq_ignore_ascii_case(known));
+        if !path.extension().is_some_and(is_table) {
             continue;
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -110,6 +113,7 @@ pub(super) fn load(
     let mut usages = Usages::default();
     let mut contraindications = Contraindications::default();
     let mut listed = masters::Listed::default();
+    let mut linked = hot::Linked::default();
     if let Some(masters) = masters::Masters::among(&tables) {
         listed = masters.products_fill(&mut products, &mut left_out);
     }
@@ -127,6 +131,7 @@ pub(super) fn load(
                     &mut fatal,
                 );
             }
+            Layout::HotMaster => linked = hot::codes_fill(file.name, table, &mut products, &mut left_out),
             // Read together above.
             Layout::PriceList | Layout::ReceiptMaster | Layout::GenericExceptions | Layout::GenericNames => {}
         }
@@ -156,6 +161,8 @@ pub(super) fn load(
         products: brands,
         generic_names,
         ingredients,
+        hot_codes: linked.codes,
+        unlinked_hot_codes: linked.unlinked,
         active_receipt_codes: active,
         resolved_receipt_codes: if listed.active == 0 { brands } else { listed.resolved },
         faults,

@@ -41,9 +41,11 @@ impl<'a> Masters<'a> {
                 Layout::ReceiptMaster => &mut masters.receipts,
                 Layout::GenericNames => &mut masters.generics,
                 Layout::GenericExceptions => &mut masters.exceptions,
-                Layout::Products | Layout::Usages | Layout::UsageMaster | Layout::Contraindications => {
-                    continue;
-                }
+                Layout::Products
+                | Layout::Usages
+                | Layout::UsageMaster
+                | Layout::Contraindications
+                | Layout::HotMaster => continue,
             };
             *place = Some((file.name, table));
         }

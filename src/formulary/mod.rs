@@ -4,6 +4,7 @@
 
 mod contraindication;
 mod encoding;
+mod hot;
 mod layout;
 mod listing;
 mod load;
@@ -66,9 +67,9 @@ impl Formulary {
         Self::from_files("fixture", &FIXTURE)
     }
 
-    /// Loads every `*.csv` of `directory`; each is recognised by its header, none by its name: the project's own
+    /// Loads every `*.csv` and `*.txt` of `directory`; each is recognised by its header, none by its name: the project's own
     /// tables (see `fixtures/formulary`), or the official price list, receipt master, generic-name master with its
-    /// exceptions and usage master, in UTF-8 or Shift_JIS. `label` begins the version.
+    /// exceptions, usage master and HOT master, in UTF-8 or Shift_JIS. `label` begins the version.
     ///
     /// # Errors
     /// [`LoadError`] with every fault of every file that stands in the way; faulty rows of official files do not, and

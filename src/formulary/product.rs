@@ -145,14 +145,23 @@ pub(super) struct Products {
 
 impl Products {
     pub(super) fn get(&self, code: &DrugCode) -> Option<&Product> {
+        self.entries.get(usize::try_from(self.place(code)?).ok()?)
+    }
+
+    /// Where among the entries the product of a code stands.
+    fn place(&self, code: &DrugCode) -> Option<u32> {
         let index = self.by_code.get(code).or_else(|| match code {
             // Price and YJ codes differ only for products listed under a common name (統一名収載), and systems
             // send the one where the other is declared.
             DrugCode::Yj(code) => self.by_code.get(&DrugCode::Price(code.clone())),
             DrugCode::Price(code) => self.by_code.get(&DrugCode::Yj(code.clone())),
+            // HOT13 is HOT9 and four digits of the package.
+            DrugCode::Hot(code) if code.len() == 13 => {
+                self.by_code.get(&DrugCode::Hot(code.get(..9)?.to_owned()))
+            }
             DrugCode::Receipt(_) | DrugCode::Hot(_) | DrugCode::Generic(_) => None,
         })?;
-        self.entries.get(usize::try_from(*index).ok()?)
+        Some(*index)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Product> {
@@ -240,6 +249,22 @@ impl Products {
         }
     }
 
+    /// Lets a further code lead to the product of a known one.
+    ///
+    /// # Errors
+    /// That it already leads to other ingredients or another route.
+    pub(super) fn code_insert(&mut self, code: DrugCode, known: &DrugCode) -> Result<(), &'static str> {
+        let (Some(place), Some(product)) = (self.place(known), self.get(known)) else { return Ok(()) };
+        match self.get(&code) {
+            Some(other) if !other.same_substance(product) => {
+                return Err("the code already leads to a product of other ingredients or route");
+            }
+            Some(_) => {}
+            None => drop(self.by_code.insert(code, place)),
+        }
+        Ok(())
+    }
+
     /// The number of brands, of generic names and of ingredients.
     pub(super) fn counts(&self) -> (usize, usize, usize) {
         (self.brands, self.entries.len() - self.brands, self.ingredients.len())
@@ -268,7 +293,8 @@ impl Products {
 }
 
 impl Product {
-    fn same_substance(&self, other: &Self) -> bool {
+    /// Whether both hold the same ingredients for the same route.
+    pub(super) fn same_substance(&self, other: &Self) -> bool {
         self.components == other.components && self.route == other.route && self.systemic == other.systemic
     }
 }

@@ -117,6 +117,10 @@ pub struct Report {
     pub generic_names: usize,
     /// Distinct base ingredients.
     pub ingredients: usize,
+    /// HOT9 codes that lead to a product.
+    pub hot_codes: usize,
+    /// HOT9 codes of the HOT master whose other codes no product has.
+    pub unlinked_hot_codes: usize,
     /// Receipt codes in force (not 廃止).
     pub active_receipt_codes: usize,
     /// Of these, the ones that lead to ingredients.

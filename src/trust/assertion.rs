@@ -2,16 +2,15 @@
 //! by the server. Says that the holder of the leaf's key wrote these claims for us just now; whether the leaf is
 //! to be trusted is the next question, put to [`super::path`], and whether the `jti` is new is the caller's.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use ring::rand::SecureRandom;
 use serde_json::{Map, Value};
 
 use super::certificate::{Certificate, CertificateError};
+use super::jose::{
+    Algorithm, ChainError, Compact, CompactError, chain_read, chain_write, compact_sign, object,
+};
 use super::key::{SigningKey, SigningKeyError};
-use super::path::DEPTH_MAX;
-use super::public_key::{KeyKind, SignatureScheme};
 
 /// The longest assertion read, in bytes.
 const LENGTH_MAX: usize = 32 * 1024;
@@ -28,7 +27,7 @@ pub enum AssertionError {
     /// Longer than 32 KiB.
     #[error("the assertion is too large")]
     TooLarge,
-    /// Not three parts of strict base64url holding JSON objects.
+    /// Not three parts of strict base64url holding JSON objects, each member once.
     #[error("the assertion is not a compact JWS of JSON")]
     Malformed,
     /// `alg` is not RS256, PS256 or ES256, or not one of the leaf's key.
@@ -64,6 +63,27 @@ pub enum AssertionError {
     /// `exp` is not after `iat`, or more than five minutes after it.
     #[error("the assertion lives too long or not at all")]
     Lifetime,
+}
+
+impl From<CompactError> for AssertionError {
+    fn from(error: CompactError) -> Self {
+        match error {
+            CompactError::JsonSerialization
+            | CompactError::Parts
+            | CompactError::Base64url
+            | CompactError::Header
+            | CompactError::Doubled => Self::Malformed,
+        }
+    }
+}
+
+impl From<ChainError> for AssertionError {
+    fn from(error: ChainError) -> Self {
+        match error {
+            ChainError::Shape => Self::Chain,
+            ChainError::Certificate(error) => Self::Certificate(error),
+        }
+    }
 }
 
 /// What a verified assertion says, and by whose key.
@@ -106,11 +126,7 @@ impl Assertion<'_> {
     /// # Errors
     /// [`SigningKeyError`].
     pub fn sign(&self, key: &SigningKey, random: &dyn SecureRandom) -> Result<String, SigningKeyError> {
-        let algorithm = match key.x509_scheme() {
-            SignatureScheme::EcdsaSha256Asn1 => Algorithm::Es256,
-            _ => Algorithm::Rs256,
-        };
-        self.sign_with(algorithm, key, random)
+        self.sign_with(Algorithm::of_key(key), key, random)
     }
 
     fn sign_with(
@@ -119,8 +135,8 @@ impl Assertion<'_> {
         key: &SigningKey,
         random: &dyn SecureRandom,
     ) -> Result<String, SigningKeyError> {
-        let x5c: Vec<_> = self.chain.iter().map(|c| STANDARD.encode(c.der())).collect();
-        let header = serde_json::json!({ "alg": algorithm.name(), "typ": "JWT", "x5c": x5c });
+        let header =
+            serde_json::json!({ "alg": algorithm.name(), "typ": "JWT", "x5c": chain_write(self.chain) });
         let issued = self.issued_at.timestamp();
         let mut claims = serde_json::json!({
             "iss": self.issuer,
@@ -133,13 +149,7 @@ impl Assertion<'_> {
         for (name, value) in &self.claims {
             claims[name] = value.clone();
         }
-        let signed = format!(
-            "{}.{}",
-            URL_SAFE_NO_PAD.encode(header.to_string()),
-            URL_SAFE_NO_PAD.encode(claims.to_string())
-        );
-        let signature = key.sign(algorithm.scheme(), signed.as_bytes(), random)?;
-        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+        compact_sign(&header, claims.to_string().as_bytes(), algorithm, key, random)
     }
 
     /// Verifies a compact JWS at the instant `at`, for any of `audiences`.
@@ -154,28 +164,19 @@ impl Assertion<'_> {
         if jwt.len() > LENGTH_MAX {
             return Err(AssertionError::TooLarge);
         }
-        let (signed, signature) = jwt.rsplit_once('.').ok_or(AssertionError::Malformed)?;
-        let (header, payload) = signed.split_once('.').ok_or(AssertionError::Malformed)?;
-        if payload.contains('.') {
-            return Err(AssertionError::Malformed);
-        }
-        let header = object(header)?;
-        let algorithm = header.get("alg").and_then(Value::as_str).and_then(Algorithm::from_name);
-        let algorithm = algorithm.ok_or(AssertionError::Algorithm)?;
-        if header.contains_key("crit") {
+        let compact = Compact::read(jwt)?;
+        let algorithm = Algorithm::of_header(&compact.header).ok_or(AssertionError::Algorithm)?;
+        if compact.header.contains_key("crit") {
             return Err(AssertionError::Critical);
         }
-        let mut chain = chain(header.get("x5c"))?;
+        let mut chain = chain_read(&compact.header)?;
         let leaf = chain.remove(0);
         if !algorithm.fits(leaf.public_key().kind()) {
             return Err(AssertionError::Algorithm);
         }
-        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| AssertionError::Malformed)?;
-        leaf.public_key()
-            .verify(algorithm.scheme(), signed.as_bytes(), &signature)
-            .map_err(|_| AssertionError::Signature)?;
+        compact.verify(algorithm, &leaf).map_err(|_| AssertionError::Signature)?;
 
-        let claims = object(payload)?;
+        let claims = object(&compact.payload)?;
         let issuer = text(&claims, "iss")?.to_owned();
         if text(&claims, "sub")? != issuer {
             return Err(AssertionError::Subject);
@@ -188,64 +189,6 @@ impl Assertion<'_> {
         }
         Ok(VerifiedAssertion { leaf, chain, jti, issuer, expires_at, claims })
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Algorithm {
-    Rs256,
-    Ps256,
-    Es256,
-}
-
-impl Algorithm {
-    fn from_name(name: &str) -> Option<Self> {
-        [Self::Rs256, Self::Ps256, Self::Es256].into_iter().find(|a| a.name() == name)
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Rs256 => "RS256",
-            Self::Ps256 => "PS256",
-            Self::Es256 => "ES256",
-        }
-    }
-
-    fn scheme(self) -> SignatureScheme {
-        match self {
-            Self::Rs256 => SignatureScheme::RsaPkcs1Sha256,
-            Self::Ps256 => SignatureScheme::RsaPssSha256,
-            Self::Es256 => SignatureScheme::EcdsaP256Sha256Fixed,
-        }
-    }
-
-    fn fits(self, kind: KeyKind) -> bool {
-        match self {
-            Self::Rs256 | Self::Ps256 => matches!(kind, KeyKind::Rsa(_)),
-            Self::Es256 => kind == KeyKind::P256,
-        }
-    }
-}
-
-/// One part as a JSON object. A name that appears twice has its last value, after the signature is checked over
-/// the text, so that nobody but the signer can choose between two readings.
-fn object(part: &str) -> Result<Map<String, Value>, AssertionError> {
-    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| AssertionError::Malformed)?;
-    serde_json::from_slice(&bytes).map_err(|_| AssertionError::Malformed)
-}
-
-/// RFC 7515 4.1.6: an array of strings, each the Base64 (not base64url) of a certificate's DER. Never empty.
-fn chain(x5c: Option<&Value>) -> Result<Vec<Certificate>, AssertionError> {
-    let items = x5c.and_then(Value::as_array).ok_or(AssertionError::Chain)?;
-    if !(1..=DEPTH_MAX).contains(&items.len()) {
-        return Err(AssertionError::Chain);
-    }
-    let mut chain = Vec::with_capacity(items.len());
-    for item in items {
-        let text = item.as_str().ok_or(AssertionError::Chain)?;
-        let der = STANDARD.decode(text).map_err(|_| AssertionError::Chain)?;
-        chain.push(Certificate::from_der(&der)?);
-    }
-    Ok(chain)
 }
 
 fn text<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, AssertionError> {

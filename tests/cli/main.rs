@@ -2,6 +2,7 @@
 
 mod admin;
 mod document;
+mod hot;
 mod house;
 mod program;
 mod signer;

@@ -20,14 +20,15 @@ const GENERIC: [&str; 3] = [
     "urn:oid:1.2.392.100495.20.2.81",
     "http://jpfhir.jp/fhir/core/mhlw/CodeSystem/MedicationGeneralOrderCode",
 ];
-/// HOT コード of 9, 7 and 13 digits.
-const HOT: [&str; 6] = [
+/// HOT コード of 9, 7 and 13 digits. The last is a second OID that profiles know for HOT9.
+const HOT: [&str; 7] = [
     "urn:oid:1.2.392.200119.4.403.1",
     "urn:oid:1.2.392.200119.4.403.2",
     "urn:oid:1.2.392.200119.4.402.1",
     "http://medis.or.jp/CodeSystem/master-HOT9",
     "http://medis.or.jp/CodeSystem/master-HOT7",
     "http://medis.or.jp/CodeSystem/master-HOT13",
+    "urn:oid:1.2.392.100495.20.2.74",
 ];
 
 /// The drug code a coding holds; `None` for other systems and for codes that cannot be of theirs.
@@ -80,6 +81,9 @@ mod tests {
         }
         for system in &YJ[1..] {
             assert!(drug_code(system, "2171022F1029").is_some());
+        }
+        for system in HOT {
+            assert!(drug_code(system, "103299401").is_some());
         }
         assert_eq!(drug_code(GENERIC[2], "2171022F1029"), None);
         assert_eq!(drug_code("http://example.org", "612170709"), None);

@@ -1,9 +1,12 @@
 //! An assertion by each algorithm, and one failing each check.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::trust::SignatureScheme;
 use crate::trust::test_pki::{Identity, PKI};
 
 const US: &[&str] = &["https://example.test/oauth2/token", "https://example.test"];

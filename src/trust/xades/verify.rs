@@ -7,9 +7,10 @@ use roxmltree::Node;
 use super::parts::{Parts, Reference, Target, parts_of};
 use super::validation::Unsigned;
 use crate::trust::c14n::canonicalise;
+use crate::trust::signer::SignerToCheck;
 use crate::trust::verdict::{Check, CheckName, Level, Outcome, Refusal, Signer, Verdict};
 use crate::trust::xml::Xml;
-use crate::trust::{AnchorKind, HcRole, PathError, Purpose, SignatureScheme, TrustStore};
+use crate::trust::{HcRole, SignatureScheme, TrustStore};
 
 /// Archive time stamps beyond which a signature is refused: each is work over the whole document.
 const ARCHIVE_STAMPS_MAX: usize = 8;
@@ -135,45 +136,14 @@ impl Verifier<'_, '_, '_> {
 
     /// Key usage, role, path and revocation.
     fn certificate(&mut self, unsigned: &Unsigned<'_, '_>, roles: &[HcRole]) {
-        let leaf = &self.parts.certificates[0];
         let intermediates = [&self.parts.certificates[1..], &unsigned.certificates].concat();
-        let path = self.trust.validate(
-            AnchorKind::Hpki,
-            Purpose::SignDocument,
-            leaf,
-            &intermediates,
-            &unsigned.crls,
-            self.base,
-        );
-        let failed = |error: &PathError| Outcome::failed(error.into(), error.to_string());
-        let usage = match &path {
-            Err(error @ PathError::KeyUsage) => failed(error),
-            _ if leaf.key_usage().is_some_and(|usage| usage.critical && usage.value.non_repudiation()) => {
-                Outcome::Passed
-            }
-            _ => failed(&PathError::KeyUsage),
+        let signer = SignerToCheck {
+            leaf: &self.parts.certificates[0],
+            intermediates: &intermediates,
+            crls: &unsigned.crls,
+            at: self.base,
         };
-        let role = if leaf.hc_roles().iter().any(|role| roles.contains(role)) {
-            Outcome::Passed
-        } else {
-            let names: Vec<_> = roles.iter().map(HcRole::as_str).collect();
-            Outcome::failed(Refusal::SignerRole, format!("expected the role {}", names.join(" or ")))
-        };
-        let (path, revocation) = match &path {
-            Ok(_) => (Outcome::Passed, Outcome::Passed),
-            Err(error @ (PathError::Revoked(_) | PathError::RevocationUnavailable)) => {
-                (Outcome::Passed, failed(error))
-            }
-            Err(PathError::KeyUsage) => {
-                let skipped = || Outcome::not_applicable("the certificate may not sign documents");
-                (skipped(), skipped())
-            }
-            Err(error) => (failed(error), Outcome::not_applicable("there is no path")),
-        };
-        self.add(CheckName::KeyUsage, None, usage);
-        self.add(CheckName::Role, None, role);
-        self.add(CheckName::Path, None, path);
-        self.add(CheckName::Revocation, None, revocation);
+        self.checks.extend(signer.checks(roles, self.trust));
     }
 
     /// Answers whether there is an archive time stamp and every one verifies.
