@@ -76,10 +76,10 @@ impl Cast {
     /// [`BenchError`], when the directory is no sandbox's.
     pub fn open(directory: &Path) -> Result<Self, BenchError> {
         let path = directory.join("personas.json");
-        let text = fs::read_to_string(&path)
-            .map_err(|source| BenchError::File { path: path.clone(), source })?;
-        let listing: Listing =
-            serde_json::from_str(&text).map_err(|error| BenchError::Content { path, fault: error.to_string() })?;
+        let text =
+            fs::read_to_string(&path).map_err(|source| BenchError::File { path: path.clone(), source })?;
+        let listing: Listing = serde_json::from_str(&text)
+            .map_err(|error| BenchError::Content { path, fault: error.to_string() })?;
         let of = |pharmacies: bool, role: &str| -> Result<Vec<Place>, BenchError> {
             let facilities = listing.facilities.iter();
             let those = facilities.filter(|facility| (facility.kind == FacilityKind::Pharmacy) == pharmacies);

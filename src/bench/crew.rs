@@ -71,7 +71,8 @@ impl Answer {
         if self.status.is_success() {
             return None;
         }
-        let code = self.json().pointer("/issue/0/details/coding/0/code").and_then(Value::as_str).map(str::to_owned);
+        let code =
+            self.json().pointer("/issue/0/details/coding/0/code").and_then(Value::as_str).map(str::to_owned);
         Some(code.unwrap_or_else(|| self.status.as_u16().to_string()))
     }
 

@@ -102,7 +102,7 @@ impl Desk {
         write(&Draft {
             clinic: &clinic.facility,
             prescriber: &clinic.person,
-            insurance: patient.insurances.last().ok_or(BenchError::NoPopulation)?,
+            insurance: patient.insurances.last().ok_or(BenchError::Insured)?,
             patient: &patient,
             tablets: &tablets,
             days: DAYS,
@@ -128,11 +128,11 @@ pub fn make_all<T: Sync, U: Send>(
 ) -> Result<Vec<U>, BenchError> {
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || {
-        let mut made = Vec::new();
+        let mut part = Vec::new();
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(one) = from.get(at) else { return Ok(made) };
-            made.push((at, make(one)?));
+            let Some(one) = from.get(at) else { return Ok(part) };
+            part.push((at, make(one)?));
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, from.len());
         }
     };
@@ -156,7 +156,8 @@ mod tests {
         let numbers: Vec<usize> = (0..1000).collect();
         let made = make_all(&numbers, |n| Ok(n * 2), &|_, of| assert_eq!(of, 1000)).unwrap();
         assert!(made.iter().enumerate().all(|(at, made)| *made == at * 2));
-        let failed = make_all(&numbers, |n| if *n == 7 { Err(BenchError::Exhausted) } else { Ok(()) }, &|_, _| ());
+        let failed =
+            make_all(&numbers, |n| if *n == 7 { Err(BenchError::Exhausted) } else { Ok(()) }, &|_, _| ());
         assert!(matches!(failed, Err(BenchError::Exhausted)));
     }
 }

@@ -8,12 +8,12 @@ impl Draws {
     /// The draws of one subject: each pair of numbers has its own sequence.
     pub fn of(kind: u64, subject: u64) -> Self {
         let mut draws = Self(kind);
-        let mixed = draws.next() ^ subject;
+        let mixed = draws.number() ^ subject;
         Self(mixed)
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,7 +23,7 @@ impl Draws {
 
     /// A number below `bound`; 0 when that is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next().checked_rem(bound).unwrap_or(0)
+        self.number().checked_rem(bound).unwrap_or(0)
     }
 
     /// A number from `least` to `most`.
@@ -40,7 +40,7 @@ mod tests {
     fn subjects_have_sequences_of_their_own_that_come_again() {
         let of = |kind, subject| {
             let mut draws = Draws::of(kind, subject);
-            [draws.next(), draws.next(), draws.next()]
+            [draws.number(), draws.number(), draws.number()]
         };
         assert_eq!(of(1, 2), of(1, 2));
         assert_ne!(of(1, 2), of(1, 3));

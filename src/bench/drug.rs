@@ -42,19 +42,24 @@ impl Drugs {
     ///
     /// [`BenchError`], when the file cannot be read or names no tablet of the formulary.
     pub fn load(formulary: &Formulary, file: Option<&Path>) -> Result<Self, BenchError> {
-        let Some(path) = file else { return Self::of("fixtures/frequencies.csv".as_ref(), FIXTURE, formulary) };
+        let Some(path) = file else {
+            return Self::of("fixtures/frequencies.csv".as_ref(), FIXTURE, formulary);
+        };
         let text = std::fs::read_to_string(path)
             .map_err(|source| BenchError::File { path: path.to_owned(), source })?;
         Self::of(path, &text, formulary)
     }
 
     fn of(path: &Path, text: &str, formulary: &Formulary) -> Result<Self, BenchError> {
-        let content = |fault: &str| BenchError::Content { path: PathBuf::from(path), fault: fault.to_owned() };
+        let content =
+            |fault: &str| BenchError::Content { path: PathBuf::from(path), fault: fault.to_owned() };
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let header = reader.headers().map_err(|_| content("not CSV"))?.clone();
-        let code_at =
-            header.iter().position(|name| name == "receipt_code").ok_or_else(|| content("no receipt_code"))?;
-        let weighs = |name: &str| name == "weight" || name.starts_with("qty_");
+        let code_at = header
+            .iter()
+            .position(|name| name == "receipt_code")
+            .ok_or_else(|| content("no receipt_code"))?;
+        let counts = |name: &str| name == "weight" || name.starts_with("qty_");
         let mut drugs = Self { list: Vec::new(), sums: Vec::new() };
         let mut sum = 0;
         for record in reader.records() {
@@ -63,7 +68,7 @@ impl Drugs {
             let weight: u64 = header
                 .iter()
                 .zip(&record)
-                .filter(|(name, _)| weighs(name))
+                .filter(|(name, _)| counts(name))
                 .filter_map(|(_, field)| field.parse::<u64>().ok())
                 .sum();
             let (Some(product), DrugCode::Receipt(receipt_code)) = (formulary.product(&code), code) else {
@@ -103,8 +108,8 @@ mod tests {
         assert_eq!(drugs.list.len(), FIXTURE.lines().count() - 1);
         let mut draws = Draws::of(0, 0);
         let first = &drugs.list[0];
-        let drawn = (0..2000).filter(|_| drugs.draw(&mut draws) == first).count();
-        assert!((40..200).contains(&drawn), "the heaviest came {drawn} times in 2000");
+        let times = (0..2000).filter(|_| drugs.draw(&mut draws) == first).count();
+        assert!((40..200).contains(&times), "the heaviest came {times} times in 2000");
         assert_eq!(drugs.all_from(&mut draws).count(), drugs.list.len());
     }
 

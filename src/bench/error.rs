@@ -43,6 +43,9 @@ pub enum BenchError {
     /// Nobody is there to prescribe for.
     #[error("there is no population yet; make one with hikikae bench populate")]
     NoPopulation,
+    /// Insurance data of a synthetic person that no card can bear, which the tests exclude.
+    #[error("a synthetic person has no insurance that can be")]
+    Insured,
     /// Everybody has got all prescriptions that meet nothing.
     #[error("the population has no further prescription without a finding; populate more persons")]
     Exhausted,

@@ -98,10 +98,10 @@ impl Traveller {
         let answer = step!(Act::Identify, stage.identify(signed.drawn.person));
         let answer = step!(Act::Accept, stage.accept(&waiting, &identity_token(&answer)?));
         let delivered = delivered(&waiting, &answer)?;
-        let (signer, now) = (stage.clone(), stage.clock.now());
+        let (pharmacy, now) = (stage.clone(), stage.clock.now());
         let signing = tokio::task::spawn_blocking(move || {
-            let document = signer.desk.dispensing(&delivered, now)?;
-            Ok::<_, BenchError>(signer.dispense(&delivered, document))
+            let document = pharmacy.desk.dispensing(&delivered, now)?;
+            Ok::<_, BenchError>(pharmacy.dispense(&delivered, document))
         });
         let prepared = signing.await.map_err(|_| BenchError::Worker)??;
         step!(Act::Dispense, prepared);

@@ -14,7 +14,7 @@ use super::BenchError;
 use super::document::Desk;
 use super::mix::Act;
 use super::order::{DAYS, order};
-use super::person::person;
+use super::person::{insured, person};
 use super::population::Drawn;
 use super::tally::Tally;
 use crate::check::{LineContent, Period, Source, Supply};
@@ -23,7 +23,6 @@ use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::registered::{ExchangeNumber, Registered};
 use crate::prescription::state::{self, Life};
 use crate::store::access::{Trace, TraceContent};
-use crate::store::directory::InsuredIdentity;
 use crate::store::dispensing::DispensingResult;
 use crate::store::idempotency::{IdempotencyKey, KEPT, StoredAnswer};
 use crate::store::prescription::{Details, PrescriptionRow, Written};
@@ -133,15 +132,7 @@ impl Limit {
     async fn case(&self, drawn: Drawn, document: &[u8]) -> Result<Case, BenchError> {
         let (store, now) = (&self.store, self.clock.now());
         let persona = person(drawn.person);
-        let insurance = persona.insurances.last().ok_or(BenchError::NoPopulation)?;
-        let identity = InsuredIdentity::parse(
-            &insurance.insurer_number,
-            &insurance.symbol,
-            &insurance.number,
-            &insurance.branch_number,
-        )
-        .map_err(|_| BenchError::NoPopulation)?;
-        let found = store.identity_find(&identity, persona.birth_date, japanese_date(now)).await?;
+        let found = store.identity_find(&insured(&persona)?, persona.birth_date, japanese_date(now)).await?;
         let entry = found.ok_or(BenchError::NoPopulation)?.patient;
         let place = &self.desk.cast.places[self.desk.cast.clinic(drawn.person, drawn.round)];
         let id = store.buckets().prescription_mint(store.rng(), entry.bucket).map_err(StoreError::from)?;
@@ -248,9 +239,10 @@ impl Limit {
         };
         match written {
             Written::Yes => Ok(()),
-            Written::Lost => {
-                Err(BenchError::Refused { act: act.as_str(), got: "a lost race; is somebody else at work?".to_owned() })
-            }
+            Written::Lost => Err(BenchError::Refused {
+                act: act.as_str(),
+                got: "a lost race; is somebody else at work?".to_owned(),
+            }),
         }
     }
 
@@ -268,7 +260,12 @@ impl Limit {
         })
     }
 
-    fn answer(&self, caller: &InstitutionCode, case: &Case, now: DateTime<Utc>) -> Result<StoredAnswer, BenchError> {
+    fn answer(
+        &self,
+        caller: &InstitutionCode,
+        case: &Case,
+        now: DateTime<Utc>,
+    ) -> Result<StoredAnswer, BenchError> {
         let key = IdempotencyKey { caller: caller.clone(), key: self.uuid()?.to_string(), request: [0; 32] };
         let outcome = serde_json::json!({ "task": case.registered, "at": now });
         Ok(StoredAnswer { key, expires_at: now + KEPT, outcome })

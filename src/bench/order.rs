@@ -45,7 +45,8 @@ pub fn order<'d>(
         split: None,
     };
     let visits = population.visits(drawn.person, drugs)?;
-    let mut past: Vec<Period> = visits.iter().flat_map(|visit| &visit.drugs).map(|drug| taken(drug)).collect();
+    let mut past: Vec<Period> =
+        visits.iter().flat_map(|visit| &visit.drugs).map(|drug| taken(drug)).collect();
     let mut chosen = Vec::new();
     let wanted = LINES * (usize::try_from(drawn.round).unwrap_or(usize::MAX).saturating_add(1));
     for drug in drugs.all_from(&mut Draws::of(CHOICE, drawn.person)) {

@@ -95,7 +95,11 @@ pub fn turns(rate: f64, length: Duration) -> usize {
     turns_by(rate, length)
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate and a time are positive and small")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate and a time are positive and small"
+)]
 fn turns_by(rate: f64, time: Duration) -> usize {
     (rate * time.as_secs_f64()).ceil() as usize
 }
@@ -120,12 +124,14 @@ mod tests {
             due.push(at.duration_since(pace.start));
         }
         assert_eq!(due.len(), 50);
-        assert!(due.iter().enumerate().all(|(turn, at)| *at == Duration::from_millis(1).mul_f64(float(turn))));
+        assert!(
+            due.iter().enumerate().all(|(turn, at)| *at == Duration::from_millis(1).mul_f64(float(turn)))
+        );
     }
 
     #[tokio::test]
     async fn a_run_that_is_stopped_has_no_further_turn() {
-        for pace in [Pace::closed(Duration::from_secs(60)), Pace::open(100.0, Duration::from_secs(60), 1)] {
+        for pace in [Pace::closed(Duration::from_mins(1)), Pace::open(100.0, Duration::from_mins(1), 1)] {
             assert!(pace.turn().await.is_some());
             pace.stop();
             assert!(pace.turn().await.is_none());

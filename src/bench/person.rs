@@ -3,10 +3,12 @@
 
 use chrono::{Days, NaiveDate};
 
+use super::BenchError;
 use super::draw::Draws;
 use super::drug::{Drug, Drugs};
 use crate::prescription::identifier::{IdentifierError, InstitutionCode};
 use crate::sandbox::persona::{Gender, InsurancePersona, Note, PatientPersona};
+use crate::store::directory::InsuredIdentity;
 
 /// Kinds of draws.
 const LIFE: u64 = 1;
@@ -58,13 +60,29 @@ pub fn person(number: u64) -> PatientPersona {
     }
 }
 
+/// The person's insurance as the directory keys it.
+///
+/// # Errors
+///
+/// [`BenchError::Insured`], which the tests exclude.
+pub fn insured(person: &PatientPersona) -> Result<InsuredIdentity, BenchError> {
+    let insurance = person.insurances.last().ok_or(BenchError::Insured)?;
+    let InsurancePersona { insurer_number, symbol, number, branch_number, .. } = insurance;
+    InsuredIdentity::parse(insurer_number, symbol, number, branch_number).map_err(|_| BenchError::Insured)
+}
+
 /// The person's `count` latest visits before `today`, the latest first: a few medicines that stay, now and then one
 /// more for some days.
 ///
 /// # Errors
 ///
 /// When an institution code is none, which the tests exclude.
-pub fn visits(number: u64, count: u64, today: NaiveDate, drugs: &Drugs) -> Result<Vec<Visit<'_>>, IdentifierError> {
+pub fn visits(
+    number: u64,
+    count: u64,
+    today: NaiveDate,
+    drugs: &Drugs,
+) -> Result<Vec<Visit<'_>>, IdentifierError> {
     let mut draws = Draws::of(HISTORY, number);
     let mut staying: Vec<&Drug> = Vec::new();
     for _ in 0..draws.between(1, 6) {
@@ -109,7 +127,7 @@ mod tests {
         for number in 0..200 {
             let (one, again) = (person(number), person(number));
             assert_eq!((one.birth_date, &one.name), (again.birth_date, &again.name));
-            assert!(one.birth_date < today);
+            assert!(one.birth_date < today && insured(&one).is_ok());
             let visits = visits(number, 4, today, &drugs).unwrap();
             assert_eq!(visits.len(), 4);
             assert!(visits.windows(2).all(|pair| pair[1].day < pair[0].day) && visits[0].day < today);

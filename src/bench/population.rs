@@ -12,12 +12,12 @@ use tokio::task::JoinSet;
 
 use super::BenchError;
 use super::drug::Drugs;
-use super::person::{Visit, person, visits};
+use super::person::{Visit, insured, person, visits};
 use crate::check::{LineContent, Period, Source, Supply};
 use crate::prescription::registered::{ExchangeNumber, Registered};
 use crate::prescription::state::{Life, State, Uses};
 use crate::sandbox::persona::Gender;
-use crate::store::directory::{InsuredIdentity, Particulars, Sex};
+use crate::store::directory::{Particulars, Sex};
 use crate::store::load::{Load, LoadedPerson, LoadedPrescription};
 use crate::store::prescription::Details;
 use crate::store::{PatientId, Store, StoreError};
@@ -120,7 +120,8 @@ impl Population {
     ///
     /// [`BenchError::NoPopulation`] for a number nobody has.
     pub fn visits<'d>(&self, number: u64, drugs: &'d Drugs) -> Result<Vec<Visit<'d>>, BenchError> {
-        let cohort = self.cohorts.iter().rfind(|cohort| cohort.first <= number).ok_or(BenchError::NoPopulation)?;
+        let cohort =
+            self.cohorts.iter().rfind(|cohort| cohort.first <= number).ok_or(BenchError::NoPopulation)?;
         Ok(visits(number, cohort.visits_of(number), cohort.day, drugs)?)
     }
 
@@ -133,7 +134,8 @@ impl Population {
         let mut all = Vec::with_capacity(count);
         for _ in 0..count {
             let least = self.cohorts.iter_mut().filter(|cohort| cohort.persons > 0);
-            let cohort = least.min_by_key(|cohort| cohort.drawn / cohort.persons).ok_or(BenchError::NoPopulation)?;
+            let cohort =
+                least.min_by_key(|cohort| cohort.drawn / cohort.persons).ok_or(BenchError::NoPopulation)?;
             all.push(Drawn {
                 person: cohort.first + cohort.drawn % cohort.persons,
                 round: cohort.drawn / cohort.persons,
@@ -157,14 +159,25 @@ impl Cohort {
     /// # Errors
     ///
     /// [`BenchError`]
-    pub async fn write(&self, store: &Store, drugs: &Arc<Drugs>, progress: Progress) -> Result<u64, BenchError> {
+    pub async fn write(
+        &self,
+        store: &Store,
+        drugs: &Arc<Drugs>,
+        progress: Progress,
+    ) -> Result<u64, BenchError> {
         let ids = Arc::new(self.ids(store)?);
         let next = Arc::new(AtomicUsize::new(0));
         let mut writers = JoinSet::new();
         let workers = std::thread::available_parallelism().map_or(1, usize::from) + 1;
         for _ in 0..workers {
-            let (cohort, store, drugs, ids, next, progress) =
-                (self.clone(), store.clone(), Arc::clone(drugs), Arc::clone(&ids), Arc::clone(&next), Arc::clone(&progress));
+            let (cohort, store, drugs, ids, next, progress) = (
+                self.clone(),
+                store.clone(),
+                Arc::clone(drugs),
+                Arc::clone(&ids),
+                Arc::clone(&next),
+                Arc::clone(&progress),
+            );
             writers.spawn(async move {
                 let mut rows = 0;
                 loop {
@@ -172,7 +185,8 @@ impl Cohort {
                     if from >= ids.len() {
                         return Ok::<u64, BenchError>(rows);
                     }
-                    let (cohort, sealing, drugs, ids) = (cohort.clone(), store.clone(), Arc::clone(&drugs), Arc::clone(&ids));
+                    let (cohort, sealing, drugs, ids) =
+                        (cohort.clone(), store.clone(), Arc::clone(&drugs), Arc::clone(&ids));
                     let load = tokio::task::spawn_blocking(move || cohort.seal(&sealing, &drugs, &ids, from))
                         .await
                         .map_err(|_| BenchError::Worker)??;
@@ -207,12 +221,20 @@ impl Cohort {
         Ok(load)
     }
 
-    fn loaded(&self, store: &Store, drugs: &Drugs, id: PatientId, number: u64) -> Result<LoadedPerson, BenchError> {
+    fn loaded(
+        &self,
+        store: &Store,
+        drugs: &Drugs,
+        id: PatientId,
+        number: u64,
+    ) -> Result<LoadedPerson, BenchError> {
         let persona = person(number);
-        let insurance = persona.insurances.last().ok_or(BenchError::NoPopulation)?;
+        let insurance = persona.insurances.last().ok_or(BenchError::Insured)?;
         let visits = visits(number, self.visits_of(number), self.day, drugs)?;
-        let prescriptions =
-            visits.iter().map(|visit| prescription(store, id, visit)).collect::<Result<Vec<_>, StoreError>>()?;
+        let prescriptions = visits
+            .iter()
+            .map(|visit| prescription(store, id, visit))
+            .collect::<Result<Vec<_>, StoreError>>()?;
         Ok(LoadedPerson {
             id,
             particulars: Particulars {
@@ -225,13 +247,7 @@ impl Cohort {
                 },
                 deceased_on: None,
             },
-            identity: InsuredIdentity::parse(
-                &insurance.insurer_number,
-                &insurance.symbol,
-                &insurance.number,
-                &insurance.branch_number,
-            )
-            .map_err(|_| BenchError::Cast("insurance data that can be"))?,
+            identity: insured(&persona)?,
             valid_from: insurance.valid_from,
             prescriptions,
         })
@@ -239,7 +255,11 @@ impl Cohort {
 }
 
 /// A visit as the exchange would keep it.
-fn prescription(store: &Store, patient: PatientId, visit: &Visit<'_>) -> Result<LoadedPrescription, StoreError> {
+fn prescription(
+    store: &Store,
+    patient: PatientId,
+    visit: &Visit<'_>,
+) -> Result<LoadedPrescription, StoreError> {
     let id = store.buckets().prescription_mint(store.rng(), store.buckets().of_patient(patient))?;
     let at: DateTime<Utc> = visit.day.and_time(chrono::NaiveTime::MIN).and_utc();
     let number = ExchangeNumber::draw(store.rng())?;

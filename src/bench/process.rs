@@ -33,10 +33,12 @@ pub struct Usage {
 impl Process {
     /// The process that listens on a port of this machine, when it can be told.
     pub fn listening(port: u16) -> Option<Self> {
-        let inodes: Vec<String> =
-            ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().flat_map(|table| listeners(Path::new(table), port)).collect();
-        let processes = fs::read_dir("/proc").ok()?.flatten();
-        processes.filter_map(|entry| {
+        let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+            .into_iter()
+            .flat_map(|table| listeners(Path::new(table), port))
+            .collect();
+        let mut processes = fs::read_dir("/proc").ok()?.flatten();
+        processes.find_map(|entry| {
             let pid = entry.file_name().to_str()?.parse().ok()?;
             let place = entry.path();
             let held = fs::read_dir(place.join("fd")).ok()?.flatten().any(|file| {
@@ -46,7 +48,6 @@ impl Process {
             });
             held.then_some(Self { pid, place })
         })
-        .next()
     }
 
     /// What it uses now.

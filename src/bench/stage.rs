@@ -75,10 +75,16 @@ impl Stage {
     /// # Errors
     ///
     /// [`BenchError`]
-    pub async fn sign(&self, stock: &mut Stock, drawn: Vec<Drawn>, count: usize) -> Result<Vec<Signed>, BenchError> {
+    pub async fn sign(
+        &self,
+        stock: &mut Stock,
+        drawn: Vec<Drawn>,
+        count: usize,
+    ) -> Result<Vec<Signed>, BenchError> {
         let (desk, now, progress) = (Arc::clone(&self.desk), self.clock.now(), Arc::clone(&self.progress));
         let signed = tokio::task::spawn_blocking(move || {
-            let sign = |drawn: &Drawn| Ok(Signed { drawn: *drawn, document: desk.prescription(*drawn, now)? });
+            let sign =
+                |drawn: &Drawn| Ok(Signed { drawn: *drawn, document: desk.prescription(*drawn, now)? });
             make_all(&drawn, sign, &|done, of| progress("signing prescriptions", done, of))
         });
         stock.add(signed.await.map_err(|_| BenchError::Worker)??)?;
@@ -110,13 +116,13 @@ impl Stage {
                 text("branchNumber", &insurance.branch_number),
             ]);
         }
-        self.parameters("/fhir/Patient/$verify-identity", number, parameter)
+        self.parameters("/fhir/Patient/$verify-identity", number, &parameter)
     }
 
     /// The acceptance of a waiting prescription.
     pub fn accept(&self, waiting: &Waiting, identity: &str) -> Prepared {
         let number = json!({ "name": "exchangeNumber", "valueString": waiting.registered.number });
-        let prepared = self.parameters("/fhir/Task/$accept", waiting.drawn.person, vec![number]);
+        let prepared = self.parameters("/fhir/Task/$accept", waiting.drawn.person, &[number]);
         Prepared { identity: Some(identity.to_owned()), ..prepared }
     }
 
@@ -191,7 +197,8 @@ impl Stage {
     pub async fn acceptances(&self, waiting: &[Waiting]) -> Result<Vec<Prepared>, BenchError> {
         let requests = waiting.iter().map(|waiting| self.identify(waiting.drawn.person)).collect();
         let answers = self.send("verifying identities", Act::Identify.as_str(), requests).await?;
-        let accept = |(waiting, answer): (&Waiting, &Answer)| Ok(self.accept(waiting, &identity_token(answer)?));
+        let accept =
+            |(waiting, answer): (&Waiting, &Answer)| Ok(self.accept(waiting, &identity_token(answer)?));
         waiting.iter().zip(&answers).map(accept).collect()
     }
 
@@ -223,7 +230,7 @@ impl Stage {
         send_all(&self.target, self.senders, act, requests, move |done, of| progress(what, done, of)).await
     }
 
-    fn parameters(&self, path: &str, person: u64, parameter: Vec<Value>) -> Prepared {
+    fn parameters(&self, path: &str, person: u64, parameter: &[Value]) -> Prepared {
         let body = json!({ "resourceType": "Parameters", "parameter": parameter });
         Prepared {
             place: self.desk.cast.pharmacy(person),
@@ -261,7 +268,8 @@ pub fn registered(answer: &Answer) -> Result<Registered, BenchError> {
 ///
 /// [`BenchError::Refused`]
 pub fn identity_token(answer: &Answer) -> Result<String, BenchError> {
-    let token = parameter(&answer.json(), "identityToken").and_then(|it| Some(it["valueString"].as_str()?.to_owned()));
+    let token = parameter(&answer.json(), "identityToken")
+        .and_then(|it| Some(it["valueString"].as_str()?.to_owned()));
     token.ok_or_else(|| BenchError::Refused { act: "identify", got: "no identity token".to_owned() })
 }
 

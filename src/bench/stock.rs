@@ -49,7 +49,8 @@ impl Stock {
                     fs::remove_file(other)?;
                 }
             }
-            let taken = or_absent(fs::read_to_string(mark(&path)))?.and_then(|text| text.parse().ok()).unwrap_or(0);
+            let taken =
+                or_absent(fs::read_to_string(mark(&path)))?.and_then(|text| text.parse().ok()).unwrap_or(0);
             let bytes = or_absent(fs::read(&path))?.unwrap_or_default();
             Ok((records(&Bytes::from(bytes)), taken))
         };
@@ -124,7 +125,9 @@ fn records(bytes: &Bytes) -> Vec<Signed> {
         number[..length].copy_from_slice(bytes.get(from..from + length)?);
         Some(u64::from_le_bytes(number))
     };
-    while let (Some(person), Some(round), Some(length)) = (number(at, 8), number(at + 8, 8), number(at + 16, 4)) {
+    while let (Some(person), Some(round), Some(length)) =
+        (number(at, 8), number(at + 8, 8), number(at + 16, 4))
+    {
         let from = at + HEAD;
         at = from + usize::try_from(length).unwrap_or(usize::MAX);
         if at > bytes.len() {

@@ -119,7 +119,7 @@ mod tests {
         for _ in 0..1000 {
             other.count(Duration::from_micros(50), Some("overloaded".to_owned()));
         }
-        other.count(Duration::from_secs(3600), None);
+        other.count(Duration::from_hours(1), None);
         tally.add(&other);
         let figures = tally.figures(Duration::from_secs(10));
         assert_eq!((figures.done, figures.refused["overloaded"]), (101, 1000));

@@ -41,7 +41,8 @@ pub const REBAMIPIDE: Tablet<'_> =
 pub const ASPIRIN: Tablet<'_> =
     Tablet { receipt_code: "610443053", name: "バイアスピリン錠１００ｍｇ" };
 /// シンバスタチン, which must not meet itraconazole.
-pub const SIMVASTATIN: Tablet<'_> = Tablet { receipt_code: "612180263", name: "リポバス錠５　５ｍｇ" };
+pub const SIMVASTATIN: Tablet<'_> =
+    Tablet { receipt_code: "612180263", name: "リポバス錠５　５ｍｇ" };
 
 const USAGE_CODE: &str = "1011000400000000";
 const USAGE_NAME: &str = "１日１回朝食後　服用";

@@ -6,14 +6,12 @@ use postgres_types::{ToSql, Type};
 
 use super::bucket::{Bucket, PatientId, PrescriptionId};
 use super::directory::{InsuredIdentity, Particulars};
-use super::pool::{Store, StoreError};
+use super::pool::{CopiedRow, Store, StoreError};
 use super::prescription::{Details, flat};
 use crate::check::{Period, Source};
 use crate::prescription::registered::Registered;
 
 const ACT: &str = "load";
-
-type Row = Vec<Box<dyn ToSql + Sync + Send>>;
 
 /// A person to load.
 #[derive(Debug)]
@@ -46,11 +44,11 @@ pub struct LoadedPrescription {
 /// Sealed rows of some persons, ready to be copied.
 #[derive(Default)]
 pub struct Load {
-    patients: Vec<Row>,
-    identities: Vec<Row>,
-    coverages: Vec<Row>,
-    prescriptions: Vec<Row>,
-    medications: Vec<Row>,
+    patients: Vec<CopiedRow>,
+    identities: Vec<CopiedRow>,
+    coverages: Vec<CopiedRow>,
+    prescriptions: Vec<CopiedRow>,
+    medications: Vec<CopiedRow>,
 }
 
 /// One row, each value in its own box.
@@ -80,7 +78,10 @@ impl Load {
         self.identities.push(row![Bucket::of_hash(&hash), hash.to_vec(), *valid_from, branch, *id, ACT]);
         let sealed = store.coverage_seal(*id, &hash, *valid_from, identity)?;
         self.coverages.push(row![bucket, *id, hash.to_vec(), *valid_from, sealed, ACT]);
-        person.prescriptions.iter().try_for_each(|prescription| self.prescription(store, bucket, *id, prescription))
+        person
+            .prescriptions
+            .iter()
+            .try_for_each(|prescription| self.prescription(store, bucket, *id, prescription))
     }
 
     fn prescription(
@@ -124,7 +125,16 @@ impl Load {
         {
             if !periods.is_empty() {
                 let sealed = store.seal_periods(id, source, 1, periods)?;
-                self.medications.push(row![bucket, patient, id, name, 1_i16, sealed.until, sealed.sealed, ACT]);
+                self.medications.push(row![
+                    bucket,
+                    patient,
+                    id,
+                    name,
+                    1_i16,
+                    sealed.until,
+                    sealed.sealed,
+                    ACT
+                ]);
             }
         }
         Ok(())
@@ -156,16 +166,34 @@ impl Store {
     /// [`StoreError`]
     pub async fn load(&self, load: &Load) -> Result<(), StoreError> {
         use Type as T;
-        let tables: [(&str, &[Type], &[Row]); 5] = [
+        let tables: [(&str, &[Type], &[CopiedRow]); 5] = [
             (PATIENTS, &[T::INT2, T::UUID, T::BYTEA, T::TEXT], &load.patients),
             (IDENTITIES, &[T::INT2, T::BYTEA, T::DATE, T::BYTEA, T::UUID, T::TEXT], &load.identities),
             (COVERAGES, &[T::INT2, T::UUID, T::BYTEA, T::DATE, T::BYTEA, T::TEXT], &load.coverages),
             (
                 PRESCRIPTIONS,
                 &[
-                    T::INT2, T::UUID, T::UUID, T::INT8, T::TEXT, T::TEXT, T::TEXT, T::TIMESTAMPTZ, T::DATE, T::BOOL,
-                    T::INT2, T::INT2, T::TEXT_ARRAY, T::DATE, T::DATE, T::TIMESTAMPTZ, T::TIMESTAMPTZ, T::BYTEA,
-                    T::BYTEA, T::BYTEA, T::TEXT,
+                    T::INT2,
+                    T::UUID,
+                    T::UUID,
+                    T::INT8,
+                    T::TEXT,
+                    T::TEXT,
+                    T::TEXT,
+                    T::TIMESTAMPTZ,
+                    T::DATE,
+                    T::BOOL,
+                    T::INT2,
+                    T::INT2,
+                    T::TEXT_ARRAY,
+                    T::DATE,
+                    T::DATE,
+                    T::TIMESTAMPTZ,
+                    T::TIMESTAMPTZ,
+                    T::BYTEA,
+                    T::BYTEA,
+                    T::BYTEA,
+                    T::TEXT,
                 ],
                 &load.prescriptions,
             ),

@@ -31,6 +31,9 @@ const RETRIES: u32 = 5;
 /// Parameters of a statement.
 pub type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
+/// The values of a row to copy.
+pub type CopiedRow = Vec<Box<dyn ToSql + Sync + Send>>;
+
 /// What the closure of [`Store::run`] returns: `Box::pin(async move { … })`.
 pub type Work<'t, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 't>>;
 
@@ -365,14 +368,13 @@ impl Tx<'_> {
         &self,
         sql: &'static str,
         types: &[Type],
-        rows: &[Vec<Box<dyn ToSql + Sync + Send>>],
+        rows: &[CopiedRow],
     ) -> Result<u64, StoreError> {
         let copied = async {
             let sink = self.client()?.copy_in(sql).await.map_err(|error| self.refused(error))?;
             let mut writer = std::pin::pin!(BinaryCopyInWriter::new(sink, types));
             for row in rows {
-                let values = row.iter().map(|value| -> &(dyn ToSql + Sync) { value.as_ref() });
-                writer.as_mut().write_raw(values).await.map_err(|error| self.refused(error))?;
+                writer.as_mut().write(&borrowed(row)).await.map_err(|error| self.refused(error))?;
             }
             writer.finish().await.map_err(|error| self.refused(error))
         };
@@ -427,6 +429,10 @@ impl Drop for Tx<'_> {
 /// [`StoreError::Corrupt`] when the column is missing or not of that type.
 pub fn column<T: FromSqlOwned>(row: &Row, table: &'static str, name: &'static str) -> Result<T, StoreError> {
     row.try_get(name).map_err(|_| StoreError::corrupt(table, name, "?"))
+}
+
+fn borrowed(row: &CopiedRow) -> Vec<&(dyn ToSql + Sync)> {
+    row.iter().map(|value| -> &(dyn ToSql + Sync) { value.as_ref() }).collect()
 }
 
 fn at_most_one(mut rows: Vec<Row>) -> Result<Option<Row>, StoreError> {

@@ -1,5 +1,6 @@
 //! The whole system, against a real PostgreSQL: one server per run, one database per test.
 
+mod bench;
 mod check;
 mod cluster;
 mod crash;

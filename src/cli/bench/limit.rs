@@ -140,9 +140,7 @@ impl Limit {
         let stage = &ready.stage;
         let supply = match act {
             Act::Check => Supply::again(stage.checks(self.documents)?),
-            Act::Accept => {
-                Supply::once(stage.acceptances(&stage.registered(&signed).await?).await?)
-            }
+            Act::Accept => Supply::once(stage.acceptances(&stage.registered(&signed).await?).await?),
             Act::Dispense => {
                 let results = stage.dispensings(&stage.registered(&signed).await?).await?;
                 document = results.first().context("nothing signed")?.body.to_vec();
@@ -155,7 +153,8 @@ impl Limit {
         let supplies = Arc::new(Supplies::from([(act, supply)]));
         let pace = Arc::new(Pace::closed(Duration::from_secs(self.seconds)));
         let mix = Arc::new(Mix::only(act));
-        let outcome = drive(&stage.target, supplies, mix, pace, stage.senders, Arc::new(Watched::default())).await?;
+        let outcome =
+            drive(&stage.target, supplies, mix, pace, stage.senders, Arc::new(Watched::default())).await?;
         let figures = outcome.tallies.get(&act).context("nothing was answered")?.figures(outcome.took);
         if let Some((code, count)) = figures.refused.first_key_value() {
             bail!("the server refused {count} with {code}");

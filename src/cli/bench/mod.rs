@@ -6,6 +6,7 @@ mod run;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -25,6 +26,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::{Answer, log_to_stderr};
+
+/// How often tokens are got anew; they last fifteen minutes.
+const TOKENS_EVERY: Duration = Duration::from_mins(5);
 
 /// Load and limits: what the exchange costs on this machine
 #[derive(Subcommand)]
@@ -142,7 +146,12 @@ struct Ready {
 }
 
 impl Ready {
-    async fn make(sandbox: &Sandbox, aim: &Aim, config: &Config, population: Population) -> anyhow::Result<Self> {
+    async fn make(
+        sandbox: &Sandbox,
+        aim: &Aim,
+        config: &Config,
+        population: Population,
+    ) -> anyhow::Result<Self> {
         let desk = sandbox.desk(config, population)?;
         let url = aim.url.clone().unwrap_or_else(|| desk.cast.base_url.clone());
         let mut run = [0; 8];
@@ -166,7 +175,17 @@ impl Ready {
 
     async fn log_in(&self, url: &str) -> anyhow::Result<()> {
         let client = Client::new(url, self.stage.clock.clone(), Arc::new(SystemRandom::new()))?;
-        self.stage.log_in(&client).await.with_context(|| format!("{url} lets nobody in; is the server running?"))
+        let logged_in = self.stage.log_in(&client).await;
+        logged_in.with_context(|| format!("{url} lets nobody in; is the server running?"))?;
+        let stage = self.stage.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(TOKENS_EVERY).await;
+                // Those in force go on; what is then refused is counted.
+                let _ = stage.log_in(&client).await;
+            }
+        });
+        Ok(())
     }
 
     /// Signed prescriptions, from the stock as far as it reaches.

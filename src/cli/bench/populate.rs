@@ -61,7 +61,8 @@ impl Populate {
             bail!("--patients must be greater than 0");
         }
         let mut population = Population::open(&self.sandbox.bench())?;
-        let frequencies = self.frequencies.as_deref().map(fs::canonicalize).transpose().context("--frequencies")?;
+        let frequencies =
+            self.frequencies.as_deref().map(fs::canonicalize).transpose().context("--frequencies")?;
         if !population.is_empty() && population.frequencies != frequencies {
             bail!("the patients that are there were drawn by another --frequencies");
         }

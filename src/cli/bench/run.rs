@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
+use hikikae::bench::BenchError;
 use hikikae::bench::drive::{Outcome, Supplies, Supply, Watched, drive};
 use hikikae::bench::journey::journeys;
 use hikikae::bench::mix::{Act, Mix, NATIONAL};
 use hikikae::bench::pace::{Pace, turns};
 use hikikae::bench::population::Population;
 use hikikae::bench::process::{Process, Usage};
+use hikikae::bench::stage::Stage;
 use hikikae::bench::tally::Figures;
 use serde::Serialize;
 
@@ -130,7 +132,11 @@ impl Run {
         } else {
             self.acts(&mut ready, scenario, rate).await?
         };
-        print(if self.json { format!("{}\n", serde_json::to_string_pretty(&report)?) } else { report.text() })?;
+        print(if self.json {
+            format!("{}\n", serde_json::to_string_pretty(&report)?)
+        } else {
+            report.text()
+        })?;
         Ok(Answer::Yes)
     }
 
@@ -145,33 +151,39 @@ impl Run {
         };
         let supplies = self.supplies(ready, &mix, rate).await?;
         ready.bar.finish_and_clear();
-        let watched = Arc::new(Watched::default());
-        let watching = self.watch(&watched)?;
-        let server = Process::listening(ready.stage.target.address.port());
-        let before = server.as_ref().and_then(Process::usage);
-        let pace = Arc::new(self.pace(rate));
-        let target = &ready.stage.target;
-        let outcome =
-            drive(target, Arc::new(supplies), Arc::new(mix), pace, ready.stage.senders, watched).await?;
-        let end = server.as_ref().and_then(Process::usage);
-        watching.abort();
-        Ok(self.report(scenario, rate, &outcome, before.zip(end), None))
+        let (supplies, mix, stage) = (Arc::new(supplies), Arc::new(mix), &ready.stage);
+        let run =
+            async |pace, watched| drive(&stage.target, supplies, mix, pace, stage.senders, watched).await;
+        let (outcome, usage) = self.measured(stage, rate, run).await?;
+        Ok(self.report(scenario, rate, &outcome, usage, None))
     }
 
     async fn journeys(&self, ready: &mut Ready, rate: Option<f64>) -> anyhow::Result<Report> {
         let count = rate.map_or(self.documents, |rate| turns(rate, self.length()));
         let signed = ready.signed(count).await?;
         ready.bar.finish_and_clear();
+        let stage = &ready.stage;
+        let run = async |pace, watched| journeys(stage, signed, pace, watched).await;
+        let (counted, usage) = self.measured(stage, rate, run).await?;
+        let whole = counted.whole.figures(counted.acts.took);
+        Ok(self.report(Scenario::Journey, rate, &counted.acts, usage, Some(whole)))
+    }
+
+    /// Runs, showing how far it is; also what the server used before and after, when it is on this machine.
+    async fn measured<T>(
+        &self,
+        stage: &Stage,
+        rate: Option<f64>,
+        run: impl AsyncFnOnce(Arc<Pace>, Arc<Watched>) -> Result<T, BenchError>,
+    ) -> anyhow::Result<(T, Option<(Usage, Usage)>)> {
         let watched = Arc::new(Watched::default());
         let watching = self.watch(&watched)?;
-        let server = Process::listening(ready.stage.target.address.port());
+        let server = Process::listening(stage.target.address.port());
         let before = server.as_ref().and_then(Process::usage);
-        let pace = Arc::new(self.pace(rate));
-        let counted = journeys(&ready.stage, signed, pace, watched).await?;
+        let counted = run(Arc::new(self.pace(rate)), watched).await;
         let end = server.as_ref().and_then(Process::usage);
         watching.abort();
-        let whole = counted.whole.figures(counted.acts.took);
-        Ok(self.report(Scenario::Journey, rate, &counted.acts, before.zip(end), Some(whole)))
+        Ok((counted?, before.zip(end)))
     }
 
     fn report(
@@ -240,7 +252,8 @@ impl Run {
         }
         if need(Act::Identify) > 0 {
             let persons = stage.spread(self.patients);
-            supplies.insert(Act::Identify, Supply::again(persons.map(|person| stage.identify(person)).collect()));
+            supplies
+                .insert(Act::Identify, Supply::again(persons.map(|person| stage.identify(person)).collect()));
         }
         Ok(supplies)
     }
