@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::NaiveDate;
+use chrono::Days;
 use hikikae::bench::drug::Drugs;
 use hikikae::bench::person::{insured, person};
 use hikikae::bench::population::Population;
@@ -35,7 +35,7 @@ async fn what_is_loaded_is_read_as_what_the_server_wrote() {
         let found = store.identity_find(&identity, persona.birth_date, today).await.unwrap();
         let patient = found.unwrap().patient;
         assert_eq!(patient.particulars.name, persona.name);
-        let history = store.history_read(patient.id, NaiveDate::MIN, clock.now()).await.unwrap();
+        let history = store.history_read(patient.id, today - Days::new(3650), clock.now()).await.unwrap();
         // What was dispensed counts, and what was prescribed no more.
         let visits = population.visits(number, &drugs).unwrap();
         let given: Vec<_> =
