@@ -87,9 +87,9 @@ pub struct OtherSide {
     pub name: String,
     /// Its period.
     pub interval: Interval,
-    /// The institution that prescribed or recorded it.
-    pub institution: InstitutionCode,
-    /// That institution's name.
+    /// The institution that prescribed or recorded it, where it was one that has a code.
+    pub institution: Option<InstitutionCode>,
+    /// Its name, or who else it was.
     pub institution_name: String,
 }
 

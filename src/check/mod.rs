@@ -8,6 +8,7 @@ pub mod policy;
 #[cfg(test)]
 mod properties;
 pub mod proposal;
+pub mod reported;
 mod rules;
 #[cfg(test)]
 mod sample;
@@ -31,7 +32,8 @@ use subject::{Resolved, resolve, resolve_period};
 /// Checks a proposal against the patient's history.
 ///
 /// `history` holds the periods the caller looked back to: prescriptions not yet dispensed and dispensed results,
-/// the former replaced by the latter, what an institution gave out itself, and the patient's allergies. Lines of one
+/// the former replaced by the latter, what an institution gave out itself, and what the patient reported: allergies
+/// and medicines. Lines of one
 /// document are never compared with each other, nor parts of one split prescription.
 pub fn check(proposal: &Proposal, history: &[Period], formulary: &Formulary, policy: &Policy) -> Outcome {
     let mut coverage = Coverage::default();
@@ -195,7 +197,7 @@ mod tests {
     fn policy_decides_about_the_same_institution() {
         let tablets = || receipt("ノルバスク錠５");
         let mut earlier = period("d1", tablets(), day(0), Supply::Days(14));
-        earlier.institution = HERE.parse().unwrap();
+        earlier.institution = HERE.parse().ok();
         let proposal = proposal(vec![line(1, tablets(), day(7), Supply::Days(14))]);
         let mut policy = Policy::default();
         let mut severities = |same_institution| {
@@ -292,10 +294,33 @@ mod tests {
     }
 
     #[test]
+    fn what_the_patient_reports_is_for_information_unless_it_is_forbidden() {
+        let report = |code, substance| {
+            let given = period("r1", code, day(0), Supply::Days(14));
+            Period { source: Source::SelfReported, institution: None, substance, ..given }
+        };
+        let severities = |name: &str, reported: Period| {
+            let lines = vec![line(1, receipt(name), day(0), Supply::Days(14))];
+            let findings = run(lines, &[reported]).findings;
+            findings.into_iter().map(|finding| (finding.kind, finding.severity)).collect::<Vec<_>>()
+        };
+        let duplicate = [(FindingKind::DuplicateIngredient, Severity::Low)];
+        assert_eq!(severities("アムロジピン錠５", report(receipt("ノルバスク錠５"), None)), duplicate);
+        // Bought without a prescription, named by an ingredient with its salt.
+        let bought = Substance {
+            ingredient: "ロキソプロフェンナトリウム水和物".to_owned(), route: None
+        };
+        assert_eq!(severities("ロキソニン錠", report(None, Some(bought))), duplicate);
+        let forbidden = [(FindingKind::Contraindication, Severity::High)];
+        let azathioprine = Substance { ingredient: "アザチオプリン".to_owned(), route: None };
+        assert_eq!(severities("フェブリク", report(None, Some(azathioprine))), forbidden);
+    }
+
+    #[test]
     fn parts_of_one_split_are_not_compared() {
         let part = |part| Some(SplitPart { issued_on: day(0), parts: 3, part });
         let mut earlier = period("part1", receipt("ノルバスク錠５"), day(2), Supply::Days(14));
-        earlier.institution = HERE.parse().unwrap();
+        earlier.institution = HERE.parse().ok();
         earlier.split = part(1);
         let mut proposal = proposal(vec![line(1, receipt("ノルバスク錠５"), day(14), Supply::Days(14))]);
         let found = |proposal: &Proposal, earlier: &Period| {
@@ -309,7 +334,7 @@ mod tests {
         proposal.split = Some(SplitPart { issued_on: day(1), parts: 3, part: 2 });
         assert_eq!(found(&proposal, &earlier), 1, "another day's split");
         proposal.split = part(2);
-        earlier.institution = THERE.parse().unwrap();
+        earlier.institution = THERE.parse().ok();
         assert_eq!(found(&proposal, &earlier), 1, "another institution's split");
     }
 

@@ -12,7 +12,7 @@ pub const FLAT_DAYS: u16 = 14;
 pub struct Interval {
     /// The first day.
     pub start: NaiveDate,
-    /// The last day.
+    /// The last day; [`NaiveDate::MAX`] when none is known.
     pub end: NaiveDate,
 }
 
@@ -28,6 +28,11 @@ impl Interval {
     pub fn lengthened(self, days: u16) -> Self {
         let end = self.end.checked_add_days(Days::new(u64::from(days))).unwrap_or(NaiveDate::MAX);
         Self { end, ..self }
+    }
+
+    /// The last day; `None` of what goes on until somebody ends it.
+    pub fn last(self) -> Option<NaiveDate> {
+        (self.end != NaiveDate::MAX).then_some(self.end)
     }
 
     /// The number of days; 0 for an interval that ends before it starts.

@@ -53,7 +53,13 @@ fn any_substance() -> impl Strategy<Value = Substance> {
 }
 
 fn any_source() -> impl Strategy<Value = Source> {
-    prop::sample::select(vec![Source::Prescribed, Source::Dispensed, Source::InHouse, Source::Allergy])
+    prop::sample::select(vec![
+        Source::Prescribed,
+        Source::Dispensed,
+        Source::InHouse,
+        Source::Allergy,
+        Source::SelfReported,
+    ])
 }
 
 fn any_policy() -> impl Strategy<Value = Policy> {
@@ -96,7 +102,7 @@ fn any_history() -> impl Strategy<Value = Vec<Period>> {
                 };
                 // One document has one institution.
                 let mut period = period(&format!("d{document}{here}{source:?}"), code, day(start), supply);
-                period.institution = if here { HERE } else { THERE }.parse().unwrap();
+                period.institution = if here { HERE } else { THERE }.parse().ok();
                 (period.source, period.substance) = (source, substance);
                 period
             };

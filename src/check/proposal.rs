@@ -168,7 +168,7 @@ pub fn periods(proposal: &Proposal, source: Source, document: &str, institution_
             name: line.name.clone(),
             substance: None,
             interval: line.supply.interval_from(line.start),
-            institution: proposal.institution.clone(),
+            institution: Some(proposal.institution.clone()),
             institution_name: institution_name.to_owned(),
             split: proposal.split,
         })

@@ -49,7 +49,7 @@ pub(super) fn period(document: &str, code: Option<DrugCode>, start: NaiveDate, s
         name: "an earlier drug".to_owned(),
         substance: None,
         interval: supply.interval_from(start),
-        institution: THERE.parse().unwrap(),
+        institution: THERE.parse().ok(),
         institution_name: "another clinic".to_owned(),
         split: None,
     }

@@ -63,7 +63,7 @@ impl Proposal {
     /// split. An allergy is nobody's.
     pub(super) fn is_compared(&self, period: &Period) -> bool {
         let own = self.documents.contains(&period.document);
-        let other_part = self.institution == period.institution
+        let other_part = period.institution.as_ref() == Some(&self.institution)
             && self.split.zip(period.split).is_some_and(|(own, other)| own.is_other_part(other));
         period.source == Source::Allergy || !(own || other_part)
     }
@@ -101,12 +101,14 @@ pub enum Source {
     InHouse,
     /// アレルギー: not taken but not tolerated, whatever its period.
     Allergy,
+    /// 自己申告: taken by the patient's own account, which nobody has verified.
+    SelfReported,
 }
 
 /// What an entry names that has no product code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Substance {
-    /// 成分名, the base name as the formulary writes it (without salt or hydrate).
+    /// 成分名, with or without its salt.
     pub ingredient: String,
     /// 投与経路; any when `None`. Means nothing for an allergy.
     #[serde(default, with = "route_name", skip_serializing_if = "Option::is_none")]
@@ -158,9 +160,10 @@ pub struct Period {
     pub substance: Option<Substance>,
     /// 服用期間. Means nothing for an allergy.
     pub interval: Interval,
-    /// The prescribing institution, or the one that recorded the allergy.
-    pub institution: InstitutionCode,
-    /// Its name.
+    /// The prescribing institution, or the one that recorded the allergy; `None` when it was none that has a code, as
+    /// when the patient did.
+    pub institution: Option<InstitutionCode>,
+    /// Its name, or who else it was.
     pub institution_name: String,
     /// 分割: the part of a split prescription it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -200,10 +203,8 @@ pub(super) fn resolve_period<'a>(
 
 /// Some product that holds the ingredient of that name, and which of its ingredients it is.
 fn holder<'a>(name: &str, formulary: &'a Formulary) -> Option<(&'a Product, IngredientId)> {
-    formulary.products().find_map(|product| {
-        let id = product.components.iter().find(|id| formulary.ingredient_name(**id) == name)?;
-        Some((product, *id))
-    })
+    let id = formulary.ingredient(name)?;
+    formulary.products().find(|product| product.components.contains(&id)).map(|product| (product, id))
 }
 
 /// A product of one ingredient by one route, of which nothing else is known.

@@ -16,7 +16,7 @@ use hikikae::formulary::{Formulary, LoadError};
 use hikikae::prescription::dispensing::Dispensing;
 use hikikae::prescription::identifier::InstitutionCode;
 
-use super::document::{Envelope, Kind, cj1_read, counted, read, sj1_read, told};
+use super::document::{Envelope, Kind, cj1_read, counted, read, sj1_inside, sj1_read, told};
 use super::{Answer, print};
 use report::Report;
 
@@ -145,7 +145,7 @@ impl Checked {
                 Envelope::Dispensing => {
                     let envelope = told(EpsDispensing::read(bytes))?;
                     let mut checked = Self::of_dispensing(envelope.payload())?;
-                    let prescription = sj1_read(envelope.prescription_payload())?.value;
+                    let prescription = sj1_read(sj1_inside(&envelope)?)?.value;
                     checked.proposal.institution = prescription.institution.code.clone();
                     checked.proposal.split = proposal::split_part(&prescription);
                     Ok(checked)

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use hikikae::codec::eps_xml::{EpsDispensing, EpsPrescription};
 use hikikae::codec::{cj1, sj1};
 
-use super::document::{Envelope, Kind, cj1_read, read, sj1_read, told};
+use super::document::{Envelope, Kind, cj1_read, read, sj1_inside, sj1_read, told};
 use super::{Answer, print};
 
 /// Write a document in another form: a rendering, never a signed original
@@ -71,7 +71,7 @@ fn payload(to: Target, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
             (Envelope::Prescription, Target::Cj1) => bail!("a prescription holds no dispensing result"),
             (Envelope::Prescription, _) => told(EpsPrescription::read(bytes))?.payload().to_vec(),
             (Envelope::Dispensing, Target::Cj1) => told(EpsDispensing::read(bytes))?.payload().to_vec(),
-            (Envelope::Dispensing, _) => told(EpsDispensing::read(bytes))?.prescription_payload().to_vec(),
+            (Envelope::Dispensing, _) => sj1_inside(&told(EpsDispensing::read(bytes))?)?.to_vec(),
         },
         (Some(Kind::Fhir), _) => bail!("FHIR documents cannot be converted yet"),
         (None, _) => bail!("neither SJ1, CJ1 nor a signed XML document"),

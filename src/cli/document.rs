@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use hikikae::codec::eps_xml::{EpsDispensing, ReferencePrescription};
 use hikikae::codec::fault::{Fault, Read};
 use hikikae::codec::{cj1, sj1};
 use hikikae::prescription::dispensing::Dispensing;
@@ -103,6 +104,19 @@ pub fn sj1_read(bytes: &[u8]) -> anyhow::Result<Read<Prescription>> {
 /// When there are faults.
 pub fn cj1_read(bytes: &[u8]) -> anyhow::Result<Read<Dispensing>> {
     Ok(warned(told(cj1::read(bytes))?))
+}
+
+/// The SJ1 bytes of the prescription inside a dispensing result.
+///
+/// # Errors
+/// When it was delivered as a JWS.
+pub fn sj1_inside<'e>(envelope: &'e EpsDispensing<'_>) -> anyhow::Result<&'e [u8]> {
+    match envelope.prescription() {
+        ReferencePrescription::Sj1(payload) => Ok(payload),
+        ReferencePrescription::Jws(_) => {
+            bail!("the prescription inside is a JWS of a FHIR document, not SJ1")
+        }
+    }
 }
 
 /// Tells the faults of what could not be read, one a line.

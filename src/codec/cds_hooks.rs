@@ -59,7 +59,7 @@ pub fn orders(body: &[u8]) -> Result<Vec<MedicationOrder>, Fault> {
 }
 
 /// The card of a finding. Nothing of the other side is on it.
-pub fn finding_card(id: Uuid, finding: &Finding, base_url: &str) -> Value {
+pub fn finding_card(id: Uuid, finding: &Finding, disclosure: Disclosure, base_url: &str) -> Value {
     let kind = match finding.kind {
         FindingKind::DuplicateIngredient => "重複投薬 Duplicate",
         FindingKind::Contraindication => "併用禁忌 Contraindicated",
@@ -80,7 +80,7 @@ pub fn finding_card(id: Uuid, finding: &Finding, base_url: &str) -> Value {
         "uuid": id,
         "summary": shortened(&format!("{kind}: {}", line.name)),
         "indicator": indicator,
-        "detail": format!("{} ({})\n{}", line.name, line.places.join(", "), text(finding, Disclosure::Withheld)),
+        "detail": format!("{} ({})\n{}", line.name, line.places.join(", "), text(finding, disclosure)),
         "source": source(base_url),
         "overrideReasons": reasons,
     })

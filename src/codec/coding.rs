@@ -56,9 +56,13 @@ pub(super) enum UsageCodeKind {
     Master,
 }
 
-/// 用法コード種別 in both forms.
+/// 用法コード種別 of the forms of the national service.
 pub(super) const USAGE_CODE_KIND: &[(u16, UsageCodeKind)] =
     &[(1, UsageCodeKind::Uncoded), (2, UsageCodeKind::Jami), (3, UsageCodeKind::Master)];
+
+/// 用法コード種別 of JAHIS (JAHIS10 表3-37 item 2): without the master of the national service.
+pub(super) const STANDARD_USAGE_CODE_KIND: &[(u16, UsageCodeKind)] =
+    &[(1, UsageCodeKind::Uncoded), (2, UsageCodeKind::Jami)];
 
 /// The kind of a drug code, and with `uncoded_generic` of its absence.
 pub(super) fn drug_code_kind(code: Option<&DrugCode>, uncoded_generic: bool) -> DrugCodeKind {

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::text::TextForm;
+
 /// One thing wrong with a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -40,11 +42,12 @@ pub struct Read<T> {
 }
 
 /// How a document was written, as far as the domain does not carry it: with the value it gives back the bytes.
-/// The default is the canonical writing: every column of every record, no line feed after the last row.
+/// The default is the canonical writing: every column of every record, in the text form of the document's kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Form {
     pub(super) rows: Vec<RowForm>,
-    pub(super) final_line_feed: bool,
+    /// How the text was written; `None` as documents of the kind are.
+    pub(super) text: Option<TextForm>,
 }
 
 /// How one row was written.

@@ -2,6 +2,7 @@
 
 use chrono::NaiveDate;
 
+use super::era;
 use super::log::Log;
 use super::row::Row;
 
@@ -27,6 +28,11 @@ impl<'r, 'a, 'l> Items<'r, 'a, 'l> {
 
     pub fn fault(&mut self, item: usize, message: impl Into<String>) {
         self.log.fault(self.row, item, message);
+    }
+
+    /// Reports something odd in the row as a whole.
+    pub fn row_warn(&mut self, message: impl Into<String>) {
+        self.log.warn_at(self.row.line, Some(self.row.record()), message);
     }
 
     pub fn warn(&mut self, item: usize, message: impl Into<String>) {
@@ -237,22 +243,16 @@ impl<'r, 'a, 'l> Items<'r, 'a, 'l> {
         self.require(item).then(|| self.code(item, digits, table)).flatten()
     }
 
-    /// A date `YYYYMMDD` that exists.
+    /// A date that exists: `YYYYMMDD`, and where the form allows it `GYYMMDD` by era.
     pub fn date(&mut self, item: usize) -> Option<NaiveDate> {
         let text = self.raw(item);
         if text.is_empty() {
             return None;
         }
-        let part = |range: std::ops::Range<usize>| text.get(range).and_then(|part| part.parse::<u32>().ok());
-        let shaped = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
-        let date = match (shaped, part(0..4), part(4..6), part(6..8)) {
-            (true, Some(year @ 1800..), Some(month), Some(day)) => {
-                i32::try_from(year).ok().and_then(|year| NaiveDate::from_ymd_opt(year, month, day))
-            }
-            _ => None,
-        };
+        let date = era::date(text, self.log.eras());
         if date.is_none() {
-            self.fault(item, "expected a date YYYYMMDD");
+            let by_era = if self.log.eras().is_some() { " or by era GYYMMDD" } else { "" };
+            self.fault(item, format!("expected a date YYYYMMDD{by_era}"));
         }
         date
     }

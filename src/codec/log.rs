@@ -1,6 +1,7 @@
 //! What is noticed while a document is read: faults and warnings with their places, bounded in number, answered
 //! all at once.
 
+use super::era::EraName;
 use super::fault::{Fault, Read};
 use super::row::{Row, Source};
 use super::spelling::{Rows, form_of};
@@ -12,6 +13,7 @@ const MAX_FAULTS: usize = 200;
 #[derive(Debug)]
 pub(super) struct Log {
     form: &'static str,
+    eras: Option<EraName>,
     faults: Vec<(usize, Fault)>,
     faults_left_out: usize,
     warnings: Vec<(usize, Fault)>,
@@ -20,14 +22,22 @@ pub(super) struct Log {
 impl Log {
     /// A log for one document; `form` opens every place.
     pub fn new(form: &'static str) -> Self {
-        Self { form, faults: Vec::new(), faults_left_out: 0, warnings: Vec::new() }
+        Self { form, eras: None, faults: Vec::new(), faults_left_out: 0, warnings: Vec::new() }
+    }
+
+    /// Lets dates be written by era as well.
+    pub fn with_eras(self, eras: EraName) -> Self {
+        Self { eras: Some(eras), ..self }
+    }
+
+    /// How dates may name an era, if they may.
+    pub fn eras(&self) -> Option<EraName> {
+        self.eras
     }
 
     /// A fault of the document as a whole, or of a line (from 1), or of a `record` that is missing from it.
     pub fn fault_at(&mut self, line: Option<usize>, record: Option<&str>, message: impl Into<String>) {
-        let line_part = line.map(|line| format!("[line {line}]")).unwrap_or_default();
-        let record_part = record.map(|record| format!(".{record}")).unwrap_or_default();
-        let place = format!("{}{line_part}{record_part}", self.form);
+        let place = self.place(line, record);
         self.push(line.unwrap_or(0), Fault { place, message: message.into() });
     }
 
@@ -44,10 +54,26 @@ impl Log {
 
     /// Something odd in one item.
     pub fn warn(&mut self, row: &Row<'_>, item: usize, message: impl Into<String>) {
+        let place = self.item_place(row, item);
+        self.push_warning(row.line, Fault { place, message: message.into() });
+    }
+
+    /// Something odd in a line, or in a row of the `record` given.
+    pub fn warn_at(&mut self, line: usize, record: Option<&str>, message: impl Into<String>) {
+        let place = self.place(Some(line), record);
+        self.push_warning(line, Fault { place, message: message.into() });
+    }
+
+    fn push_warning(&mut self, line: usize, warning: Fault) {
         if self.warnings.len() < MAX_FAULTS {
-            let place = self.item_place(row, item);
-            self.warnings.push((row.line, Fault { place, message: message.into() }));
+            self.warnings.push((line, warning));
         }
+    }
+
+    fn place(&self, line: Option<usize>, record: Option<&str>) -> String {
+        let line = line.map(|line| format!("[line {line}]")).unwrap_or_default();
+        let record = record.map(|record| format!(".{record}")).unwrap_or_default();
+        format!("{}{line}{record}", self.form)
     }
 
     fn item_place(&self, row: &Row<'_>, item: usize) -> String {
@@ -60,6 +86,12 @@ impl Log {
         } else {
             self.faults_left_out += 1;
         }
+    }
+
+    /// Whether nothing was refused.
+    #[cfg(test)]
+    pub fn is_clean(&self) -> bool {
+        self.faults.is_empty()
     }
 
     /// The faults in the order of the document.

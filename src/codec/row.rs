@@ -1,10 +1,9 @@
-//! Rows of comma-separated cells: what SJ1 and CJ1 have in common as text. Splits hostile bytes into rows within
-//! bounds; knows no record of either form.
+//! Rows of comma-separated cells: what all CSV forms have in common. Splits hostile text into rows within bounds;
+//! knows no record of any form.
 
 use super::log::Log;
+use super::text::TextForm;
 
-/// The longest document read, in bytes. Real ones are a few kilobytes.
-const MAX_BYTES: usize = 512 * 1024;
 /// The most rows read.
 const MAX_ROWS: usize = 2_000;
 
@@ -45,37 +44,13 @@ fn parse_number(text: &str, digits: usize) -> Option<u16> {
 pub(super) struct Source<'a> {
     /// The rows, the header first.
     pub rows: Vec<Row<'a>>,
-    /// Whether the last row ended in a line feed.
-    pub final_line_feed: bool,
+    /// How the text they are in was written.
+    pub form: TextForm,
 }
 
 impl<'a> Source<'a> {
-    /// Splits a document into rows. `None` when it cannot be read as rows at all; then a fault says why.
-    pub fn split(bytes: &'a [u8], log: &mut Log) -> Option<Self> {
-        if bytes.len() > MAX_BYTES {
-            log.fault_at(None, None, format!("expected at most {MAX_BYTES} bytes"));
-            return None;
-        }
-        let text = match std::str::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => {
-                let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
-                log.fault_at(Some(line), None, "expected UTF-8");
-                return None;
-            }
-        };
-        let text = match text.strip_prefix('\u{feff}') {
-            Some(rest) => {
-                log.fault_at(Some(1), None, "expected no byte order mark");
-                rest
-            }
-            None => text,
-        };
-        if text.is_empty() {
-            log.fault_at(None, None, "expected a header and records, found nothing");
-            return None;
-        }
-        let (text, final_line_feed) = text.strip_suffix('\n').map_or((text, false), |rest| (rest, true));
+    /// Splits a text into rows. `None` when it cannot be read as rows at all; then a fault says why.
+    pub fn split((text, form): (&'a str, TextForm), log: &mut Log) -> Option<Self> {
         if text.split('\n').nth(MAX_ROWS).is_some() {
             log.fault_at(None, None, format!("expected at most {MAX_ROWS} lines"));
             return None;
@@ -101,7 +76,7 @@ impl<'a> Source<'a> {
             }
             rows.push(Row { line, cells: content.split(',').collect() });
         }
-        Some(Self { rows, final_line_feed })
+        Some(Self { rows, form })
     }
 }
 

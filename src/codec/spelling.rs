@@ -3,6 +3,7 @@
 
 use super::fault::{Form, RowForm, Spelling};
 use super::row::{Source, is_refused};
+use super::text::{self, TextForm};
 
 /// The code of a value in a table; every value of a table's type has one.
 pub(super) fn code_of<T: PartialEq>(table: &[(u16, T)], value: &T) -> String {
@@ -20,18 +21,20 @@ impl Rows {
         self.0.push(cells.into_iter().map(writable).collect());
     }
 
-    /// The bytes of the rows as `form` says they were written.
-    pub fn into_bytes(mut self, form: &Form) -> Vec<u8> {
+    /// The cells of every row.
+    pub fn into_cells(self) -> Vec<Vec<String>> {
+        self.0
+    }
+
+    /// The bytes of the rows as `form` says they were written, else in the text form of the document's kind.
+    pub fn into_bytes(mut self, form: &Form, usual: TextForm) -> Vec<u8> {
         if form.rows.len() == self.0.len() {
             for (cells, row) in self.0.iter_mut().zip(&form.rows) {
                 respell(cells, row);
             }
         }
-        let mut text = self.0.iter().map(|cells| cells.join(",")).collect::<Vec<_>>().join("\n");
-        if form.final_line_feed {
-            text.push('\n');
-        }
-        text.into_bytes()
+        let text = self.0.iter().map(|cells| cells.join(",")).collect::<Vec<_>>().join("\n");
+        text::encode(&text, form.text.unwrap_or(usual))
     }
 }
 
@@ -79,18 +82,23 @@ pub(super) fn form_of(source: &Source<'_>, canonical: &Rows) -> Option<Form> {
         }
         rows.push(RowForm { columns: row.cells.len(), spellings });
     }
-    Some(Form { rows, final_line_feed: source.final_line_feed })
+    Some(Form { rows, text: Some(source.form) })
 }
 
 /// Whether every cell written otherwise than canonically says the same: a number with other leading zeros, a
-/// default left out, record 60 for 61, or a creator (作成者), which the domain does not keep.
+/// default left out, record 60 for 61, a date by era and by the Western year, or a creator (作成者), which the domain does not keep.
 #[cfg(test)]
 pub(super) fn says_the_same(form: &Form) -> bool {
+    use super::era::{self, EraName};
     let number = |text: &str| -> Option<u32> { text.parse().ok() };
+    let date = |text| era::date(text, Some(EraName::Digit));
     form.rows.iter().flat_map(|row| &row.spellings).all(|spelling| {
         let (canonical, written) = (spelling.canonical.as_str(), spelling.written.as_str());
         match (canonical, written) {
             ("0" | "1", "") | ("61", "60") | ("", "1" | "2" | "8" | "9") => true,
+            _ if canonical.len() == 7 && written.len() == 8 => {
+                date(canonical).is_some() && date(canonical) == date(written)
+            }
             _ => number(canonical).is_some() && number(canonical) == number(written),
         }
     })

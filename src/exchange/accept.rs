@@ -5,15 +5,19 @@ use serde::{Deserialize, Serialize};
 use super::caller::Caller;
 use super::change::{changed, if_match};
 use super::error::ExchangeError;
+use super::identity::Identified;
 use super::intake::blocking;
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
 use crate::codec::eps_xml::EpsPrescription;
+use crate::prescription::consent::{ConsentKind, Opening};
+use crate::prescription::disclosure::Disclosure;
 use crate::prescription::registered::ExchangeNumber;
 use crate::prescription::state::Act;
+use crate::store::access::Trace;
 use crate::store::document::Part;
 use crate::store::finding::FindingRow;
 use crate::store::prescription::{PrescriptionRow, Written};
-use crate::store::{PatientId, PrescriptionId, StoreError};
+use crate::store::{PrescriptionId, StoreError};
 use crate::trust::verdict::Verdict;
 
 /// How the pharmacy names the prescription.
@@ -38,6 +42,8 @@ pub struct Accepted {
     pub verification: Verdict,
     /// What the checker said at registration, with the clinic's reasons.
     pub findings: Vec<FindingRow>,
+    /// What may be shown of the other side of the findings.
+    pub disclosure: Disclosure,
 }
 
 /// What is kept of an answer; the rest is in the store and does not change.
@@ -46,40 +52,64 @@ struct Kept {
     task: TaskOutcome,
 }
 
+/// What the patient's consent lets the pharmacy see here.
+struct Look {
+    disclosure: Disclosure,
+    /// What let it name the prescription without its number.
+    listed: Option<Opening>,
+}
+
+impl Look {
+    fn trace(&self, caller: &Caller, request: &Request) -> Trace {
+        trace(caller, request, "done").under(self.listed).under(self.disclosure.opening())
+    }
+}
+
 impl Exchange {
     /// Accepts a prescription. The holder accepting again gets the same answer.
     ///
     /// # Errors
     ///
-    /// `exchange-number-unknown`, `consent-required`, `held-by-pharmacy`, `already-dispensed`, `cancelled`,
-    /// `expired`, `not-yet-due`.
+    /// `exchange-number-unknown`, `consent-required`, `not-found` (an id that is none of this patient's),
+    /// `held-by-pharmacy`, `already-dispensed`, `cancelled`, `expired`, `not-yet-due`.
     pub async fn accept(
         &self,
         caller: &Caller,
-        patient: PatientId,
+        identified: &Identified,
         wanted: &Wanted,
         request: &Request,
     ) -> Result<Answered<Accepted>, ExchangeError> {
         let pharmacy = caller.pharmacy()?;
-        let number = match wanted {
-            Wanted::Number(number) => number,
-            // Identity by insurance data carries no consent; by card it may.
-            Wanted::Id(_) => return Err(ExchangeError::ConsentRequired),
-        };
-        self.number_attempt_check(pharmacy).await?;
+        let patient = identified.patient;
+        let mut look = Look { disclosure: identified.disclosure(), listed: None };
+        match wanted {
+            Wanted::Number(_) => self.number_attempt_check(pharmacy).await?,
+            Wanted::Id(_) => {
+                let listed = identified.permissions.opening(ConsentKind::PrescriptionList);
+                look.listed = Some(listed.ok_or(ExchangeError::ConsentRequired)?);
+            }
+        }
         let act = Act::Accept { by: pharmacy.code.clone(), lease: self.settings.lease };
         for _ in 0..ATTEMPTS {
-            let row = self.store.prescription_find_by_number(patient, number).await?;
-            let Some(row) = row else {
-                self.number_attempt_failed(pharmacy).await?;
-                return Err(ExchangeError::ExchangeNumberUnknown);
+            let row = match wanted {
+                Wanted::Number(number) => {
+                    let Some(row) = self.store.prescription_find_by_number(patient, number).await? else {
+                        self.number_attempt_failed(pharmacy).await?;
+                        return Err(ExchangeError::ExchangeNumberUnknown);
+                    };
+                    row
+                }
+                Wanted::Id(id) => {
+                    let row = self.store.prescription_find(*id).await?;
+                    row.filter(|row| row.patient == patient).ok_or(ExchangeError::NotFound)?
+                }
             };
             if let Some(answered) = self.replayed::<Kept>(caller, request).await? {
                 if answered.outcome.task.task.id != row.registered.id {
                     // The same number, of another patient.
                     return Err(ExchangeError::IdempotencyKeyReused);
                 }
-                let outcome = self.accepted(caller, &row, answered.outcome.task, request).await?;
+                let outcome = self.accepted(caller, &row, answered.outcome.task, &look, request).await?;
                 return Ok(Answered { outcome, replayed: true });
             }
             let now = self.clock.now();
@@ -89,7 +119,7 @@ impl Exchange {
                 Err(refusal) => {
                     // The pharmacy has learnt that the prescription exists: a look.
                     let id = PrescriptionId::from_uuid(row.registered.id);
-                    let trace = trace(caller, request, "refused");
+                    let trace = trace(caller, request, "refused").under(look.listed);
                     self.store
                         .access_record_insert("accept", row.bucket, row.patient, Some(id), now, &trace)
                         .await?;
@@ -100,18 +130,18 @@ impl Exchange {
             let task = if repeated { row.registered.clone() } else { changed(&row, next, now) };
             let task = TaskOutcome { task, at: now };
             if repeated {
-                let outcome = self.accepted(caller, &row, task, request).await?;
+                let outcome = self.accepted(caller, &row, task, &look, request).await?;
                 return Ok(Answered { outcome, replayed: false });
             }
             let answer = Self::answer(caller, request, &Kept { task: task.clone() }, now)?;
-            let trace = trace(caller, request, "done");
+            let trace = look.trace(caller, request);
             let written = self
                 .store
                 .prescription_change("accept", &row, &task.task.life, now, &trace, answer.as_ref())
                 .await?;
             match written {
                 Written::Yes => {
-                    let outcome = self.accepted(caller, &row, task, request).await?;
+                    let outcome = self.accepted(caller, &row, task, &look, request).await?;
                     return Ok(Answered { outcome, replayed: false });
                 }
                 Written::Lost => {}
@@ -126,10 +156,11 @@ impl Exchange {
         caller: &Caller,
         row: &PrescriptionRow,
         task: TaskOutcome,
+        look: &Look,
         request: &Request,
     ) -> Result<Accepted, ExchangeError> {
         let id = PrescriptionId::from_uuid(task.task.id);
-        let trace = trace(caller, request, "done");
+        let trace = look.trace(caller, request);
         let (document, findings) = tokio::try_join!(
             self.store.document_read("accept", row.patient, id, Part::Prescription, task.at, &trace),
             self.store.finding_list(id),
@@ -146,6 +177,7 @@ impl Exchange {
             Ok((delivered, original.verify(&trust, at)))
         })
         .await?;
-        Ok(Accepted { task, media_type: document.media_type, delivered, verification, findings })
+        let disclosure = look.disclosure;
+        Ok(Accepted { task, media_type: document.media_type, delivered, verification, findings, disclosure })
     }
 }

@@ -10,6 +10,7 @@ use crate::prescription::state::State;
 use crate::store::PatientId;
 use crate::store::directory::{Facility, FacilityKind};
 use crate::store::prescription::PrescriptionRow;
+use crate::trust::HcRole;
 
 /// A logged-in caller.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -93,6 +94,20 @@ impl Caller {
                 Err(ExchangeError::NotPermitted("this act is for pharmacies"))
             }
         }
+    }
+
+    /// The facility, and the physician, dentist or pharmacist who has proved to be at its terminal.
+    ///
+    /// # Errors
+    ///
+    /// `not-permitted` when nobody has; `role-mismatch` for another profession.
+    pub fn clinician(&self) -> Result<(&Facility, &Person), ExchangeError> {
+        let facility = self.facility()?;
+        let person = self.practitioner.as_ref().ok_or(ExchangeError::NotPermitted(
+            "this act needs the person at the terminal: get a token with practitioner_assertion",
+        ))?;
+        let known = |role: &String| !matches!(HcRole::from(role.as_str()), HcRole::Other(_));
+        if person.roles.iter().any(known) { Ok((facility, person)) } else { Err(ExchangeError::RoleMismatch) }
     }
 
     /// The patient, when it is one.

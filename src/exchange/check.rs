@@ -2,6 +2,7 @@
 //! count, so that a reason given now holds then.
 
 use bytes::Bytes;
+use chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::caller::Caller;
@@ -13,9 +14,10 @@ use crate::check::{self, Coverage, Proposal, proposal};
 use crate::clock::japanese_date;
 use crate::codec::eps_xml::EpsPrescription;
 use crate::codec::fault::Fault;
+use crate::prescription::consent::{Basis, ConsentKind, Opening};
 use crate::prescription::disclosure::Disclosure;
 use crate::prescription::dispensing::Dispensing;
-use crate::prescription::document::Prescription;
+use crate::prescription::document::{self, Prescription};
 use crate::store::directory::Facility;
 use crate::store::document::Part;
 use crate::store::finding::FindingRow;
@@ -29,7 +31,19 @@ pub struct Checked {
     pub findings: Vec<FindingRow>,
     /// The lines that were not checked.
     pub coverage: Coverage,
+    /// What may be shown of the other side of the findings.
+    pub disclosure: Disclosure,
 }
+
+/// Whom a check is about, and what the facility may see of the other side of a hit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About {
+    pub patient: PatientId,
+    pub disclosure: Disclosure,
+}
+
+/// The act as the access record names it.
+const ACT: &str = "check";
 
 /// An unsigned document.
 enum Draft {
@@ -39,9 +53,17 @@ enum Draft {
     Dispensing(Box<Dispensing>, Vec<String>),
 }
 
+/// Whom a document names.
+struct Named<'d> {
+    identity: &'d document::InsuredIdentity,
+    born: NaiveDate,
+    on: NaiveDate,
+}
+
 impl Exchange {
     /// Checks an unsigned prescription (SJ1) or dispensing result (CJ1) of the patient `token` stands for, else of
-    /// the one its insurance data name. Keeps the findings and the trace of the look.
+    /// the one its insurance data name. Keeps the findings and the trace of the look. `oral`: the facility says that
+    /// the patient agreed at the counter to details of the hits being shown (口頭同意).
     ///
     /// # Errors
     ///
@@ -51,7 +73,7 @@ impl Exchange {
         caller: &Caller,
         token: Option<&str>,
         document: Bytes,
-        disclosure: Disclosure,
+        oral: bool,
         request: &Request,
     ) -> Result<Checked, ExchangeError> {
         let facility = caller.facility()?;
@@ -66,38 +88,38 @@ impl Exchange {
         })
         .await?;
         let today = japanese_date(self.clock.now());
-        let (patient, proposal) = match &draft {
+        let (about, proposal) = match &draft {
             Draft::Prescription(prescription, places) => {
                 if caller.pharmacy().is_err() {
                     named_institution(prescription, facility)?;
                 }
                 issued_in_time(prescription, today)?;
-                let born = prescription.patient.birth_date;
-                let patient = match token {
-                    Some(_) => self.patient_of(caller, token, born).await?,
-                    None => self.person_find(facility, &prescription.insurance.identity, born, today).await?,
+                let named = Named {
+                    identity: &prescription.insurance.identity,
+                    born: prescription.patient.birth_date,
+                    on: today,
                 };
-                (patient, proposal::of_prescription(prescription, places))
+                let about = self.about(caller, token, oral, &named).await?;
+                (about, proposal::of_prescription(prescription, places))
             }
             Draft::Dispensing(dispensing, places) => {
-                let act = disclosure.check_act();
-                self.dispensing_proposal(act, caller, token, dispensing, places, request).await?
+                self.dispensing_proposal(caller, token, oral, dispensing, places, request).await?
             }
         };
-        self.proposal_check(disclosure.check_act(), caller, patient, &proposal, request).await
+        self.proposal_check(ACT, caller, &about, &proposal, request).await
     }
 
     /// The patient of a dispensing draft, and what it gives out: as dispensed, and not compared with the
     /// prescription it answers (record 7), which must be one this pharmacy may know of.
     async fn dispensing_proposal(
         &self,
-        act: &'static str,
         caller: &Caller,
         token: Option<&str>,
+        oral: bool,
         dispensing: &Dispensing,
         places: &[String],
         request: &Request,
-    ) -> Result<(PatientId, Proposal), ExchangeError> {
+    ) -> Result<(About, Proposal), ExchangeError> {
         let pharmacy = caller.pharmacy()?;
         let mismatch = |place: &str, message: &str| {
             let fault = Fault { place: place.to_owned(), message: message.to_owned() };
@@ -112,11 +134,13 @@ impl Exchange {
                 message: "the dispensing date is in the future".to_owned(),
             }]));
         }
-        let born = dispensing.patient.birth_date;
-        let patient = match token {
-            Some(_) => self.patient_of(caller, token, born).await?,
-            None => self.person_find(pharmacy, &dispensing.identity, born, dispensing.dispensed_on).await?,
+        let named = Named {
+            identity: &dispensing.identity,
+            born: dispensing.patient.birth_date,
+            on: dispensing.dispensed_on,
         };
+        let about = self.about(caller, token, oral, &named).await?;
+        let patient = about.patient;
         let Some(id) = dispensing.prescription_id else {
             let institution = dispensing.institution.as_ref().ok_or_else(|| {
                 ExchangeError::Document(vec![Fault {
@@ -125,7 +149,7 @@ impl Exchange {
                         .to_owned(),
                 }])
             })?;
-            return Ok((patient, proposal::of_dispensing(dispensing, &institution.code, places)));
+            return Ok((about, proposal::of_dispensing(dispensing, &institution.code, places)));
         };
         let unknown =
             || mismatch("CJ1.7.1", "the prescription id is none of this patient's that you may see");
@@ -138,7 +162,7 @@ impl Exchange {
         let (now, id) = (self.clock.now(), PrescriptionId::from_uuid(id));
         let registered = self
             .store
-            .document_read(act, patient, id, Part::Prescription, now, &trace)
+            .document_read(ACT, patient, id, Part::Prescription, now, &trace)
             .await?
             .ok_or(ExchangeError::Internal("a prescription has its document"))?;
         let split = blocking(move || {
@@ -150,23 +174,38 @@ impl Exchange {
         let mut proposal = proposal::of_dispensing(dispensing, &row.registered.clinic, places);
         proposal.split = split;
         proposal.documents.push(id.to_string());
-        Ok((patient, proposal))
+        Ok((about, proposal))
     }
 
-    /// The patient an identity token stands for, when the document is of one born that day: a draft laid to the
+    /// Whom a draft is about. With an identity token it must be of one born on the patient's day: a draft laid to the
     /// wrong patient is refused.
-    async fn patient_of(
+    async fn about(
         &self,
         caller: &Caller,
         token: Option<&str>,
-        born: chrono::NaiveDate,
-    ) -> Result<PatientId, ExchangeError> {
-        let patient = self.identity_of(caller, token).await?;
-        let today = japanese_date(self.clock.now());
-        match self.store.patient_find(patient, today).await? {
-            Some(entry) if entry.patient.particulars.birth_date == born => Ok(patient),
-            _ => Err(ExchangeError::IdentityNotVerified),
+        oral: bool,
+        named: &Named<'_>,
+    ) -> Result<About, ExchangeError> {
+        let facility = caller.facility()?;
+        let now = self.clock.now();
+        let history = ConsentKind::MedicationHistory;
+        let (patient, mut disclosure, refused) = if token.is_some() {
+            let identified = self.identity_of(caller, token).await?;
+            let entry = self.store.patient_find(identified.patient, japanese_date(now)).await?;
+            if entry.is_none_or(|entry| entry.patient.particulars.birth_date != named.born) {
+                return Err(ExchangeError::IdentityNotVerified);
+            }
+            (identified.patient, identified.disclosure(), identified.permissions.refused(history))
+        } else {
+            let patient = self.person_find(facility, named.identity, named.born, named.on).await?;
+            let refused = oral && self.store.consent_refused(patient, &facility.code, history, now).await?;
+            (patient, Disclosure::Withheld, refused)
+        };
+        // What the patient refuses in writing is not opened by a word at the counter.
+        if oral && !refused && !disclosure.opens() {
+            disclosure = Some(Opening { kind: history, basis: Basis::Oral, consent: None }).into();
         }
+        Ok(About { patient, disclosure })
     }
 
     /// Checks for the asking alone: findings and trace are kept in one statement, nothing waits for a reason.
@@ -174,17 +213,18 @@ impl Exchange {
         &self,
         act: &'static str,
         caller: &Caller,
-        patient: PatientId,
+        about: &About,
         proposal: &Proposal,
         request: &Request,
     ) -> Result<Checked, ExchangeError> {
         let facility = caller.facility()?;
+        let About { patient, disclosure } = *about;
         let history = self.history(patient).await?;
         let checked = self.findings(facility, patient, proposal, &history).await?;
-        let trace = trace(caller, request, "done");
+        let trace = trace(caller, request, "done").under(disclosure.opening());
         let at = self.clock.now();
         self.store.finding_insert(act, patient, &facility.code, &checked.findings, at, Some(&trace)).await?;
-        Ok(checked)
+        Ok(Checked { disclosure, ..checked })
     }
 
     /// The findings of a proposal with the reasons this facility has given for them.
@@ -217,6 +257,6 @@ impl Exchange {
                 row.mitigation = known.and_then(|known| known.mitigation.clone());
             }
         }
-        Ok(Checked { findings, coverage: outcome.coverage })
+        Ok(Checked { findings, coverage: outcome.coverage, disclosure: Disclosure::Withheld })
     }
 }

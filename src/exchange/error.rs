@@ -40,7 +40,13 @@ pub enum ExchangeError {
     /// The act is not for this kind of caller.
     #[error("not permitted: {0}")]
     NotPermitted(&'static str),
-    /// Needs a consent that was not given.
+    /// The person at the terminal has no profession that may do the act.
+    #[error("the role of the person at the terminal does not fit the act")]
+    RoleMismatch,
+    /// Nobody can say whether a card is revoked.
+    #[error("no current revocation list is at hand")]
+    RevocationUnavailable,
+    /// Needs a consent that was not given, or is none any more.
     #[error("consent required")]
     ConsentRequired,
     /// No such thing, or not for this caller to see.

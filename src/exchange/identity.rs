@@ -1,15 +1,33 @@
-//! Proving who the patient is, by insurance data against the eligibility directory. Every mismatch is the same
-//! refusal, and failures are counted per facility (invariant 5).
+//! Proving who the patient is, by insurance data against the eligibility directory or by the patient's card, and
+//! what is open to whom has proved it. Every mismatch is the same refusal, and failures are counted per facility
+//! (invariant 5).
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use zeroize::Zeroizing;
 
 use super::caller::Caller;
+use super::card::CardSaid;
 use super::error::ExchangeError;
 use super::{Exchange, Request, trace};
 use crate::clock::japanese_date;
+use crate::prescription::consent::{ConsentKind, Method, Opening, Permissions};
+use crate::prescription::disclosure::Disclosure;
 use crate::prescription::document;
 use crate::store::directory::{AttemptError, AttemptKind, DirectoryEntry, Facility, InsuredIdentity};
+use crate::store::identity::IdentityGrant;
 use crate::store::{IdentityToken, PatientId, StoreError};
+
+/// How long a card has to answer its challenge.
+const CHALLENGE: TimeDelta = TimeDelta::minutes(5);
+
+/// What the facility gives to prove who the patient is.
+#[derive(Debug)]
+pub enum Evidence {
+    /// Insurance data and birth date; `None` when no card can bear them.
+    Insurance(Option<InsuredIdentity>, NaiveDate),
+    /// An assertion by the patient's card.
+    Card(String),
+}
 
 /// A verified identity.
 #[derive(Debug)]
@@ -20,24 +38,94 @@ pub struct VerifiedIdentity {
     pub expires_at: DateTime<Utc>,
     /// The patient and the coverage of the day.
     pub entry: DirectoryEntry,
+    /// How it was verified, and what is in force for it.
+    pub permissions: Permissions,
+}
+
+/// A patient whose identity a facility has proved, and what is open to it at this moment.
+#[derive(Clone, Debug)]
+pub struct Identified {
+    /// The patient.
+    pub patient: PatientId,
+    /// What decides about the patient's data now.
+    pub permissions: Permissions,
+}
+
+impl Identified {
+    /// What the facility sees of a finding's other side.
+    pub fn disclosure(&self) -> Disclosure {
+        self.permissions.opening(ConsentKind::MedicationHistory).into()
+    }
+}
+
+/// A patient whose data of one kind are open to the caller now.
+#[derive(Clone, Copy, Debug)]
+pub struct Permitted {
+    /// The patient.
+    pub patient: PatientId,
+    /// What opened them; belongs into the access record ([`crate::store::access::Trace::under`]).
+    pub opening: Opening,
 }
 
 impl Exchange {
-    /// Verifies a patient's identity by insurance data.
+    /// A challenge for a patient's card at this facility, and its end.
     ///
     /// # Errors
     ///
-    /// `identity-not-verified`, whatever did not match; `too-many-attempts` after too many failures.
+    /// `not-permitted` for other callers than facilities.
+    pub async fn card_challenge(
+        &self,
+        caller: &Caller,
+    ) -> Result<(Zeroizing<String>, DateTime<Utc>), ExchangeError> {
+        let facility = caller.facility()?;
+        let nonce = self.secret_draw()?;
+        let expires_at = self.clock.now() + CHALLENGE;
+        self.store.card_challenge_insert(&nonce, &facility.code, expires_at).await?;
+        Ok((nonce, expires_at))
+    }
+
+    /// Verifies a patient's identity by insurance data or card.
+    ///
+    /// # Errors
+    ///
+    /// `identity-not-verified`, whatever did not match; `too-many-attempts` after too many failures;
+    /// `revocation-unavailable` when nobody can say whether the card is revoked.
     pub async fn identity_verify(
         &self,
         caller: &Caller,
-        identity: Option<InsuredIdentity>,
-        birth_date: NaiveDate,
+        evidence: Evidence,
         request: &Request,
     ) -> Result<VerifiedIdentity, ExchangeError> {
         let facility = caller.facility()?;
         let now = self.clock.now();
-        let entry = self.identity_look_up(facility, identity, birth_date, japanese_date(now)).await?;
+        let card = match evidence {
+            Evidence::Insurance(identity, born) => {
+                let entry = self.identity_look_up(facility, identity, born, japanese_date(now)).await?;
+                return self.identity_grant(caller, entry, None, request).await?.ok_or(NO_TOKEN);
+            }
+            Evidence::Card(assertion) => assertion,
+        };
+        self.identity_attempt_check(facility).await?;
+        let verified = match self.card_verify(&card, facility, now).await? {
+            Some((entry, said)) => self.identity_grant(caller, entry, Some(&said), request).await?,
+            None => None,
+        };
+        match verified {
+            Some(verified) => Ok(verified),
+            None => Err(self.identity_attempt_failed(facility).await?),
+        }
+    }
+
+    /// Gives the token. `None` when the card's challenge cannot be answered (any more).
+    async fn identity_grant(
+        &self,
+        caller: &Caller,
+        entry: DirectoryEntry,
+        card: Option<&CardSaid>,
+        request: &Request,
+    ) -> Result<Option<VerifiedIdentity>, ExchangeError> {
+        let facility = caller.facility()?;
+        let now = self.clock.now();
         let patient = entry.patient.id;
         let token = self
             .store
@@ -45,9 +133,18 @@ impl Exchange {
             .token_mint(self.store.rng(), self.store.buckets().of_patient(patient))
             .map_err(StoreError::from)?;
         let expires_at = now + self.settings.identity_token;
-        let trace = trace(caller, request, "done");
-        self.store.identity_token_insert(&token, patient, &facility.code, now, expires_at, &trace).await?;
-        Ok(VerifiedIdentity { token, expires_at, entry })
+        let grant = IdentityGrant {
+            token: &token,
+            patient,
+            facility: &facility.code,
+            method: if card.is_some() { Method::Card } else { Method::Insurance },
+            at: now,
+            expires_at,
+            card: card.map(CardSaid::answer),
+            trace: &trace(caller, request, "done"),
+        };
+        let permissions = self.store.identity_token_insert(&grant).await?;
+        Ok(permissions.map(|permissions| VerifiedIdentity { token, expires_at, entry, permissions }))
     }
 
     /// The patient a document names by its insurance data.
@@ -69,9 +166,7 @@ impl Exchange {
         birth_date: NaiveDate,
         on: NaiveDate,
     ) -> Result<DirectoryEntry, ExchangeError> {
-        let now = self.clock.now();
-        let limit = &self.settings.identity_attempts;
-        self.store.attempt_check(&facility.code, AttemptKind::Identity, now, limit).await?;
+        self.identity_attempt_check(facility).await?;
         let found = match identity {
             Some(identity) => self.store.identity_find(&identity, birth_date, on).await?,
             None => None,
@@ -79,11 +174,21 @@ impl Exchange {
         match found {
             Some(entry) if entry.patient.particulars.deceased_on.is_none() => Ok(entry),
             // Nobody, several, or dead: the same answer.
-            _ => {
-                self.store.attempt_register(&facility.code, AttemptKind::Identity, now, limit).await?;
-                Err(ExchangeError::IdentityNotVerified)
-            }
+            _ => Err(self.identity_attempt_failed(facility).await?),
         }
+    }
+
+    /// Whether the facility may try an identity at all.
+    async fn identity_attempt_check(&self, facility: &Facility) -> Result<(), ExchangeError> {
+        let limit = &self.settings.identity_attempts;
+        Ok(self.store.attempt_check(&facility.code, AttemptKind::Identity, self.clock.now(), limit).await?)
+    }
+
+    /// Counts an identity that did not match, and answers the one refusal there is for it.
+    async fn identity_attempt_failed(&self, facility: &Facility) -> Result<ExchangeError, ExchangeError> {
+        let limit = &self.settings.identity_attempts;
+        self.store.attempt_register(&facility.code, AttemptKind::Identity, self.clock.now(), limit).await?;
+        Ok(ExchangeError::IdentityNotVerified)
     }
 
     /// Counts a wrong exchange number against the facility that tried it.
@@ -104,7 +209,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// The patient an `Identity-Token` of this facility stands for.
+    /// The patient an `Identity-Token` of this facility stands for, and what is open to it at this moment.
     ///
     /// # Errors
     ///
@@ -113,15 +218,40 @@ impl Exchange {
         &self,
         caller: &Caller,
         token: Option<&str>,
-    ) -> Result<PatientId, ExchangeError> {
+    ) -> Result<Identified, ExchangeError> {
         let facility = caller.facility()?;
         let token = token.and_then(IdentityToken::decode).ok_or(ExchangeError::IdentityTokenInvalid)?;
         self.store
             .identity_token_find(&token, &facility.code, self.clock.now())
             .await?
+            .map(|(patient, permissions)| Identified { patient, permissions })
             .ok_or(ExchangeError::IdentityTokenInvalid)
     }
+
+    /// The patient whose data of this kind are open to the caller by its `Identity-Token` at this moment. Whole
+    /// histories are for a physician, dentist or pharmacist who has proved to be at the facility's terminal.
+    ///
+    /// # Errors
+    ///
+    /// `consent-required` when nothing opens them; `identity-not-verified`; `not-permitted` or `role-mismatch` when
+    /// nobody who may see a history is at the terminal.
+    pub async fn consented(
+        &self,
+        caller: &Caller,
+        token: Option<&str>,
+        kind: ConsentKind,
+    ) -> Result<Permitted, ExchangeError> {
+        if kind == ConsentKind::MedicationHistory {
+            caller.clinician()?;
+        }
+        let Identified { patient, permissions } = self.identity_of(caller, token).await?;
+        let opening = permissions.opening(kind).ok_or(ExchangeError::ConsentRequired)?;
+        Ok(Permitted { patient, opening })
+    }
 }
+
+/// A token that waits for no card is always kept.
+const NO_TOKEN: ExchangeError = ExchangeError::Internal("an identity token is kept");
 
 /// A document's insurance data as the directory keys it; `None` when no card can bear them.
 pub(super) fn insured(identity: &document::InsuredIdentity) -> Option<InsuredIdentity> {

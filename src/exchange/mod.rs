@@ -3,6 +3,7 @@
 
 pub mod accept;
 pub mod caller;
+mod card;
 pub mod change;
 pub mod check;
 pub mod dispense;
@@ -215,6 +216,7 @@ fn trace(caller: &Caller, request: &Request, outcome: &str) -> Trace {
             signer: None,
             reason: None,
             outcome: outcome.to_owned(),
+            opened: Vec::new(),
         },
     }
 }

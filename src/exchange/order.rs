@@ -4,15 +4,15 @@ use chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::caller::Caller;
-use super::check::Checked;
+use super::check::{About, Checked};
 use super::error::ExchangeError;
+use super::identity::Identified;
 use super::{Exchange, Request};
 use crate::check::{Candidate, LineContent, Proposal, Supply, SupplyForm};
 use crate::clock::japanese_date;
 use crate::codec::fhir::medication_order::MedicationOrder;
 use crate::formulary::{Formulary, RouteClass};
 use crate::prescription::mitigation::ManagementCode;
-use crate::store::PatientId;
 
 /// The act as the access record names it.
 const ACT: &str = "check-order-sign";
@@ -35,7 +35,7 @@ impl Exchange {
     pub async fn orders_check(
         &self,
         caller: &Caller,
-        patient: PatientId,
+        identified: &Identified,
         orders: &[MedicationOrder],
         request: &Request,
     ) -> Result<Checked, ExchangeError> {
@@ -48,7 +48,8 @@ impl Exchange {
             split: None,
             lines: lines.collect(),
         };
-        self.proposal_check(ACT, caller, patient, &proposal, request).await
+        let about = About { patient: identified.patient, disclosure: identified.disclosure() };
+        self.proposal_check(ACT, caller, &about, &proposal, request).await
     }
 
     /// Keeps the reasons given for cards that were overridden. Cards of findings that were not shown to this

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::Exchange;
 use super::caller::{Actor, Caller, Person};
+use super::card::NONCE;
 use crate::clock::japanese_date;
 use crate::prescription::identifier::InstitutionCode;
 use crate::store::StoreError;
@@ -43,6 +44,9 @@ pub enum SessionError {
     /// The assertion's `iss` is not the certificate's subject.
     #[error("iss and sub name another institution than the certificate")]
     Issuer,
+    /// The assertion answers a challenge for a card. The facility that holds it must not become the patient.
+    #[error("the assertion was made for an identity check")]
+    Challenged,
     /// The assertion was used before.
     #[error("the jti of an assertion has been used before")]
     Replayed,
@@ -66,6 +70,9 @@ impl Exchange {
     ) -> Result<Issued, SessionError> {
         let now = self.clock.now();
         let client = self.assertion_verify(client, now)?;
+        if client.claims.contains_key(NONCE) {
+            return Err(SessionError::Challenged);
+        }
         let mut spent = vec![used(&client)];
         let kind = self.trust().kind_of(&client.leaf, &client.chain).ok_or(SessionError::Unknown)?;
         self.trust().validate(kind, Purpose::Authenticate, &client.leaf, &client.chain, &[], now)?;
@@ -87,7 +94,7 @@ impl Exchange {
             }
         };
         let caller = Caller { actor, practitioner, bound_to };
-        let token = self.token_draw()?;
+        let token = self.secret_draw()?;
         let lifetime = self.settings.access_token;
         if self.store.access_token_insert(&spent, &token, &caller, now + lifetime).await? {
             Ok(Issued { token, lifetime, caller })
@@ -154,7 +161,8 @@ impl Exchange {
         }))
     }
 
-    fn token_draw(&self) -> Result<Zeroizing<String>, StoreError> {
+    /// 32 unguessable bytes as text.
+    pub(super) fn secret_draw(&self) -> Result<Zeroizing<String>, StoreError> {
         let mut bytes = Zeroizing::new([0; 32]);
         self.store.rng().fill(bytes.as_mut_slice()).map_err(StoreError::from)?;
         Ok(Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(bytes.as_slice())))
@@ -162,7 +170,7 @@ impl Exchange {
 }
 
 /// What makes an assertion single use: whose it is, its `jti`, and until when it would hold by itself.
-fn used(assertion: &VerifiedAssertion) -> (String, String, DateTime<Utc>) {
+pub(super) fn used(assertion: &VerifiedAssertion) -> (String, String, DateTime<Utc>) {
     let leaf = BASE64_URL_SAFE_NO_PAD.encode(assertion.leaf.sha256());
     (leaf, assertion.jti.clone(), assertion.expires_at + TimeDelta::minutes(1))
 }

@@ -50,7 +50,7 @@ fn findings(formulary: &Formulary, candidate: &DrugCode, other: &DrugCode) -> Ve
         code: Some(other.clone()),
         name: String::new(),
         interval: supply.interval_from(day()),
-        institution: "1319876543".parse().unwrap(),
+        institution: "1319876543".parse().ok(),
         institution_name: String::new(),
         split: None,
         substance: None,

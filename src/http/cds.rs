@@ -2,30 +2,34 @@
 
 use http::StatusCode;
 use serde_json::json;
-use warp::filters::BoxedFilter;
-use warp::reply::Response;
-use warp::{Filter, path};
+use warp::Filter;
 
 use super::App;
 use super::answer;
 use super::call::{Call, call, respond};
+use super::endpoint::{By, Described, Endpoint, Form, route};
 use super::problem::Problem;
 use crate::codec::cds_hooks::{self, CardOutcome};
 use crate::exchange::order::CardFeedback;
+use crate::store::finding::FindingRow;
 
 /// `GET /cds-services`
-pub(super) fn services() -> BoxedFilter<(Response,)> {
-    path!("cds-services")
-        .and(warp::get())
-        .map(|| answer::json(StatusCode::OK, &cds_hooks::services()))
-        .boxed()
+pub(super) fn services() -> Endpoint {
+    let (path, about) = route!(GET "cds-services");
+    let about = about.does("CDS Hooks 2.0 discovery").answers(StatusCode::OK, Form::Json);
+    path.map(|| answer::json(StatusCode::OK, &cds_hooks::services())).described(about)
 }
 
 /// `POST /cds-services/hikikae-order-sign`
-pub(super) fn order_sign(app: &App) -> BoxedFilter<(Response,)> {
-    path!("cds-services" / "hikikae-order-sign")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn order_sign(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "cds-services" / "hikikae-order-sign");
+    let about = about
+        .does("CDS Hooks 2.0, hook order-sign: cards for draft orders")
+        .by(&[By::Clinic])
+        .identity_token(true)
+        .takes(&["application/json"])
+        .answers(StatusCode::OK, Form::Json);
+    path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -34,24 +38,31 @@ pub(super) fn order_sign(app: &App) -> BoxedFilter<(Response,)> {
                 let orders = cds_hooks::orders(&call.body).map_err(malformed)?;
                 let request = call.request()?;
                 let App { exchange, base_url, .. } = call.app();
-                let patient = exchange.identity_of(&caller, call.header("identity-token")).await?;
-                let checked = exchange.orders_check(&caller, patient, &orders, &request).await?;
+                let identified = exchange.identity_of(&caller, call.header("identity-token")).await?;
+                let checked = exchange.orders_check(&caller, &identified, &orders, &request).await?;
                 let found = checked.findings.iter().filter(|row| row.mitigation.is_none());
-                let cards = found.map(|row| cds_hooks::finding_card(row.id, &row.finding, base_url));
+                let disclosure = checked.disclosure;
+                let card =
+                    |row: &FindingRow| cds_hooks::finding_card(row.id, &row.finding, disclosure, base_url);
+                let cards = found.map(card);
                 // Of a card that is no finding nothing is kept: the request's own name does for it.
                 let unseen = cds_hooks::coverage_card(request.id, &checked.coverage, base_url);
                 let cards: Vec<_> = cards.chain(unseen).collect();
                 Ok(answer::json(StatusCode::OK, &json!({ "cards": cards })))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// `POST /cds-services/hikikae-order-sign/feedback`
-pub(super) fn feedback(app: &App) -> BoxedFilter<(Response,)> {
-    path!("cds-services" / "hikikae-order-sign" / "feedback")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn feedback(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "cds-services" / "hikikae-order-sign" / "feedback");
+    let about = about
+        .does("CDS Hooks 2.0: what was done about cards")
+        .by(&[By::Clinic])
+        .takes(&["application/json"])
+        .answers(StatusCode::OK, Form::Json);
+    path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -63,7 +74,7 @@ pub(super) fn feedback(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(answer::json(StatusCode::OK, &json!({})))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 fn counted(card: CardOutcome) -> CardFeedback {

@@ -4,6 +4,9 @@ pub mod answer;
 mod call;
 mod cds;
 mod check;
+mod endpoint;
+mod metadata;
+mod openapi;
 mod operator;
 mod patient;
 pub mod problem;
@@ -11,13 +14,15 @@ pub mod server;
 mod task;
 mod token;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use metrics_exporter_prometheus::PrometheusHandle;
 use warp::filters::BoxedFilter;
+use warp::filters::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use crate::exchange::Exchange;
+use endpoint::{Book, Endpoint};
 use problem::Problem;
 
 /// What the endpoints work on.
@@ -33,9 +38,13 @@ pub struct App {
 
 /// Everything the server answers.
 pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
-    let endpoints = [
+    let book = Book::default();
+    let endpoints = vec![
+        openapi::openapi(&book, &app.base_url),
+        metadata::metadata(&book, app),
         token::issue(app),
         patient::verify_identity(app),
+        patient::card_challenge(app),
         task::register(app),
         task::accept(app),
         task::cancel(app),
@@ -54,22 +63,33 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         operator::readyz(app),
         operator::metrics(app),
     ];
+    book.write(&endpoints);
+    tree(endpoints, book)
+}
+
+/// The first endpoint that takes a request answers it; what none takes, the book of them all explains.
+fn tree(endpoints: Vec<Endpoint>, book: Book) -> BoxedFilter<(Response,)> {
     let nothing: BoxedFilter<(Response,)> =
         warp::any().and_then(|| async { Err::<Response, Rejection>(warp::reject::not_found()) }).boxed();
     endpoints
         .into_iter()
-        .fold(nothing, |routes, endpoint| routes.or(endpoint).unify().boxed())
-        .recover(|rejection| async move { Ok::<_, std::convert::Infallible>(unmatched(&rejection)) })
+        .fold(nothing, |routes, endpoint| routes.or(endpoint.filter).unify().boxed())
+        .or(warp::path::full().map(move |path: FullPath| unmatched(&book, path.as_str())))
         .unify()
         .boxed()
 }
 
 /// No route took the request: the path is unknown, or the method is another.
-fn unmatched(rejection: &Rejection) -> Response {
-    if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "this path knows another method")
-            .response()
-    } else {
-        Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this path").response()
+fn unmatched(book: &Book, path: &str) -> Response {
+    let allowed: Vec<_> = book.allowed(path).into_iter().collect();
+    if allowed.is_empty() {
+        return Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this path").response();
     }
+    let mut response =
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "this path knows other methods")
+            .response();
+    if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
+        response.headers_mut().insert(header::ALLOW, value);
+    }
+    response
 }

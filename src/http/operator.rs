@@ -1,26 +1,31 @@
 //! `/healthz`, `/readyz`, `/metrics`: for the operator, without personal data.
 
 use http::StatusCode;
-use warp::filters::BoxedFilter;
-use warp::reply::Response;
-use warp::{Filter, path};
+use warp::Filter;
 
 use super::App;
 use super::answer;
+use super::endpoint::{Described, Endpoint, Form, route};
 
 const TEXT: &str = "text/plain; charset=utf-8";
+const PROMETHEUS: &str = "text/plain; version=0.0.4";
 
 /// `GET /healthz`: the process answers.
-pub(super) fn healthz() -> BoxedFilter<(Response,)> {
-    path!("healthz").and(warp::get()).map(|| answer::bytes(StatusCode::OK, TEXT, b"ok\n".to_vec())).boxed()
+pub(super) fn healthz() -> Endpoint {
+    let (path, about) = route!(GET "healthz");
+    let about = about.does("Whether the process answers").answers(StatusCode::OK, Form::Bytes(&[TEXT]));
+    path.map(|| answer::bytes(StatusCode::OK, TEXT, b"ok\n".to_vec())).described(about)
 }
 
 /// `GET /readyz`: the database answers too.
-pub(super) fn readyz(app: &App) -> BoxedFilter<(Response,)> {
+pub(super) fn readyz(app: &App) -> Endpoint {
+    let (path, about) = route!(GET "readyz");
+    let about = about
+        .does("Whether the database answers too")
+        .answers(StatusCode::OK, Form::Bytes(&[TEXT]))
+        .answers(StatusCode::SERVICE_UNAVAILABLE, Form::Bytes(&[TEXT]));
     let app = app.clone();
-    path!("readyz")
-        .and(warp::get())
-        .map(move || app.clone())
+    path.map(move || app.clone())
         .then(|app: App| async move {
             match app.exchange.store().ready().await {
                 Ok(()) => answer::bytes(StatusCode::OK, TEXT, b"ready\n".to_vec()),
@@ -31,14 +36,13 @@ pub(super) fn readyz(app: &App) -> BoxedFilter<(Response,)> {
                 ),
             }
         })
-        .boxed()
+        .described(about)
 }
 
 /// `GET /metrics`: Prometheus text.
-pub(super) fn metrics(app: &App) -> BoxedFilter<(Response,)> {
+pub(super) fn metrics(app: &App) -> Endpoint {
+    let (path, about) = route!(GET "metrics");
+    let about = about.does("Figures as Prometheus text").answers(StatusCode::OK, Form::Bytes(&[PROMETHEUS]));
     let handle = app.metrics.clone();
-    path!("metrics")
-        .and(warp::get())
-        .map(move || answer::bytes(StatusCode::OK, "text/plain; version=0.0.4", handle.render().into_bytes()))
-        .boxed()
+    path.map(move || answer::bytes(StatusCode::OK, PROMETHEUS, handle.render().into_bytes())).described(about)
 }

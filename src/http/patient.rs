@@ -1,57 +1,108 @@
-//! `/fhir/Patient/$verify-identity` and `/fhir/DetectedIssue`: who the patient is, and going on in spite of a finding.
+//! `/fhir/Patient/$…` and `/fhir/DetectedIssue`: who the patient is, and going on in spite of a finding.
 
 use chrono::NaiveDate;
 use http::StatusCode;
 use serde_json::json;
 use uuid::Uuid;
-use warp::filters::BoxedFilter;
-use warp::reply::Response;
-use warp::{Filter, path};
+use warp::Filter;
 
 use super::App;
 use super::answer::{self, FHIR};
 use super::call::{Call, call, respond};
+use super::endpoint::{Described, Endpoint, FACILITIES, Form, route};
 use super::problem::Problem;
 use crate::codec::fhir::detected_issue::detected_issue;
-use crate::codec::fhir::parameters::parameters;
+use crate::codec::fhir::parameters::{Parameters, parameters};
 use crate::codec::fhir::patient::{Insurance, Particulars, coverage, patient};
 use crate::codec::fhir::task::instant;
-use crate::exchange::identity::VerifiedIdentity;
+use crate::exchange::identity::{Evidence, VerifiedIdentity};
 use crate::prescription::disclosure::Disclosure;
 use crate::prescription::document;
 use crate::prescription::mitigation::{COMMENT_LENGTH, ManagementCode};
 use crate::store::directory::{InsuredIdentity, Sex};
 
+const VERIFY: [&str; 6] = ["insurerNumber", "symbol", "number", "branchNumber", "birthDate", "cardAssertion"];
+const MITIGATION: [&str; 2] = ["code", "comment"];
+
 /// `POST /fhir/Patient/$verify-identity`
-pub(super) fn verify_identity(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Patient" / "$verify-identity")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn verify_identity(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Patient" / "$verify-identity");
+    let about = about
+        .does("Finds the patient by insurance data (資格確認)")
+        .by(FACILITIES)
+        .parameters(&VERIFY)
+        .answers(StatusCode::OK, Form::Resource("Parameters"))
+        .refuses(&["identity-not-verified", "too-many-attempts", "revocation-unavailable"]);
+    path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
                 caller.facility()?;
                 call.acceptable(FHIR)?;
-                let given =
-                    call.parameters(&["insurerNumber", "symbol", "number", "branchNumber", "birthDate"])?;
-                let birth_date: NaiveDate = given.need("birthDate")?.parse().map_err(|_| {
-                    Problem::new(StatusCode::BAD_REQUEST, "malformed", "birthDate is a date, YYYY-MM-DD")
-                })?;
-                // What no card can bear is nobody's: the same answer as for any other mismatch.
-                let identity = InsuredIdentity::parse(
-                    given.need("insurerNumber")?,
-                    given.get("symbol").unwrap_or_default(),
-                    given.need("number")?,
-                    given.get("branchNumber").unwrap_or_default(),
-                )
-                .ok();
+                let evidence = evidence(&call)?;
                 let request = call.request()?;
-                let exchange = &call.app().exchange;
-                let verified = exchange.identity_verify(&caller, identity, birth_date, &request).await?;
+                let verified = call.app().exchange.identity_verify(&caller, evidence, &request).await?;
                 Ok(answer::fhir(StatusCode::OK, &identity_answer(&verified)))
             })
         })
-        .boxed()
+        .described(about)
+}
+
+/// An assertion by the patient's card, or insurance data and birth date; one of them.
+fn evidence(call: &Call) -> Result<Evidence, Problem> {
+    let given = call.parameters(&VERIFY)?;
+    match given.get("cardAssertion") {
+        None => {
+            let birth_date = birth_date(&given)?;
+            Ok(Evidence::Insurance(insured(&given)?, birth_date))
+        }
+        Some(assertion) if VERIFY[..5].iter().all(|name| given.get(name).is_none()) => {
+            Ok(Evidence::Card(assertion.to_owned()))
+        }
+        Some(_) => Err(malformed("give cardAssertion or insurance data, one of them")),
+    }
+}
+
+fn birth_date(given: &Parameters) -> Result<NaiveDate, Problem> {
+    given.need("birthDate")?.parse().map_err(|_| malformed("birthDate is a date, YYYY-MM-DD"))
+}
+
+/// What no card can bear is nobody's: `None`, and the same answer as for any other mismatch.
+fn insured(given: &Parameters) -> Result<Option<InsuredIdentity>, Problem> {
+    let identity = InsuredIdentity::parse(
+        given.need("insurerNumber")?,
+        given.get("symbol").unwrap_or_default(),
+        given.need("number")?,
+        given.get("branchNumber").unwrap_or_default(),
+    );
+    Ok(identity.ok())
+}
+
+fn malformed(text: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "malformed", text)
+}
+
+/// `POST /fhir/Patient/$card-challenge`
+pub(super) fn card_challenge(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Patient" / "$card-challenge");
+    let about = about
+        .does("Gives a nonce for the patient's card to sign")
+        .by(FACILITIES)
+        .answers(StatusCode::OK, Form::Resource("Parameters"));
+    path.and(call(app))
+        .then(|call: Call| {
+            respond(async move {
+                let caller = call.caller().await?;
+                call.acceptable(FHIR)?;
+                let (nonce, expires_at) = call.app().exchange.card_challenge(&caller).await?;
+                let answer = [
+                    json!({ "name": "nonce", "valueString": nonce.as_str() }),
+                    json!({ "name": "expiresAt", "valueInstant": instant(expires_at) }),
+                ];
+                Ok(answer::fhir(StatusCode::OK, &parameters(&answer)))
+            })
+        })
+        .described(about)
 }
 
 fn identity_answer(verified: &VerifiedIdentity) -> serde_json::Value {
@@ -59,7 +110,7 @@ fn identity_answer(verified: &VerifiedIdentity) -> serde_json::Value {
     let mut answer = vec![
         json!({ "name": "identityToken", "valueString": verified.token.encode().as_str() }),
         json!({ "name": "expiresAt", "valueInstant": instant(verified.expires_at) }),
-        json!({ "name": "method", "valueCode": "insurance" }),
+        json!({ "name": "method", "valueCode": verified.permissions.method.as_str() }),
         json!({ "name": "patient", "resource": patient(Particulars {
             name: &person.name,
             kana: person.kana.as_deref(),
@@ -81,25 +132,37 @@ fn identity_answer(verified: &VerifiedIdentity) -> serde_json::Value {
             valid_until: insurance.valid_until,
         }) }));
     }
+    answer.extend(verified.permissions.granted().map(|(opening, until)| {
+        let mut part = vec![
+            json!({ "name": "kind", "valueCode": opening.kind.as_str() }),
+            json!({ "name": "basis", "valueCode": opening.basis.as_str() }),
+        ];
+        part.extend(until.map(|until| json!({ "name": "until", "valueInstant": instant(until) })));
+        json!({ "name": "consent", "part": part })
+    }));
     parameters(&answer)
 }
 
 /// `POST /fhir/DetectedIssue/{id}/$mitigate`
-pub(super) fn mitigate(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "DetectedIssue" / Uuid / "$mitigate")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn mitigate(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "DetectedIssue" / {id: Uuid} / "$mitigate");
+    let about = about
+        .does("Gives the reason for going on in spite of a finding")
+        .by(FACILITIES)
+        .parameters(&MITIGATION)
+        .answers(StatusCode::OK, Form::Resource("DetectedIssue"))
+        .refuses(&["not-found", "state-conflict"]);
+    path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
                 call.acceptable(FHIR)?;
-                let given = call.parameters(&["code", "comment"])?;
-                let malformed = |text: String| Problem::new(StatusCode::BAD_REQUEST, "malformed", text);
+                let given = call.parameters(&MITIGATION)?;
                 let code = ManagementCode::try_from(given.need("code")?.to_owned())
                     .map_err(|error| malformed(format!("code: {error}")))?;
                 let comment = given.get("comment").map(str::to_owned);
                 if comment.as_ref().is_some_and(|text| text.chars().count() > COMMENT_LENGTH) {
-                    return Err(malformed("comment has at most 300 characters".to_owned()));
+                    return Err(malformed("comment has at most 300 characters"));
                 }
                 let request = call.request()?;
                 let row = call.app().exchange.mitigate(&caller, id, code, comment, &request).await?;
@@ -109,5 +172,5 @@ pub(super) fn mitigate(app: &App) -> BoxedFilter<(Response,)> {
                 ))
             })
         })
-        .boxed()
+        .described(about)
 }

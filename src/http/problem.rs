@@ -17,9 +17,13 @@ use crate::prescription::state::Refusal;
 use crate::store::StoreError;
 use crate::trust::verdict;
 
+/// When a revocation list may have come.
+const REVOCATION_WAIT: Duration = Duration::from_mins(1);
+
 /// An error on its way out.
 #[derive(Debug)]
 pub struct Problem {
+    code: &'static str,
     status: StatusCode,
     issues: Vec<Issue>,
     contained: Vec<Value>,
@@ -47,7 +51,8 @@ impl Problem {
                 diagnostics,
             })
             .collect();
-        Self { status, issues, contained: Vec::new(), retry_after: None }
+        debug_assert_eq!(status, self::status(code), "{code}");
+        Self { code, status, issues, contained: Vec::new(), retry_after: None }
     }
 
     fn faults(code: &'static str, faults: Vec<Fault>) -> Self {
@@ -68,6 +73,7 @@ impl Problem {
     /// The answer.
     pub fn response(self) -> Response {
         let mut response = answer::fhir(self.status, &outcome(&self.issues, self.contained));
+        response.extensions_mut().insert(Refused(self.code));
         if let Some(wait) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
@@ -75,6 +81,38 @@ impl Problem {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+/// The code an answer refuses with, kept beside the answer for those who check it against its description.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refused(pub &'static str);
+
+/// The status of each of the contract's codes.
+pub(super) fn status(code: &str) -> StatusCode {
+    use StatusCode as S;
+    match code {
+        "malformed" => S::BAD_REQUEST,
+        "token-missing" | "token-invalid" => S::UNAUTHORIZED,
+        "not-permitted" | "consent-required" | "role-mismatch" => S::FORBIDDEN,
+        "not-found" => S::NOT_FOUND,
+        "method-not-allowed" => S::METHOD_NOT_ALLOWED,
+        "not-acceptable" => S::NOT_ACCEPTABLE,
+        "held-by-pharmacy"
+        | "already-dispensed"
+        | "cancelled"
+        | "expired"
+        | "not-yet-due"
+        | "medication-check-unresolved"
+        | "duplicate-document"
+        | "state-conflict" => S::CONFLICT,
+        "version-mismatch" => S::PRECONDITION_FAILED,
+        "too-large" => S::PAYLOAD_TOO_LARGE,
+        "unsupported-media-type" => S::UNSUPPORTED_MEDIA_TYPE,
+        "too-many-attempts" | "too-many-requests" => S::TOO_MANY_REQUESTS,
+        "revocation-unavailable" | "overloaded" | "database-unavailable" => S::SERVICE_UNAVAILABLE,
+        "internal" => S::INTERNAL_SERVER_ERROR,
+        _ => S::UNPROCESSABLE_ENTITY,
     }
 }
 
@@ -113,7 +151,14 @@ impl From<parameters::Faults> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        ExchangeError::from(error).into()
+        let (code, wait) = if matches!(error, StoreError::Overloaded) {
+            ("overloaded", Duration::from_secs(1))
+        } else {
+            tracing::error!(%error, "the database refused an act");
+            ("database-unavailable", Duration::from_secs(2))
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, "try again with the same Idempotency-Key")
+            .retry_after(wait)
     }
 }
 
@@ -142,7 +187,7 @@ impl From<ExchangeError> for Problem {
                 match failure.code {
                     verdict::Refusal::RevocationUnavailable => {
                         Self::at_places(S::SERVICE_UNAVAILABLE, failure.code.as_str(), place)
-                            .retry_after(Duration::from_mins(1))
+                            .retry_after(REVOCATION_WAIT)
                     }
                     code => Self::at_places(S::UNPROCESSABLE_ENTITY, code.as_str(), place),
                 }
@@ -168,10 +213,21 @@ impl From<ExchangeError> for Problem {
                 "the verified patient has no prescription with this exchange number",
             ),
             ExchangeError::NotPermitted(reason) => Self::new(S::FORBIDDEN, "not-permitted", reason),
+            ExchangeError::RoleMismatch => Self::new(
+                S::FORBIDDEN,
+                "role-mismatch",
+                "this act is for a physician, dentist or pharmacist at the terminal",
+            ),
+            ExchangeError::RevocationUnavailable => Self::new(
+                S::SERVICE_UNAVAILABLE,
+                "revocation-unavailable",
+                "whether the card is revoked cannot be told now; verify the insurance data instead, or try again",
+            )
+            .retry_after(REVOCATION_WAIT),
             ExchangeError::ConsentRequired => Self::new(
                 S::FORBIDDEN,
                 "consent-required",
-                "the patient has not consented by card; ask for the exchange number instead",
+                "the patient's consent to this is not in force; it is given at the card reader or in the patient's app",
             ),
             ExchangeError::NotFound => Self::new(S::NOT_FOUND, "not-found", "there is nothing here for you"),
             ExchangeError::Refused(refusal) => refusal.into(),
@@ -210,19 +266,7 @@ impl From<ExchangeError> for Problem {
                 "too many attempts of your facility failed; wait as Retry-After says",
             )
             .retry_after(wait),
-            ExchangeError::Store(StoreError::Overloaded) => {
-                Self::new(S::SERVICE_UNAVAILABLE, "overloaded", "try again with the same Idempotency-Key")
-                    .retry_after(Duration::from_secs(1))
-            }
-            ExchangeError::Store(error) => {
-                tracing::error!(%error, "the database refused an act");
-                Self::new(
-                    S::SERVICE_UNAVAILABLE,
-                    "database-unavailable",
-                    "try again with the same Idempotency-Key",
-                )
-                .retry_after(Duration::from_secs(2))
-            }
+            ExchangeError::Store(error) => error.into(),
             ExchangeError::Internal(what) => {
                 tracing::error!(what, "an act failed inside the server");
                 Self::new(S::INTERNAL_SERVER_ERROR, "internal", "the operator has been told")

@@ -2,13 +2,13 @@
 
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
-use warp::filters::BoxedFilter;
+use warp::Filter;
 use warp::reply::Response;
-use warp::{Filter, path};
 
 use super::App;
 use super::answer::{self, FHIR};
 use super::call::{Call, call, respond};
+use super::endpoint::{By, Described, Endpoint, Form, Kind, OWNERS, Query, SIGNED, route};
 use super::problem::Problem;
 use crate::codec::fhir;
 use crate::codec::fhir::detected_issue::detected_issue;
@@ -18,22 +18,53 @@ use crate::exchange::accept::{Accepted, Wanted};
 use crate::exchange::caller::Caller;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::{Answered, TaskOutcome};
-use crate::prescription::disclosure::Disclosure;
 use crate::store::PrescriptionId;
 
 mod search;
 pub(super) use search::search;
 
+/// Media types of a prescription to register.
+const REGISTER: [&str; 1] = ["application/xml"];
+/// Media types of a dispensing result.
+const DISPENSING: [&str; 1] = ["application/xml"];
+const ACCEPT: [&str; 2] = ["exchangeNumber", "prescription"];
+const REASON: [&str; 1] = ["reason"];
+/// Why an act of the holder is refused.
+const HOLDER: &[&str] = &["already-dispensed", "cancelled", "expired", "state-conflict"];
+const DISPENSE: [Query; 1] = [Query {
+    name: "final",
+    kind: Kind::Boolean,
+    about: "false when the use goes on after this part; true unless given",
+}];
+const DOCUMENT: [Query; 2] = [
+    Query { name: "version", kind: Kind::Number(1, 32767), about: "which dispensing result, from 1" },
+    Query {
+        name: "part",
+        kind: Kind::Word(&["prescription", "dispensing"]),
+        about: "prescription unless given",
+    },
+];
+
 /// `POST /fhir/Task/$register`
-pub(super) fn register(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task" / "$register")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn register(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Task" / "$register");
+    let about = about
+        .does("Registers a signed prescription (処方箋登録)")
+        .by(&[By::Clinic])
+        .takes(&REGISTER)
+        .repeatable()
+        .answers(StatusCode::CREATED, Form::Resource("Task"))
+        .header("Location")
+        .header("ETag")
+        .refuses(SIGNED)
+        .refuses(&["expired", "identity-not-verified", "too-many-attempts"])
+        .refuses(&["medication-check-unresolved", "duplicate-document"]);
+    path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
                 call.acceptable(FHIR)?;
-                call.content_type(&["application/xml"])?;
+                call.content_type(&REGISTER)?;
                 let request = call.request()?;
                 let answered = call.app().exchange.register(&caller, call.body.clone(), &request).await?;
                 let location = format!("{}/fhir/Task/{}", call.app().base_url, answered.outcome.task.id);
@@ -44,14 +75,24 @@ pub(super) fn register(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(response)
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// `POST /fhir/Task/$accept`
-pub(super) fn accept(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task" / "$accept")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn accept(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Task" / "$accept");
+    let about = about
+        .does("Retrieves a prescription and holds it (処方箋受付)")
+        .by(&[By::Pharmacy])
+        .identity_token(true)
+        .parameters(&ACCEPT)
+        .repeatable()
+        .if_match()
+        .answers(StatusCode::OK, Form::Resource("Parameters"))
+        .header("ETag")
+        .refuses(&["not-found", "consent-required", "exchange-number-unknown", "too-many-attempts"])
+        .refuses(&["held-by-pharmacy", "already-dispensed", "cancelled", "expired", "not-yet-due"]);
+    path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -60,17 +101,17 @@ pub(super) fn accept(app: &App) -> BoxedFilter<(Response,)> {
                 let wanted = wanted(&call)?;
                 let request = call.request()?;
                 let exchange = &call.app().exchange;
-                let patient = exchange.identity_of(&caller, call.header("identity-token")).await?;
-                let answered = exchange.accept(&caller, patient, &wanted, &request).await?;
+                let identified = exchange.identity_of(&caller, call.header("identity-token")).await?;
+                let answered = exchange.accept(&caller, &identified, &wanted, &request).await?;
                 Ok(accepted(&caller, &answered))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// How the pharmacy names the prescription: by number or by id, one of them.
 fn wanted(call: &Call) -> Result<Wanted, Problem> {
-    let given = call.parameters(&["exchangeNumber", "prescription"])?;
+    let given = call.parameters(&ACCEPT)?;
     match (given.get("exchangeNumber"), given.get("prescription")) {
         (Some(number), None) => {
             Ok(Wanted::Number(number.parse().map_err(|_| ExchangeError::ExchangeNumberUnknown)?))
@@ -85,10 +126,15 @@ fn wanted(call: &Call) -> Result<Wanted, Problem> {
 }
 
 /// `POST /fhir/Task/{id}/$cancel`
-pub(super) fn cancel(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task" / PrescriptionId / "$cancel")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn cancel(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$cancel");
+    let about = about
+        .does("Takes a prescription back (処方箋取消)")
+        .by(&[By::Clinic])
+        .parameters(&REASON)
+        .task_write()
+        .refuses(&["held-by-pharmacy", "already-dispensed", "cancelled", "expired"]);
+    path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -97,14 +143,15 @@ pub(super) fn cancel(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(task(StatusCode::OK, &caller, &answered))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// `POST /fhir/Task/{id}/$renew`
-pub(super) fn renew(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task" / PrescriptionId / "$renew")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn renew(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$renew");
+    let about =
+        about.does("Starts the lease of the holder anew").by(&[By::Pharmacy]).task_write().refuses(HOLDER);
+    path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -113,14 +160,19 @@ pub(super) fn renew(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(task(StatusCode::OK, &caller, &answered))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// `POST /fhir/Task/{id}/$return`
-pub(super) fn give_back(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task" / PrescriptionId / "$return")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn give_back(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$return");
+    let about = about
+        .does("Gives a prescription back undispensed (受付取消)")
+        .by(&[By::Pharmacy])
+        .parameters(&REASON)
+        .task_write()
+        .refuses(HOLDER);
+    path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -129,20 +181,28 @@ pub(super) fn give_back(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(task(StatusCode::OK, &caller, &answered))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// `POST /fhir/Task/{id}/$dispense`
-pub(super) fn dispense(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task" / PrescriptionId / "$dispense")
-        .and(warp::post())
-        .and(call(app))
+pub(super) fn dispense(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$dispense");
+    let about = about
+        .does("Records a signed dispensing result (調剤結果登録)")
+        .by(&[By::Pharmacy])
+        .query(&DISPENSE)
+        .takes(&DISPENSING)
+        .task_write()
+        .refuses(HOLDER)
+        .refuses(SIGNED)
+        .refuses(&["document-mismatch", "medication-check-unresolved", "not-yet-due"]);
+    path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
                 call.acceptable(FHIR)?;
-                call.content_type(&["application/xml"])?;
-                let complete = match query(&call, &["final"])?.first() {
+                call.content_type(&DISPENSING)?;
+                let complete = match query(&call, &DISPENSE)?.first() {
                     None => true,
                     Some((_, value)) => value.parse().map_err(|_| bad_query("final is true or false"))?,
                 };
@@ -152,14 +212,19 @@ pub(super) fn dispense(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(task(StatusCode::OK, &caller, &answered))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// `GET /fhir/Task/{id}`
-pub(super) fn read(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task" / PrescriptionId)
-        .and(warp::get())
-        .and(call(app))
+pub(super) fn read(app: &App) -> Endpoint {
+    let (path, about) = route!(GET "fhir" / "Task" / {id: PrescriptionId});
+    let about = about
+        .does("Reads where a prescription stands")
+        .by(OWNERS)
+        .answers(StatusCode::OK, Form::Resource("Task"))
+        .header("ETag")
+        .refuses(&["not-found"]);
+    path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -168,19 +233,24 @@ pub(super) fn read(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(task(StatusCode::OK, &caller, &Answered { outcome, replayed: false }))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// `GET /fhir/Task/{id}/$document`
-pub(super) fn document(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task" / PrescriptionId / "$document")
-        .and(warp::get())
-        .and(call(app))
+pub(super) fn document(app: &App) -> Endpoint {
+    let (path, about) = route!(GET "fhir" / "Task" / {id: PrescriptionId} / "$document");
+    let about = about
+        .does("Reads a signed original, byte for byte")
+        .by(OWNERS)
+        .query(&DOCUMENT)
+        .answers(StatusCode::OK, Form::Bytes(&["application/xml"]))
+        .refuses(&["not-found", "not-acceptable"]);
+    path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
                 let (mut version, mut dispensing) = (1, false);
-                for (name, value) in query(&call, &["version", "part"])? {
+                for (name, value) in query(&call, &DOCUMENT)? {
                     match (name.as_str(), value.as_str()) {
                         ("part", "prescription") => dispensing = false,
                         ("part", "dispensing") => dispensing = true,
@@ -204,23 +274,33 @@ pub(super) fn document(app: &App) -> BoxedFilter<(Response,)> {
                 Ok(answer::bytes(StatusCode::OK, &document.media_type, document.bytes))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 /// The reason the contract asks for. A missing body is a missing reason.
 fn reason(call: &Call) -> Result<String, Problem> {
     call.acceptable(FHIR)?;
-    Ok(call.parameters(&["reason"])?.need("reason")?.to_owned())
+    Ok(call.parameters(&REASON)?.need("reason")?.to_owned())
 }
 
 /// The query as pairs; a name that is not known is refused.
-pub(super) fn query(call: &Call, known: &[&str]) -> Result<Vec<(String, String)>, Problem> {
+pub(super) fn query(call: &Call, known: &[Query]) -> Result<Vec<(String, String)>, Problem> {
     let pairs: Vec<(String, String)> =
         serde_urlencoded::from_str(&call.query).map_err(|_| bad_query("the query cannot be read"))?;
-    match pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-        None => Ok(pairs),
-        Some(_) => Err(bad_query(&format!("known parameters: {}", known.join(", ")))),
+    for (place, (name, _)) in pairs.iter().enumerate() {
+        let repeats = pairs[..place].iter().any(|(other, _)| other == name);
+        match known.iter().find(|query| query.name == name) {
+            Some(query) if repeats && query.kind != Kind::Date => {
+                return Err(bad_query(&format!("{} is given once", query.name)));
+            }
+            Some(_) => {}
+            None => {
+                let known: Vec<_> = known.iter().map(|query| query.name).collect();
+                return Err(bad_query(&format!("known parameters: {}", known.join(", "))));
+            }
+        }
     }
+    Ok(pairs)
 }
 
 pub(super) fn bad_query(text: &str) -> Problem {
@@ -246,12 +326,11 @@ fn finish(mut response: Response, version: i64, replayed: bool) -> Response {
 
 fn accepted(caller: &Caller, answered: &Answered<Accepted>) -> Response {
     use base64::Engine;
-    let Accepted { task, media_type, delivered, verification: verdict, findings } = &answered.outcome;
+    let Accepted { task, media_type, delivered, verification: verdict, findings, disclosure } =
+        &answered.outcome;
     let resource = fhir::task::task(&task.task, caller.sees_number(&task.task.clinic), task.at);
     let findings = fhir::collection(
-        findings
-            .iter()
-            .map(|row| detected_issue(row.id, &row.finding, row.mitigation.as_ref(), Disclosure::Withheld)),
+        findings.iter().map(|row| detected_issue(row.id, &row.finding, row.mitigation.as_ref(), *disclosure)),
     );
     let document = json!({
         "resourceType": "Binary",

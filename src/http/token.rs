@@ -3,21 +3,27 @@
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::json;
-use warp::filters::BoxedFilter;
+use warp::Filter;
 use warp::reply::Response;
-use warp::{Filter, path};
 
 use super::App;
 use super::answer;
 use super::call::{Call, call};
+use super::endpoint::{Described, Endpoint, Form, route};
 use super::problem::Problem;
 use crate::exchange::caller::{Actor, Caller};
 use crate::exchange::session::SessionError;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
+/// Media type of the request.
+const FORM: &str = "application/x-www-form-urlencoded";
+/// The fields of [`Fields`].
+const FIELDS: [&str; 4] =
+    ["grant_type", "client_assertion_type", "client_assertion", "practitioner_assertion"];
+
 #[derive(Deserialize)]
-struct Form {
+struct Fields {
     grant_type: Option<String>,
     client_assertion_type: Option<String>,
     client_assertion: Option<String>,
@@ -25,15 +31,24 @@ struct Form {
 }
 
 /// `POST /oauth2/token`
-pub(super) fn issue(app: &App) -> BoxedFilter<(Response,)> {
-    path!("oauth2" / "token").and(warp::post()).and(call(app)).then(handle).boxed()
+pub(super) fn issue(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "oauth2" / "token");
+    let about = about
+        .does("Gives an access token for a signed assertion (RFC 7523)")
+        .takes(&[FORM])
+        .form(&FIELDS)
+        .answers(StatusCode::OK, Form::Json)
+        .answers(StatusCode::BAD_REQUEST, Form::Json)
+        .answers(StatusCode::UNAUTHORIZED, Form::Json)
+        .refuses(&["database-unavailable"]);
+    path.and(call(app)).then(handle).described(about)
 }
 
 async fn handle(call: Call) -> Response {
-    if let Err(problem) = call.content_type(&["application/x-www-form-urlencoded"]) {
+    if let Err(problem) = call.content_type(&[FORM]) {
         return problem.response();
     }
-    let Ok(form) = serde_urlencoded::from_bytes::<Form>(&call.body) else {
+    let Ok(form) = serde_urlencoded::from_bytes::<Fields>(&call.body) else {
         return refusal(StatusCode::BAD_REQUEST, "invalid_request", "the form cannot be read");
     };
     match form.grant_type.as_deref() {

@@ -2,6 +2,7 @@
 //! no SQL, no HTTP.
 
 pub mod amount;
+pub mod consent;
 pub mod disclosure;
 pub mod dispensing;
 pub mod document;
@@ -9,6 +10,8 @@ pub mod identifier;
 pub mod line;
 pub mod mitigation;
 pub mod registered;
+pub mod reported;
+pub mod self_reported;
 pub mod state;
 pub mod usage;
 

@@ -1,10 +1,12 @@
 //! The access record: who looked or acted. Written in the statement of the look or act itself (invariant 7).
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::bucket::{Bucket, PatientId, PrescriptionId};
 use super::pool::{Store, StoreError};
+use crate::prescription::consent::Opening;
 use crate::prescription::identifier::InstitutionCode;
 
 /// One look or act, before it is sealed.
@@ -31,6 +33,33 @@ pub struct TraceContent {
     pub reason: Option<String>,
     /// `done`, or the code of the refusal.
     pub outcome: String,
+    /// What opened data that are closed without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opened: Vec<Opening>,
+}
+
+/// A look or act as it was recorded.
+#[derive(Clone, Debug)]
+pub struct AccessRow {
+    /// Id of the request.
+    pub id: Uuid,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The act.
+    pub act: String,
+    /// The prescription, when it was one.
+    pub prescription: Option<PrescriptionId>,
+    /// Who, why, how it ended.
+    pub content: TraceContent,
+}
+
+impl Trace {
+    /// The trace of a look under a consent.
+    #[must_use]
+    pub fn under(mut self, opening: impl IntoIterator<Item = Opening>) -> Self {
+        self.content.opened.extend(opening);
+        self
+    }
 }
 
 impl Store {
@@ -49,7 +78,7 @@ impl Store {
         bucket: Bucket,
         patient: PatientId,
         prescription: Option<PrescriptionId>,
-        at: chrono::DateTime<chrono::Utc>,
+        at: DateTime<Utc>,
         trace: &Trace,
     ) -> Result<(), StoreError> {
         const SQL: &str = "-- access-record-insert
@@ -75,7 +104,7 @@ impl Store {
         &self,
         act: &'static str,
         patients: &[(Bucket, PatientId)],
-        at: chrono::DateTime<chrono::Utc>,
+        at: DateTime<Utc>,
         trace: &Trace,
     ) -> Result<(), StoreError> {
         const SQL: &str = "-- access-record-insert-many
@@ -88,5 +117,47 @@ impl Store {
         self.one_execute("access-record-insert", SQL, &[&buckets, &ids, &trace.request, &at, &act, &sealed])
             .await?;
         Ok(())
+    }
+
+    /// What was recorded of a patient, the newest first, from before `before` on, with the trace of this look itself.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn access_record_list(
+        &self,
+        patient: PatientId,
+        before: Option<(DateTime<Utc>, Uuid)>,
+        limit: usize,
+        now: DateTime<Utc>,
+        trace: &Trace,
+    ) -> Result<Vec<AccessRow>, StoreError> {
+        const SQL: &str = "-- access-record-list
+            WITH trace AS (
+                INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
+                VALUES ($1, $2, $6, $7, 'access-record', $8, 'access-record')
+            )
+            SELECT id, at, act, prescription_id, sealed FROM access_record
+            WHERE bucket = $1 AND patient_id = $2 AND ($3::timestamptz IS NULL OR (at, id) < ($3, $4::uuid))
+            ORDER BY at DESC, id DESC LIMIT $5";
+        let bucket = self.buckets().of_patient(patient);
+        let (at, id) = before.unzip();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let sealed = self.seal_trace(trace)?;
+        let rows = self
+            .one("access-record", SQL, &[&bucket, &patient, &at, &id, &limit, &trace.request, &now, &sealed])
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let id: Uuid = row.get("id");
+                Ok(AccessRow {
+                    id,
+                    at: row.get("at"),
+                    act: row.get("act"),
+                    prescription: row.get("prescription_id"),
+                    content: self.open_json("access_record", id.as_bytes(), "sealed", row.get("sealed"))?,
+                })
+            })
+            .collect()
     }
 }

@@ -1,11 +1,12 @@
-//! Medication history: what the checker compares with, read together with the version that guards the write.
+//! Medication history: what the checker compares with, read together with the version that guards the write. What is
+//! reported of the patient comes in the same statement.
 
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::bucket::{Bucket, PatientId, PrescriptionId};
 use super::pool::{Store, StoreError};
 use super::prescription::life;
-use crate::check::{Period, Source};
+use crate::check::{Period, Source, reported};
 use crate::prescription::state::Shown;
 
 const TABLE: &str = "medication";
@@ -13,7 +14,7 @@ const TABLE: &str = "medication";
 /// A patient's history at one moment.
 #[derive(Clone, Debug)]
 pub struct History {
-    /// Raised by every registration and dispensing: the guard of check-and-register (invariant 6).
+    /// Raised by every registration, dispensing and report: the guard of check-and-register (invariant 6).
     pub version: i64,
     /// What the patient takes or is to take.
     pub periods: Vec<Period>,
@@ -33,6 +34,7 @@ fn place(prescription: PrescriptionId, source: Source, sequence: i16) -> [u8; 19
         Source::Dispensed => 1,
         Source::InHouse => 2,
         Source::Allergy => 3,
+        Source::SelfReported => 4,
     };
     place[17..].copy_from_slice(&sequence.to_be_bytes());
     place
@@ -64,11 +66,18 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<History, StoreError> {
         const SQL: &str = "-- history-read
-            SELECT a.history_version, m.source, m.sequence, m.sealed, p.id, p.state, p.pharmacy, p.lease_end,
+            SELECT a.history_version, m.source, m.sequence, m.sealed, m.entry, m.recorded_at, p.id, p.state, p.pharmacy, p.lease_end,
                    p.due_on, p.partly, p.uses_allowed, p.uses_done, p.valid_until
             FROM patient a
-            LEFT JOIN medication m ON m.bucket = a.bucket AND m.patient_id = a.id AND m.until >= $3
-            LEFT JOIN prescription p ON p.bucket = m.bucket AND p.id = m.prescription_id
+            LEFT JOIN LATERAL (
+                SELECT prescription_id, source, sequence, sealed, NULL::uuid AS entry, NULL::timestamptz AS recorded_at
+                FROM medication WHERE bucket = a.bucket AND patient_id = a.id AND until >= $3
+                UNION ALL
+                SELECT NULL, kind, NULL, sealed, id, recorded_at
+                FROM reported WHERE bucket = a.bucket AND patient_id = a.id AND kind <> 'claim'
+                  AND (until IS NULL OR until >= $3)
+            ) m ON true
+            LEFT JOIN prescription p ON p.bucket = a.bucket AND p.id = m.prescription_id
             WHERE a.bucket = $1 AND a.id = $2";
         let bucket: Bucket = self.buckets().of_patient(patient);
         let rows = self.one("history-read", SQL, &[&bucket, &patient, &since]).await?;
@@ -78,6 +87,11 @@ impl Store {
             .ok_or_else(|| StoreError::corrupt("patient", "id", patient))?;
         let mut periods = Vec::new();
         for row in &rows {
+            if let Some(entry) = row.get("entry") {
+                let entry = self.reported_open(entry, row.get("recorded_at"), row.get("sealed"))?;
+                periods.extend(reported::periods(&entry));
+                continue;
+            }
             let Some(id) = row.get::<_, Option<PrescriptionId>>("id") else { continue };
             let source = match row.get("source") {
                 "prescribed" => Source::Prescribed,
@@ -85,7 +99,7 @@ impl Store {
                 _ => return Err(StoreError::corrupt(TABLE, "source", id)),
             };
             let counts = match source {
-                Source::Dispensed | Source::InHouse | Source::Allergy => true,
+                Source::Dispensed | Source::InHouse | Source::Allergy | Source::SelfReported => true,
                 Source::Prescribed => match life(row, id)?.shown(now) {
                     Shown::Issued | Shown::AwaitingNextUse | Shown::Accepted | Shown::PartlyDispensed => true,
                     Shown::Dispensed | Shown::Cancelled | Shown::Expired => false,

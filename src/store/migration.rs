@@ -27,6 +27,8 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "finding_figures",
         sql: include_str!("../../schema/0003_finding_figures.sql"),
     },
+    Migration { version: 4, name: "consent", sql: include_str!("../../schema/0004_consent.sql") },
+    Migration { version: 5, name: "reported", sql: include_str!("../../schema/0005_reported.sql") },
 ];
 
 /// "hikikae" in ASCII, the key of the advisory lock under which migrations run.

@@ -5,12 +5,14 @@
 pub mod access;
 pub mod bucket;
 pub mod cluster;
+pub mod consent;
 pub mod directory;
 pub mod dispensing;
 pub mod document;
 pub mod figure;
 pub mod finding;
 pub mod idempotency;
+pub mod identity;
 
 pub mod error;
 pub mod keys;
@@ -20,6 +22,7 @@ pub mod migration;
 pub mod pool;
 pub mod prescription;
 pub mod registration;
+pub mod reported;
 pub mod seal;
 mod sealed_json;
 pub mod session;

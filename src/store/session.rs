@@ -1,16 +1,18 @@
-//! Who is logged in, and which patients' identities a facility has verified. Tokens are kept as hashes only.
+//! Who is logged in. Tokens are kept as hashes only.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::bucket::{IdentityToken, PatientId};
 use super::pool::{Store, StoreError};
-use crate::prescription::identifier::InstitutionCode;
 
 impl Store {
     fn token_hash(&self, token: &str) -> [u8; 32] {
         self.lookup().hash("access-token", &[token])
+    }
+
+    pub(super) fn jti_hash(&self, issuer: &str, jti: &str) -> [u8; 32] {
+        self.lookup().hash("client-assertion", &[issuer, jti])
     }
 
     /// Issues an access token unless one of the assertions has been used before (RFC 7523 3, `jti`): then `false`
@@ -32,10 +34,8 @@ impl Store {
                 SELECT hash, until, 'token' FROM unnest($1::bytea[], $2::timestamptz[]) AS a (hash, until)
             )
             INSERT INTO access_token (token_hash, sealed, expires_at, updated_by) VALUES ($3, $4, $5, 'token')";
-        let hashes: Vec<Vec<u8>> = assertions
-            .iter()
-            .map(|(issuer, jti, _)| self.lookup().hash("client-assertion", &[issuer, jti]).to_vec())
-            .collect();
+        let hashes: Vec<Vec<u8>> =
+            assertions.iter().map(|(issuer, jti, _)| self.jti_hash(issuer, jti).to_vec()).collect();
         let ends: Vec<DateTime<Utc>> = assertions.iter().map(|(_, _, until)| *until).collect();
         let hash = self.token_hash(token);
         let sealed = self.seal_json("access_token", &hash, "sealed", session)?;
@@ -68,71 +68,7 @@ impl Store {
         .transpose()
     }
 
-    /// Keeps the proof that a facility has verified a patient's identity by insurance data, with its trace.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub async fn identity_token_insert(
-        &self,
-        token: &IdentityToken,
-        patient: PatientId,
-        facility: &InstitutionCode,
-        at: DateTime<Utc>,
-        expires_at: DateTime<Utc>,
-        trace: &super::access::Trace,
-    ) -> Result<(), StoreError> {
-        const SQL: &str = "-- identity-token-insert
-            WITH trace AS (
-                INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
-                VALUES ($1, $3, $6, $7, 'verify-identity', $8, 'verify-identity')
-            )
-            INSERT INTO identity_token (bucket, token_hash, patient_id, facility, method, expires_at, updated_by)
-            VALUES ($1, $2, $3, $4, 'insurance', $5, 'verify-identity')";
-        let bucket = self.buckets().of_patient(patient);
-        let hash = self.lookup().hash("identity-token", &[token.encode().as_bytes()]);
-        let sealed = self.seal_trace(trace)?;
-        self.one_execute(
-            "verify-identity",
-            SQL,
-            &[
-                &bucket,
-                &hash.as_slice(),
-                &patient,
-                &facility.as_str(),
-                &expires_at,
-                &trace.request,
-                &at,
-                &sealed,
-            ],
-        )
-        .await?;
-        Ok(())
-    }
-
-    /// The patient whose identity this facility proved with this token.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub async fn identity_token_find(
-        &self,
-        token: &IdentityToken,
-        facility: &InstitutionCode,
-        now: DateTime<Utc>,
-    ) -> Result<Option<PatientId>, StoreError> {
-        const SQL: &str = "-- identity-token-find
-            SELECT patient_id FROM identity_token
-            WHERE bucket = $1 AND token_hash = $2 AND facility = $3 AND expires_at > $4";
-        let Some(bucket) = self.buckets().of_token(token) else { return Ok(None) };
-        let hash = self.lookup().hash("identity-token", &[token.encode().as_bytes()]);
-        let row = self
-            .one_opt("identity-token-find", SQL, &[&bucket, &hash.as_slice(), &facility.as_str(), &now])
-            .await?;
-        Ok(row.map(|row| row.get("patient_id")))
-    }
-
-    /// Removes what has ended: assertions, tokens and kept answers.
+    /// Removes what has ended: assertions, tokens, challenges and kept answers.
     ///
     /// # Errors
     ///
@@ -142,9 +78,10 @@ impl Store {
             WITH a AS (DELETE FROM client_assertion WHERE expires_at < $1 RETURNING 1),
                  t AS (DELETE FROM access_token WHERE expires_at < $1 RETURNING 1),
                  i AS (DELETE FROM identity_token WHERE expires_at < $1 RETURNING 1),
+                 c AS (DELETE FROM card_challenge WHERE expires_at < $1 RETURNING 1),
                  k AS (DELETE FROM idempotency WHERE expires_at < $1 RETURNING 1)
             SELECT (SELECT count(*) FROM a) + (SELECT count(*) FROM t) + (SELECT count(*) FROM i)
-                 + (SELECT count(*) FROM k) AS removed";
+                 + (SELECT count(*) FROM c) + (SELECT count(*) FROM k) AS removed";
         let row = self.one_opt("session-sweep", SQL, &[&now]).await?;
         let removed: i64 = row.map_or(0, |row| row.get("removed"));
         Ok(removed.unsigned_abs())

@@ -16,6 +16,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+import judges
 import signing
 
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -184,6 +185,7 @@ class Sandbox:
         data = json.loads((self.directory / "personas.json").read_text("utf-8"))
         self.base_url = data["base_url"].rstrip("/")
         self.wire = Wire(self.base_url)
+        self.judges = judges.Judges(self.wire)
         self.facilities, self.practitioners, self.patients = data["facilities"], data["practitioners"], data["patients"]
         self.private, self.leaks, self.server_errors, self.retried = set(), [], [], 0
         for patient in self.patients:
@@ -217,8 +219,9 @@ class Sandbox:
         return signing.Identity.load(self.directory / persona["cert"], self.directory / persona["key"], chain)
 
     def send(self, method, path, body=None, headers=None):
-        """One exchange of messages; every refusal is searched for personal data."""
+        """One exchange of messages; every answer is judged, every refusal searched for personal data."""
         answer = self.wire.send(method, path, headers or {}, body)
+        self.judges.judge(method, path, answer)
         if answer.status >= 400:
             text = answer.body.decode("utf-8", "replace")
             if self.private_pattern().search(text):
@@ -239,7 +242,7 @@ class Actor:
 
     def __init__(self, sandbox, persona):
         self.sandbox, self.persona = sandbox, persona
-        self.code, self.name = persona["code"], persona["name"]
+        self.code, self.name = persona.get("code") or persona["number"], persona["name"]
         self.credentials = sandbox.identity(persona)
         self.lock, self.bearer, self.bearer_ends = threading.Lock(), None, 0.0
 

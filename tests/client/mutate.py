@@ -405,6 +405,9 @@ def main():
     if world.sandbox.leaks:
         campaign.failures.append(-2)
         print(f"FAILED personal data in refusals: {sorted(set(world.sandbox.leaks))[:10]}")
+    for fault, where in sorted(world.sandbox.judges.faults.items()):
+        campaign.failures.append(-4)
+        print(f"FAILED {fault} ({where})")
     total = sum(campaign.statuses.values())
     print(f"seed {options.seed}: {total} answers in {took:.0f} s, slowest {campaign.slowest:.2f} s, stored {dict(campaign.stored)}")
     for status, count in sorted(campaign.statuses.items()):

@@ -371,5 +371,10 @@ def privacy(world):
     world.check("no refusal contained a patient's name or numbers", not leaks, leaks[:10])
     errors = sorted(set(world.sandbox.server_errors))
     world.check("no 5xx but 503", not errors, errors[:10])
+    judges = world.sandbox.judges
+    world.check(
+        f"{judges.judged} answers are FHIR R4 to fhir.resources, and as /openapi.json describes them",
+        judges.judged > 0 and not judges.faults, dict(list(judges.faults.items())[:20]),
+    )
     if world.sandbox.retried:
         world.tally.note(f"{world.sandbox.retried} calls were repeated after 429 or 503")

@@ -10,6 +10,7 @@ use hikikae::exchange::error::ExchangeError;
 use hikikae::formulary::CONTRAINDICATION_NOTICE;
 use hikikae::http::server::{Limits, serve};
 use hikikae::http::{App, routes};
+use hikikae::prescription::consent::Basis;
 use hikikae::store::PrescriptionId;
 use hikikae::trust::Assertion;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -176,7 +177,11 @@ async fn consent_opens_the_hit_and_is_recorded() {
         assert!(!withheld.contains(secret), "{secret} in {withheld}");
         assert!(opened.contains(secret), "{secret} not in {opened}");
     }
-    assert_eq!(door.acts(1).await, ["register", "check", "check-oral-consent"]);
+    assert_eq!(door.acts(1).await, ["register", "check", "check"]);
+    let recorded = world.recorded(1).await;
+    let opened: Vec<_> = recorded.iter().map(|row| row.content.opened.iter().map(|o| o.basis)).collect();
+    let opened: Vec<Vec<_>> = opened.into_iter().map(Iterator::collect).collect();
+    assert_eq!(opened, [vec![], vec![], vec![Basis::Oral]]);
     // Opened once is not opened for good.
     let Err(ExchangeError::CheckUnresolved(_)) = world.register(&world.rx(1)).await else { panic!() };
 }

@@ -11,4 +11,5 @@ mod harness;
 mod life;
 mod store;
 mod tls;
+mod truth;
 mod world;

@@ -15,11 +15,14 @@ use hikikae::codec::eps_xml::{EpsPrescription, Signatory, dispensing_sign, presc
 use hikikae::exchange::accept::{Accepted, Wanted};
 use hikikae::exchange::caller::{Actor, Caller};
 use hikikae::exchange::error::ExchangeError;
+use hikikae::exchange::identity::Identified;
 use hikikae::exchange::{Answered, Exchange, Request, Settings, TaskOutcome};
 use hikikae::formulary::Formulary;
 use hikikae::formulary::shelf::Editions;
+use hikikae::prescription::consent::{Method, Permissions};
 use hikikae::prescription::registered::Registered;
 use hikikae::sandbox::pki::{Credential, FacilitySpec, PersonSpec, Pki};
+use hikikae::store::access::{AccessRow, Trace, TraceContent};
 use hikikae::store::directory::{AttemptLimit, Eligibility, Facility, FacilityKind, InsuredIdentity};
 use hikikae::store::{PatientId, PrescriptionId, Store};
 use hikikae::trust::{HcRole, TrustPolicy, TrustStore};
@@ -142,6 +145,30 @@ impl World {
         found.unwrap().patient.id
     }
 
+    /// What was recorded of a patient, the oldest first.
+    pub async fn recorded(&self, patient: u32) -> Vec<AccessRow> {
+        let content = TraceContent {
+            facility: None,
+            facility_name: None,
+            person: None,
+            signer: None,
+            reason: None,
+            outcome: "done".to_owned(),
+            opened: Vec::new(),
+        };
+        let (patient, trace) = (self.patient(patient).await, Trace { request: request().id, content });
+        let store = self.exchange.store();
+        let mut rows = store.access_record_list(patient, None, 1000, self.now(), &trace).await.unwrap();
+        rows.reverse();
+        rows
+    }
+
+    /// The patient as an identity token by insurance data shows it.
+    pub async fn identified(&self, patient: u32) -> Identified {
+        let permissions = Permissions { method: Method::Insurance, provisions: Vec::new(), disaster: false };
+        Identified { patient: self.patient(patient).await, permissions }
+    }
+
     pub async fn accept(
         &self,
         pharmacy: &str,
@@ -149,8 +176,8 @@ impl World {
         task: &Registered,
     ) -> Result<Answered<Accepted>, ExchangeError> {
         let wanted = Wanted::Number(task.exchange_number.clone());
-        let patient = self.patient(patient).await;
-        self.exchange.accept(&caller(pharmacy), patient, &wanted, &request()).await
+        let identified = self.identified(patient).await;
+        self.exchange.accept(&caller(pharmacy), &identified, &wanted, &request()).await
     }
 
     /// Signs a dispensing result over what was delivered, as prescribed.

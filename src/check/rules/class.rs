@@ -61,7 +61,7 @@ mod tests {
     fn own_institution_follows_policy() {
         let proposal = proposal(vec![line(1, receipt("ノルバスク錠５"), day(0), Supply::Days(14))]);
         let mut earlier = period("d1", receipt("アダラートＣＲ錠"), day(0), Supply::Days(14));
-        earlier.institution = proposal.institution.clone();
+        earlier.institution = Some(proposal.institution.clone());
         let found = |same_institution| {
             let policy = Policy { therapeutic_class: true, same_institution, ..Policy::default() };
             check(&proposal, std::slice::from_ref(&earlier), &FORMULARY, &policy).findings.len()

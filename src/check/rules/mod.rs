@@ -84,9 +84,10 @@ pub(super) fn apply(
         let candidate = Taken { product: &line.product, interval };
         for period in &periods {
             let other = Taken { product: &period.product, interval: period.subject.interval };
-            let same_institution = *institution == period.subject.institution;
+            let same_institution = period.subject.institution.as_ref() == Some(institution);
             let hits = hits(candidate, other, period.subject.source, formulary, policy);
-            for hit in hits.into_iter().filter_map(|hit| govern(hit, same_institution, policy)) {
+            let source = period.subject.source;
+            for hit in hits.into_iter().filter_map(|hit| govern(hit, source, same_institution, policy)) {
                 let finding = describe(hit, line, candidate, period, same_institution, formulary);
                 findings
                     .entry(finding.id.clone())
@@ -120,9 +121,14 @@ fn hits(
     duplicate.into_iter().chain(class).chain(contraindication::apply(candidate, other, formulary)).collect()
 }
 
-/// One's own earlier prescription is what policy says it is, for duplicates.
-fn govern(mut hit: Hit, same_institution: bool, policy: &Policy) -> Option<Hit> {
+/// One's own earlier prescription is what policy says it is, for duplicates; and a duplicate with what only the
+/// patient says is for information. What is forbidden or not tolerated counts whoever said so.
+fn govern(mut hit: Hit, source: Source, same_institution: bool, policy: &Policy) -> Option<Hit> {
     match hit.kind {
+        FindingKind::DuplicateIngredient | FindingKind::DuplicateClass if source == Source::SelfReported => {
+            hit.severity = Severity::Low;
+            Some(hit)
+        }
         FindingKind::DuplicateIngredient | FindingKind::DuplicateClass if same_institution => {
             match policy.same_institution {
                 SameInstitution::Report => Some(hit),

@@ -13,9 +13,6 @@ use crate::cli::document::{self, counted};
 
 const HEADER: [&str; 7] = ["kind", "code_type", "code", "start", "days", "route", "institution"];
 
-/// Stands for an institution without a code. No document can come from it.
-const NO_INSTITUTION: &str = "0000000000";
-
 /// Reads a history; `-` is standard input.
 ///
 /// # Errors
@@ -79,7 +76,7 @@ impl Entry<'_> {
         let (code, substance) = self.drug();
         let start = self.start(source);
         let days = self.days();
-        let (institution, institution_name) = self.institution()?;
+        let (institution, institution_name) = self.institution();
         let product = code.as_ref().and_then(|code| formulary.product(code));
         let swallowed = match (product, substance.as_ref().and_then(|substance| substance.route)) {
             (Some(product), _) => product.route == RouteClass::Internal,
@@ -169,15 +166,16 @@ impl Entry<'_> {
         days
     }
 
-    fn institution(&mut self) -> Option<(InstitutionCode, String)> {
+    /// Its code or its name.
+    fn institution(&mut self) -> (Option<InstitutionCode>, String) {
         let text = &self.row[6];
         if let Ok(code) = text.parse() {
-            return Some((code, String::new()));
+            return (Some(code), String::new());
         }
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
             self.fault(6, "an institution code of 10 digits, a name or nothing");
         }
-        Some((NO_INSTITUTION.parse().ok()?, text.to_owned()))
+        (None, text.to_owned())
     }
 }
 
@@ -217,7 +215,7 @@ mod tests {
         assert_eq!(days, [28, 14, 14]);
         let sources: Vec<Source> = periods.iter().map(|period| period.source).collect();
         assert_eq!(sources, [Source::Dispensed, Source::Prescribed, Source::InHouse, Source::Allergy]);
-        assert_eq!(periods[0].institution.as_str(), "1311234567");
+        assert_eq!(periods[0].institution, "1311234567".parse().ok());
         assert_eq!(periods[0].document, "history[line 2]");
         assert_eq!(periods[2].institution_name, "見本医院");
         assert_eq!(periods[2].substance.as_ref().unwrap().route, Some(RouteClass::Eye));

@@ -124,7 +124,7 @@ impl<'a> Pair<'a> {
             name: String::new(),
             substance: None,
             interval: supply.interval_from(start),
-            institution: self.there.clone(),
+            institution: Some(self.there.clone()),
             institution_name: String::new(),
             split: None,
         };

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use hikikae::check::{Finding, FindingKind, Interval, Outcome, Unchecked};
 use hikikae::formulary::CONTRAINDICATION_NOTICE;
-use hikikae::prescription::identifier::DrugCode;
+use hikikae::prescription::identifier::{DrugCode, InstitutionCode};
 use serde_json::{Value, json};
 
 use super::Checked;
@@ -133,7 +133,7 @@ fn finding_json(finding: &Finding) -> Value {
         },
         "other": {
             "source": other.source, "place": other.document, "code": code(&other.code), "name": other.name,
-            "period": period, "institution": other.institution.as_str(),
+            "period": period, "institution": other.institution.as_ref().map(InstitutionCode::as_str),
         },
     })
 }

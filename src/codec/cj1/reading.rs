@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::code;
+use super::code::{self, NAME_WIDTH, TEXT_WIDTH, supply_unit, weight};
 use super::outline::{GroupRows, LineRows, Outline};
 use crate::codec::coding::{
     DISPENSED_CODE_KIND, InstitutionItems, SEX, USAGE_CODE_KIND, drug_code, institution_code, usage_code,
@@ -14,16 +14,10 @@ use crate::prescription::amount::Amount;
 use crate::prescription::dispensing::{
     DispensedForm, DispensedGroup, DispensedLine, Dispensing, DispensingPatient, DispensingPrescriber,
     Inquiry, LineNote, Memo, PatientRemark, Pharmacist, Pharmacy, PrescribingInstitution,
-    ProvidedInformation, SupplyUnit,
+    ProvidedInformation,
 };
 use crate::prescription::document::InsuredIdentity;
 use crate::prescription::identifier::payer_number_checks;
-
-/// The widest name, address or contact taken, in half-width characters; the standard's limits are not public,
-/// so these are wide enough for every one seen.
-const NAME_WIDTH: usize = 240;
-/// The widest free text taken.
-const TEXT_WIDTH: usize = 2_000;
 
 /// The dispensing result; `None` when a mandatory part is missing or was refused.
 pub(super) fn dispensing(outline: &Outline<'_, '_>, log: &mut Log) -> Option<Dispensing> {
@@ -133,17 +127,6 @@ fn patient(items: &mut Items<'_, '_, '_>) -> Option<DispensingPatient> {
     })
 }
 
-/// 体重: at most three digits before and three after the point.
-fn weight(text: &str) -> Result<String, &'static str> {
-    let (integer, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
-    if digits(integer) && digits(fraction) {
-        Ok(text.to_owned())
-    } else {
-        Err("expected a weight in kilograms: at most 3 digits, and after a point at most 3")
-    }
-}
-
 fn identity(items: &mut Items<'_, '_, '_>) -> InsuredIdentity {
     items.required_code(1, 1, code::IDENTITY_KIND);
     if !payer_number_checks(items.raw(2)) {
@@ -208,11 +191,6 @@ fn group(rows: &GroupRows<'_, '_>, log: &mut Log) -> Option<DispensedGroup> {
         usage_supplements,
         usage_cautions,
     })
-}
-
-fn supply_unit(text: &str) -> Result<SupplyUnit, &'static str> {
-    let found = code::SUPPLY_UNIT.iter().find(|(name, _)| *name == text);
-    found.map(|(_, unit)| *unit).ok_or("expected 日分, 回分 or 調剤")
 }
 
 fn line(rows: &LineRows<'_, '_>, log: &mut Log) -> Option<DispensedLine> {

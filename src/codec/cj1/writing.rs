@@ -4,9 +4,9 @@ use super::code;
 use crate::codec::coding::{DISPENSED_CODE_KIND, SEX, USAGE_CODE_KIND, drug_code_kind, usage_code_kind};
 use crate::codec::spelling::{Rows, code_of};
 use crate::prescription::dispensing::{
-    DispensedGroup, DispensedLine, Dispensing, DispensingPatient, LineNote, Pharmacy,
+    DispensedGroup, DispensedLine, Dispensing, DispensingPatient, LineNote,
 };
-use crate::prescription::identifier::DrugCode;
+use crate::prescription::identifier::{DrugCode, InstitutionCode};
 
 const DATE: &str = "%Y%m%d";
 
@@ -14,7 +14,31 @@ const DATE: &str = "%Y%m%d";
 pub(super) fn rows(dispensing: &Dispensing) -> Rows {
     let mut rows = Rows::default();
     rows.push([super::NAME, ""]);
-    patient(&mut rows, &dispensing.patient);
+    person(&mut rows, dispensing);
+    dispensed_on(&mut rows, dispensing);
+    let identity = &dispensing.identity;
+    let numbers = [&identity.insurer_number, &identity.symbol, &identity.number, &identity.branch_number];
+    let kind = code_of(code::IDENTITY_KIND, &());
+    rows.push(["6", &kind].into_iter().chain(numbers.map(|number| text(number.as_ref()))));
+    let id = dispensing.prescription_id.map(|id| id.hyphenated().to_string()).unwrap_or_default();
+    rows.push(["7", &id, ""]);
+    pharmacy(&mut rows, dispensing);
+    if let Some(given) = &dispensing.institution {
+        institution(&mut rows, &given.name, &given.code);
+    }
+    if let Some(given) = &dispensing.prescriber {
+        prescriber(&mut rows, &given.name, given.department.as_deref());
+    }
+    medicines(&mut rows, dispensing);
+    for inquiry in &dispensing.inquiries {
+        rows.push(["511", &inquiry.class, &inquiry.text]);
+    }
+    rows
+}
+
+/// Records 1 to 4: who the patient is.
+pub(in crate::codec) fn person(rows: &mut Rows, dispensing: &Dispensing) {
+    patient(rows, &dispensing.patient);
     for remark in &dispensing.patient_remarks {
         rows.push(["2", &code_of(code::PATIENT_REMARK_KIND, &remark.kind), &remark.text, ""]);
     }
@@ -22,27 +46,29 @@ pub(super) fn rows(dispensing: &Dispensing) -> Rows {
         let date = memo.entered_on.map(|date| date.format(DATE).to_string()).unwrap_or_default();
         rows.push(["4", &memo.text, &date, ""]);
     }
+}
+
+/// Record 5.
+pub(in crate::codec) fn dispensed_on(rows: &mut Rows, dispensing: &Dispensing) {
     rows.push(["5", &dispensing.dispensed_on.format(DATE).to_string(), ""]);
-    let identity = &dispensing.identity;
-    let numbers = [&identity.insurer_number, &identity.symbol, &identity.number, &identity.branch_number];
-    let kind = code_of(code::IDENTITY_KIND, &());
-    rows.push(["6", &kind].into_iter().chain(numbers.map(|number| text(number.as_ref()))));
-    let id = dispensing.prescription_id.map(|id| id.hyphenated().to_string()).unwrap_or_default();
-    rows.push(["7", &id, ""]);
-    pharmacy(&mut rows, &dispensing.pharmacy);
-    rows.push(["15", &dispensing.pharmacist.name, text(dispensing.pharmacist.contact.as_ref()), ""]);
-    if let Some(institution) = &dispensing.institution {
-        let code = &institution.code;
-        rows.push(["51", &institution.name, code.prefecture(), code.fee_table(), code.institution(), ""]);
-    }
-    if let Some(prescriber) = &dispensing.prescriber {
-        rows.push(["55", &prescriber.name, text(prescriber.department.as_ref()), ""]);
-    }
+}
+
+/// Record 51.
+pub(in crate::codec) fn institution(rows: &mut Rows, name: &str, code: &InstitutionCode) {
+    rows.push(["51", name, code.prefecture(), code.fee_table(), code.institution(), ""]);
+}
+
+/// Record 55.
+pub(in crate::codec) fn prescriber(rows: &mut Rows, name: &str, department: Option<&str>) {
+    rows.push(["55", name, department.unwrap_or_default(), ""]);
+}
+
+/// Records 201 to 501: what was dispensed.
+pub(in crate::codec) fn medicines(rows: &mut Rows, dispensing: &Dispensing) {
     for rp in &dispensing.groups {
-        group(&mut rows, rp);
+        group(rows, rp);
     }
-    notes(&mut rows, dispensing);
-    rows
+    notes(rows, dispensing);
 }
 
 fn text(text: Option<&String>) -> &str {
@@ -65,7 +91,9 @@ fn patient(rows: &mut Rows, patient: &DispensingPatient) {
     rows.push(known.into_iter().chain(optional.map(|cell| text(cell.as_ref()))));
 }
 
-fn pharmacy(rows: &mut Rows, pharmacy: &Pharmacy) {
+/// Records 11 and 15: who dispensed.
+pub(in crate::codec) fn pharmacy(rows: &mut Rows, dispensing: &Dispensing) {
+    let pharmacy = &dispensing.pharmacy;
     let code = &pharmacy.code;
     rows.push([
         "11",
@@ -78,6 +106,7 @@ fn pharmacy(rows: &mut Rows, pharmacy: &Pharmacy) {
         text(pharmacy.phone.as_ref()),
         "",
     ]);
+    rows.push(["15", &dispensing.pharmacist.name, text(dispensing.pharmacist.contact.as_ref()), ""]);
 }
 
 fn group(rows: &mut Rows, group: &DispensedGroup) {
@@ -124,7 +153,7 @@ fn line(rows: &mut Rows, rp: &str, line: &DispensedLine) {
     }
 }
 
-/// Records 401 to 511.
+/// Records 401 to 501.
 fn notes(rows: &mut Rows, dispensing: &Dispensing) {
     for caution in &dispensing.cautions {
         rows.push(["401", caution, ""]);
@@ -138,8 +167,5 @@ fn notes(rows: &mut Rows, dispensing: &Dispensing) {
     }
     for remark in &dispensing.remarks {
         rows.push(["501", remark, ""]);
-    }
-    for inquiry in &dispensing.inquiries {
-        rows.push(["511", &inquiry.class, &inquiry.text]);
     }
 }

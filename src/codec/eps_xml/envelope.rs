@@ -45,9 +45,26 @@ pub(super) struct PrescriptionParts {
 pub(super) struct DispensingParts {
     pub dispensing_id: Option<Uuid>,
     pub payload: Vec<u8>,
-    pub prescription: PrescriptionParts,
+    pub prescription: ReferenceParts,
     pub dispensing_node: NodeId,
     pub signature_node: NodeId,
+}
+
+/// What stands in `ReferencePrescription`.
+#[derive(Debug)]
+pub(super) enum ReferenceParts {
+    Eps(PrescriptionParts),
+    /// The compact JWS, verbatim.
+    Jws(String),
+}
+
+/// The prescription that a dispensing result answers, in its own form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReferencePrescription<'e> {
+    /// The SJ1 bytes of an EPS XML prescription.
+    Sj1(&'e [u8]),
+    /// A prescription that was delivered as a compact JWS.
+    Jws(&'e str),
 }
 
 impl<'a> EpsPrescription<'a> {
@@ -127,20 +144,28 @@ impl<'a> EpsDispensing<'a> {
         self.parts.dispensing_id
     }
 
-    /// 処方箋ID of the prescription inside.
+    /// 処方箋ID of the prescription inside; a JWS bears none.
     pub fn prescription_id(&self) -> Option<Uuid> {
-        self.parts.prescription.prescription_id
+        match &self.parts.prescription {
+            ReferenceParts::Eps(parts) => parts.prescription_id,
+            ReferenceParts::Jws(_) => None,
+        }
     }
 
-    /// The SJ1 bytes of the prescription inside.
-    pub fn prescription_payload(&self) -> &[u8] {
-        &self.parts.prescription.payload
+    /// The prescription inside.
+    pub fn prescription(&self) -> ReferencePrescription<'_> {
+        match &self.parts.prescription {
+            ReferenceParts::Eps(parts) => ReferencePrescription::Sj1(&parts.payload),
+            ReferenceParts::Jws(jws) => ReferencePrescription::Jws(jws),
+        }
     }
 
     /// Whether the prescription inside is the one that was delivered: the same id, and the signed element and its
     /// signature byte for byte. What the service added unsigned is not compared.
     pub fn embeds(&self, delivered: &EpsPrescription<'_>) -> bool {
-        let (inside, outside) = (&self.parts.prescription, &delivered.parts);
+        let (ReferenceParts::Eps(inside), outside) = (&self.parts.prescription, &delivered.parts) else {
+            return false;
+        };
         let (here, there) = (self.xml.text(), delivered.xml.text());
         inside.prescription_id.is_some()
             && inside.prescription_id == outside.prescription_id

@@ -14,5 +14,5 @@ mod test_document;
 mod verify;
 
 pub use delivered::Conversion;
-pub use envelope::{EpsDispensing, EpsPrescription};
-pub use sign::{Signatory, dispensing_sign, prescription_sign};
+pub use envelope::{EpsDispensing, EpsPrescription, ReferencePrescription};
+pub use sign::{Signatory, dispensing_over_jws_sign, dispensing_sign, prescription_sign};

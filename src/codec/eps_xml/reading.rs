@@ -8,11 +8,14 @@ use uuid::Uuid;
 
 use super::delivered::Conversion;
 use super::element::{Examiner, Occurs};
-use super::envelope::{DispensingParts, PrescriptionParts};
+use super::envelope::{DispensingParts, PrescriptionParts, ReferenceParts};
 use crate::codec::fault::Fault;
+use crate::codec::jose::JosePrescription;
 use crate::trust::xades::XMLDSIG;
-use crate::trust::xml::Xml;
+use crate::trust::xml::{Xml, elements, text_of};
 
+/// The element that holds a prescription delivered as a JWS.
+pub(super) const PRESCRIPTION_JWS: &str = "PrescriptionJws";
 const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Xml<'_>, Vec<Fault>> {
@@ -88,7 +91,7 @@ pub(super) fn dispensing_document(examiner: &mut Examiner, xml: &Xml<'_>) -> Opt
     );
     let prescription = inner[0].first().and_then(|node| {
         examiner.attribute_names(*node, &[]);
-        prescription_parts(examiner, xml, *node)
+        reference_parts(examiner, xml, *node)
     });
     let payload = inner[1].first().map(|node| {
         examiner.attributes(*node, &[("id", "DispensingDocument")]);
@@ -101,6 +104,24 @@ pub(super) fn dispensing_document(examiner: &mut Examiner, xml: &Xml<'_>) -> Opt
         dispensing_node: dispensing.id(),
         signature_node: signature?.id(),
     })
+}
+
+/// The prescription that is answered: the parts of an EPS XML one, or `PrescriptionJws` alone, whose text is the JWS.
+fn reference_parts(examiner: &mut Examiner, xml: &Xml<'_>, parent: Node<'_, '_>) -> Option<ReferenceParts> {
+    if elements(parent).all(|child| child.tag_name().name() != PRESCRIPTION_JWS) {
+        return prescription_parts(examiner, xml, parent).map(ReferenceParts::Eps);
+    }
+    let found = examiner.children(parent, &[(None, PRESCRIPTION_JWS, Occurs::Once)]);
+    let node = *found[0].first()?;
+    examiner.attributes(node, &[("id", PRESCRIPTION_JWS)]);
+    if node.children().any(|child| !child.is_text()) {
+        examiner.fault(node, "expected text only");
+    }
+    let jws = text_of(node);
+    for fault in JosePrescription::read(jws.as_bytes()).err().into_iter().flatten() {
+        examiner.fault(node, format!("{fault}"));
+    }
+    Some(ReferenceParts::Jws(jws))
 }
 
 /// The four parts of a prescription, within `Prescription` or `ReferencePrescription`.

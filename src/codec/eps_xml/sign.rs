@@ -5,6 +5,8 @@ use chrono::{DateTime, Utc};
 use ring::rand::SecureRandom;
 
 use super::envelope::EpsPrescription;
+use super::reading::PRESCRIPTION_JWS;
+use crate::codec::jose::JosePrescription;
 use crate::trust::xades::{SignatureRequest, XadesSignError, xades_sign};
 use crate::trust::{Certificate, SigningKey};
 
@@ -63,12 +65,34 @@ pub fn dispensing_sign(
     cj1: &[u8],
     signatory: &Signatory<'_>,
 ) -> Result<Vec<u8>, XadesSignError> {
+    dispensing_over(delivered.content(), cj1, signatory)
+}
+
+/// The same over a prescription that was delivered as a compact JWS, which stands there verbatim.
+///
+/// # Errors
+/// As [`dispensing_sign`].
+pub fn dispensing_over_jws_sign(
+    delivered: &JosePrescription<'_>,
+    cj1: &[u8],
+    signatory: &Signatory<'_>,
+) -> Result<Vec<u8>, XadesSignError> {
+    let jws = delivered.text();
+    let content = format!("<{PRESCRIPTION_JWS} id=\"{PRESCRIPTION_JWS}\">{jws}</{PRESCRIPTION_JWS}>");
+    dispensing_over(&content, cj1, signatory)
+}
+
+fn dispensing_over(
+    reference: &str,
+    cj1: &[u8],
+    signatory: &Signatory<'_>,
+) -> Result<Vec<u8>, XadesSignError> {
     let payload = BASE64_STANDARD.encode(cj1);
     let before = [
         DOCUMENT,
         "\"ED.xsd\"><DispensingManagement id=\"DispensingManagement\"><Version Value=\"EPD1.0\"/>",
         "</DispensingManagement><Dispensing id=\"Dispensing\"><ReferencePrescription>",
-        delivered.content(),
+        reference,
         "</ReferencePrescription><DispensingDocument id=\"DispensingDocument\">",
         &payload,
         "</DispensingDocument></Dispensing><DispensingSign>",

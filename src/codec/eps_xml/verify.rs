@@ -3,14 +3,13 @@
 use chrono::{DateTime, Utc};
 use roxmltree::NodeId;
 
-use super::envelope::{EpsDispensing, EpsPrescription};
+use super::envelope::{EpsDispensing, EpsPrescription, ReferenceParts};
+use crate::codec::jose::JosePrescription;
+use crate::codec::signer::{DISPENSERS, PRESCRIBERS};
 use crate::trust::verdict::{Check, CheckName, Outcome, Refusal, Verdict};
 use crate::trust::xades::xades_verify;
 use crate::trust::xml::Xml;
 use crate::trust::{HcRole, TrustStore};
-
-const PRESCRIBERS: [HcRole; 2] = [HcRole::MedicalDoctor, HcRole::Dentist];
-const DISPENSERS: [HcRole; 1] = [HcRole::Pharmacist];
 
 impl EpsPrescription<'_> {
     /// Verifies the prescriber's signature: over `PrescriptionDocument`, by a physician or a dentist.
@@ -29,8 +28,14 @@ impl EpsDispensing<'_> {
 
     /// Verifies the prescriber's signature on the prescription inside.
     pub fn prescription_verify(&self, trust: &TrustStore, at: DateTime<Utc>) -> Verdict {
-        let parts = &self.parts.prescription;
-        verify(&self.xml, parts.signature_node, parts.document_node, &PRESCRIBERS, trust, at)
+        match &self.parts.prescription {
+            ReferenceParts::Eps(parts) => {
+                verify(&self.xml, parts.signature_node, parts.document_node, &PRESCRIBERS, trust, at)
+            }
+            // That it reads was seen when the envelope was read.
+            ReferenceParts::Jws(jws) => JosePrescription::read(jws.as_bytes())
+                .map_or_else(|_| unsigned(at), |prescription| prescription.verify(trust, at)),
+        }
     }
 }
 
@@ -45,6 +50,10 @@ fn verify(
     if let (Some(signature), Some(content)) = (xml.node(signature), xml.node(content)) {
         return xades_verify(xml, signature, content, roles, trust, at);
     }
+    unsigned(at)
+}
+
+fn unsigned(at: DateTime<Utc>) -> Verdict {
     let outcome =
         Outcome::Failed { code: Refusal::DocumentInvalid, reason: "there is no signature".to_owned() };
     let checks = vec![Check { check: CheckName::Structure, subject: None, outcome }];

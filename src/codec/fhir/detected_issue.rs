@@ -54,7 +54,7 @@ const WITHHELD: &str = "\n相手の薬や記録と施設は、患者の同意が
      The other medicine or record and its place are withheld without the patient's consent.";
 
 /// The resource. Without consent it says that there is a finding, of what kind, and which of the reader's own lines
-/// is concerned; with oral consent also what is on the other side, and nothing else of the history.
+/// is concerned; with consent also what is on the other side, and nothing else of the history.
 pub fn detected_issue(
     id: Uuid,
     finding: &Finding,
@@ -64,7 +64,7 @@ pub fn detected_issue(
     let line = &finding.candidate;
     let mut implicated = vec![json!({ "type": "MedicationRequest", "display": line.name })];
     let mut contained = Vec::new();
-    if disclosure == Disclosure::OralConsent {
+    if disclosure.opens() {
         let other = other_side(&finding.other);
         implicated.push(json!({
             "reference": "#other", "type": other["resourceType"], "display": finding.other.name
@@ -106,14 +106,15 @@ pub fn detected_issue(
 /// What the finding says in words, for people.
 pub fn text(finding: &Finding, disclosure: Disclosure) -> String {
     let mut text = lead(finding.kind).to_owned();
-    match disclosure {
-        Disclosure::Withheld => text.push_str(WITHHELD),
-        Disclosure::OralConsent => text.push_str(&told(&finding.other)),
+    if disclosure.opens() {
+        text.push_str(&told(&finding.other));
+    } else {
+        text.push_str(WITHHELD);
     }
     if let Some(rule) = &finding.text {
         let parts = [("結果", &rule.consequence), ("条件", &rule.condition), ("休薬期間", &rule.washout)];
         for (name, part) in parts {
-            if !part.is_empty() && (disclosure == Disclosure::OralConsent || names_no_medicine(part)) {
+            if !part.is_empty() && (disclosure.opens() || names_no_medicine(part)) {
                 text.extend(["\n", name, ": ", part]);
             }
         }
@@ -143,13 +144,14 @@ fn told(other: &OtherSide) -> String {
         Source::Dispensed => "調剤 dispensed",
         Source::InHouse => "院内処方 given in-house",
         Source::Allergy => "アレルギー記録 allergy",
+        Source::SelfReported => "患者の申告 reported by the patient",
     };
     let code = other.code.as_ref().map(|code| format!(" ({})", code.as_str())).unwrap_or_default();
-    let days = match other.source {
-        Source::Allergy => String::new(),
-        Source::Prescribed | Source::Dispensed | Source::InHouse => {
-            format!(" {} – {}", other.interval.start, other.interval.end)
-        }
+    let days = if other.source == Source::Allergy {
+        String::new()
+    } else {
+        let last = other.interval.last().map(|day| format!(" {day}")).unwrap_or_default();
+        format!(" {} –{last}", other.interval.start)
     };
     format!("\n{what}: {}{code}{days} {}", other.name, other.institution_name)
 }
@@ -157,19 +159,26 @@ fn told(other: &OtherSide) -> String {
 fn other_side(other: &OtherSide) -> Value {
     let concept = concept(other.code.as_ref(), &other.name);
     let subject = json!({ "type": "Patient", "display": "verified patient" });
-    let institution = json!({
-        "type": "Organization",
-        "identifier": { "system": INSTITUTION, "value": other.institution },
-        "display": other.institution_name,
-    });
+    let source = match &other.institution {
+        Some(code) => json!({
+            "type": "Organization",
+            "identifier": { "system": INSTITUTION, "value": code },
+            "display": other.institution_name,
+        }),
+        None => json!({ "type": "Patient", "display": other.institution_name }),
+    };
     if other.source == Source::Allergy {
         return json!({
             "resourceType": "AllergyIntolerance",
             "id": "other",
             "code": concept,
             "patient": subject,
-            "note": [{ "authorReference": institution, "text": other.institution_name }],
+            "note": [{ "authorReference": source, "text": other.institution_name }],
         });
+    }
+    let mut period = json!({ "start": other.interval.start });
+    if let Some(last) = other.interval.last() {
+        period["end"] = json!(last);
     }
     json!({
         "resourceType": "MedicationStatement",
@@ -177,8 +186,8 @@ fn other_side(other: &OtherSide) -> Value {
         "status": if other.source == Source::Prescribed { "intended" } else { "active" },
         "medicationCodeableConcept": concept,
         "subject": subject,
-        "effectivePeriod": { "start": other.interval.start, "end": other.interval.end },
-        "informationSource": institution,
+        "effectivePeriod": period,
+        "informationSource": source,
     })
 }
 
@@ -189,6 +198,7 @@ mod tests {
 
     use super::*;
     use crate::check::{Interval, LineSide, RuleText, Severity};
+    use crate::prescription::consent::{Basis, ConsentKind, Opening};
     use crate::prescription::identifier::DrugCode;
 
     fn finding(kind: FindingKind, source: Source, other: &str, rule: [&str; 3]) -> Finding {
@@ -214,7 +224,7 @@ mod tests {
                 code: Some(DrugCode::Receipt("620002477".to_owned())),
                 name: other.to_owned(),
                 interval: Interval { start: day - chrono::Days::new(9), end: day + chrono::Days::new(99) },
-                institution: "1319876543".parse().unwrap(),
+                institution: "1319876543".parse().ok(),
                 institution_name: format!("{other}医院"),
             },
             same_institution: false,
@@ -230,18 +240,24 @@ mod tests {
         }
     }
 
+    fn opened() -> Disclosure {
+        let kind = ConsentKind::MedicationHistory;
+        Disclosure::Opened(Opening { kind, basis: Basis::Oral, consent: None })
+    }
+
     const KINDS: [FindingKind; 4] = [
         FindingKind::DuplicateIngredient,
         FindingKind::Contraindication,
         FindingKind::Allergy,
         FindingKind::DuplicateClass,
     ];
-    const SOURCES: [Source; 4] = [Source::Prescribed, Source::Dispensed, Source::InHouse, Source::Allergy];
+    const SOURCES: [Source; 5] =
+        [Source::Prescribed, Source::Dispensed, Source::InHouse, Source::Allergy, Source::SelfReported];
 
     proptest! {
         #[test]
         fn without_consent_the_other_side_never_shows(
-            kind in 0..4_usize, source in 0..4_usize, other in "[ァ-ヴー]{4,12}錠[０-９]{2}", place in 0..3_usize
+            kind in 0..4_usize, source in 0..5_usize, other in "[ァ-ヴー]{4,12}錠[０-９]{2}", place in 0..3_usize
         ) {
             let mut rule = ["血圧上昇", "", "前後14日"].map(str::to_owned);
             rule[place] = format!("{}による作用の増強", &other);
@@ -251,11 +267,11 @@ mod tests {
             for secret in [other.as_str(), "620002477", "1319876543", "2026-03-23", "2026-07-09", "CI9999"] {
                 prop_assert!(!shown.contains(secret), "{secret} in {shown}");
             }
-            let opened = detected_issue(Uuid::nil(), &finding, None, Disclosure::OralConsent).to_string();
+            let shown = detected_issue(Uuid::nil(), &finding, None, opened()).to_string();
             for told in [other.as_str(), "620002477", "1319876543"] {
-                prop_assert!(opened.contains(told), "{told} not in {opened}");
+                prop_assert!(shown.contains(told), "{told} not in {shown}");
             }
-            prop_assert!(!opened.contains("document-"), "not even with consent");
+            prop_assert!(!shown.contains("document-"), "not even with consent");
         }
     }
 
@@ -266,8 +282,8 @@ mod tests {
         let withheld = text(&finding, Disclosure::Withheld);
         assert!(withheld.contains("過度の血圧低下") && withheld.contains(CONTRAINDICATION_NOTICE));
         assert!(!withheld.contains("アドシルカ") && !withheld.contains("MAO"));
-        let opened = text(&finding, Disclosure::OralConsent);
-        assert!(rule.iter().all(|part| opened.contains(part)) && opened.contains(CONTRAINDICATION_NOTICE));
+        let shown = text(&finding, opened());
+        assert!(rule.iter().all(|part| shown.contains(part)) && shown.contains(CONTRAINDICATION_NOTICE));
         for kept in ["硝酸薬との併用", "利尿剤", "麦角中毒", "ＣＹＰ阻害", "QTc延長"] {
             assert!(!names_no_medicine(kept), "{kept}");
         }

@@ -1,12 +1,15 @@
-//! FHIR R4 renderings of the exchange's answers. Writes only; nothing here is ever signed.
+//! FHIR R4: strict reading of signed documents ([`strict`]), and renderings of the exchange's answers, which are
+//! never signed.
 
 pub mod coverage;
 pub mod detected_issue;
+pub mod dispensing;
 pub mod drug;
 pub mod medication_order;
 pub mod outcome;
 pub mod parameters;
 pub mod patient;
+pub mod strict;
 pub mod task;
 pub mod verdict;
 

@@ -1,7 +1,7 @@
 //! Records 101 to 302: the RP groups with their usage and drugs, clinical notes and laboratory values.
 
-use super::code;
 use super::outline::{GroupRows, LineRows, Outline};
+use super::{Dialect, code};
 use crate::codec::coding::{self, DrugCodeKind, drug_code, usage_code};
 use crate::codec::items::Items;
 use crate::codec::log::Log;
@@ -20,12 +20,12 @@ const NAMELESS_DUMMIES: [&str; 2] = ["666660000", "777770000"];
 const DOSES: usize = 5;
 
 /// The RP groups; a group that was refused is left out, its faults are in the log.
-pub(super) fn groups(outline: &Outline<'_, '_>, log: &mut Log) -> Vec<RpGroup> {
+pub(super) fn groups(outline: &Outline<'_, '_>, dialect: Dialect, log: &mut Log) -> Vec<RpGroup> {
     let is_split = outline.head(63).is_some();
-    outline.groups.iter().filter_map(|rows| group(rows, is_split, log)).collect()
+    outline.groups.iter().filter_map(|rows| group(rows, is_split, dialect, log)).collect()
 }
 
-fn group(rows: &GroupRows<'_, '_>, is_split: bool, log: &mut Log) -> Option<RpGroup> {
+fn group(rows: &GroupRows<'_, '_>, is_split: bool, dialect: Dialect, log: &mut Log) -> Option<RpGroup> {
     let mut items = Items::of(rows.head, log);
     let number = items.required_number(1, 3, 1..=999);
     let kind = items.required_code(2, 1, code::DOSAGE_KIND);
@@ -35,7 +35,7 @@ fn group(rows: &GroupRows<'_, '_>, is_split: bool, log: &mut Log) -> Option<RpGr
     let kind_name = items.text(3, 4);
     let quantity = items.required_number(4, 3, 1..=999);
     let split_quantity = split_quantity(rows, quantity, is_split, log);
-    let usage = rows.usage.and_then(|row| usage(&mut Items::of(row, log)));
+    let usage = rows.usage.and_then(|row| usage(&mut Items::of(row, log), dialect));
     let mut last = 0;
     let supplements =
         rows.supplements.iter().filter_map(|row| usage_supplement(row, &mut last, log)).collect();
@@ -81,8 +81,12 @@ fn split_quantity(
     part
 }
 
-fn usage(items: &mut Items<'_, '_, '_>) -> Option<Usage> {
-    let kind = items.required_code(2, 1, coding::USAGE_CODE_KIND);
+fn usage(items: &mut Items<'_, '_, '_>, dialect: Dialect) -> Option<Usage> {
+    let kinds = match dialect {
+        Dialect::National => coding::USAGE_CODE_KIND,
+        Dialect::Symbol => coding::STANDARD_USAGE_CODE_KIND,
+    };
+    let kind = items.required_code(2, 1, kinds);
     let code = kind.and_then(|kind| usage_code(items, kind, 3));
     let name = items.required_text(4, 100);
     let times_per_day = items.small(5, 2, 1, 99);

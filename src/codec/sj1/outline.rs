@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Dialect;
 use crate::codec::log::Log;
 use crate::codec::row::Row;
 
@@ -26,6 +27,13 @@ const fn mandatory(number: u16, items: usize) -> Record {
 
 const fn repeating(number: u16, items: usize) -> Record {
     Record { repeats: true, ..record(number, items) }
+}
+
+impl Record {
+    /// 提供診療情報 and 検査値 are the national service's own.
+    fn belongs_to(&self, dialect: Dialect) -> bool {
+        dialect == Dialect::National || !matches!(self.number, 301 | 302)
+    }
 }
 
 /// 麻薬施用: JAHIS10 says 61, clinics write 60 as well.
@@ -135,12 +143,12 @@ impl<'r, 'a> LineRows<'r, 'a> {
 
 impl<'r, 'a> Outline<'r, 'a> {
     /// Sorts the rows, reporting what is out of order.
-    pub fn of(rows: &'r [Row<'a>], log: &mut Log) -> Self {
+    pub fn of(rows: &'r [Row<'a>], dialect: Dialect, log: &mut Log) -> Self {
         let mut outline = Self::default();
         let mut last_of_head = 0;
-        for row in without_header(rows, log) {
-            let Some(record) = record_of(row) else {
-                log.fault_at(Some(row.line), None, "expected a record number of SJ1");
+        for row in without_header(rows, dialect, log) {
+            let Some(record) = record_of(row).filter(|record| record.belongs_to(dialect)) else {
+                log.fault_at(Some(row.line), None, format!("expected a record number of {}", dialect.name()));
                 continue;
             };
             check_width(row, record, log);
@@ -326,11 +334,11 @@ fn check_width(row: &Row<'_>, record: &Record, log: &mut Log) {
 }
 
 /// The rows after the header; a missing header is reported.
-fn without_header<'r, 'a>(rows: &'r [Row<'a>], log: &mut Log) -> &'r [Row<'a>] {
+fn without_header<'r, 'a>(rows: &'r [Row<'a>], dialect: Dialect, log: &mut Log) -> &'r [Row<'a>] {
     match rows.split_first() {
-        Some((first, rest)) if first.line == 1 && first.cells == [super::NAME] => rest,
+        Some((first, rest)) if first.line == 1 && first.cells == [dialect.name()] => rest,
         Some((first, rest)) => {
-            log.fault_at(Some(1), None, "expected the header SJ1");
+            log.fault_at(Some(1), None, format!("expected the header {}", dialect.name()));
             if record_of(first).is_some() { rows } else { rest }
         }
         None => rows,

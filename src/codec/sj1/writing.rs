@@ -1,18 +1,16 @@
 //! The canonical rows of a prescription: every record it needs, every column of each, in the order of the standard.
 
-use super::code;
+use super::{Dialect, code};
 use crate::codec::coding::{PRESCRIBED_CODE_KIND, SEX, USAGE_CODE_KIND, drug_code_kind, usage_code_kind};
 use crate::codec::spelling::{Rows, code_of};
 use crate::prescription::document::{Institution, Insurance, PatientParticulars, Prescription};
 use crate::prescription::identifier::DrugCode;
-use crate::prescription::line::{Line, RpGroup, UnevenDose};
-
-const DATE: &str = "%Y%m%d";
+use crate::prescription::line::{Line, RpGroup, UnevenDose, UsageCoding};
 
 /// The rows, the header first.
-pub(super) fn rows(prescription: &Prescription) -> Rows {
+pub(super) fn rows(prescription: &Prescription, dialect: Dialect) -> Rows {
     let mut rows = Rows::default();
-    rows.push([super::NAME]);
+    rows.push([dialect.name()]);
     institution(&mut rows, &prescription.institution);
     if let Some(department) = &prescription.department {
         let code = department.code.as_ref();
@@ -21,14 +19,17 @@ pub(super) fn rows(prescription: &Prescription) -> Rows {
     }
     let prescriber = &prescription.prescriber;
     rows.push(["5", text(prescriber.code.as_ref()), text(prescriber.kana.as_ref()), &prescriber.name]);
-    patient(&mut rows, &prescription.patient);
+    patient(&mut rows, &prescription.patient, dialect);
     if let Some(copayment) = &prescription.copayment {
         rows.push(["14", &code_of(code::COPAYMENT, copayment)]);
     }
     insurance(&mut rows, &prescription.insurance);
-    conditions(&mut rows, prescription);
+    conditions(&mut rows, prescription, dialect);
     for rp in &prescription.groups {
-        group(&mut rows, rp);
+        group(&mut rows, rp, dialect);
+    }
+    if dialect == Dialect::Symbol {
+        return rows;
     }
     for note in &prescription.clinical_notes {
         rows.push(["301", &note.number.to_string(), text(note.drug_name.as_ref()), &note.comment]);
@@ -66,11 +67,11 @@ fn institution(rows: &mut Rows, institution: &Institution) {
     }
 }
 
-fn patient(rows: &mut Rows, patient: &PatientParticulars) {
+fn patient(rows: &mut Rows, patient: &PatientParticulars, dialect: Dialect) {
     let names = [&patient.code, &patient.name, &patient.kana].map(Option::as_ref);
     rows.push(std::iter::once("11").chain(names.map(text)));
     rows.push(["12", &code_of(SEX, &patient.sex)]);
-    rows.push(["13", &patient.birth_date.format(DATE).to_string()]);
+    rows.push(["13", &dialect.date(patient.birth_date)]);
 }
 
 fn insurance(rows: &mut Rows, insurance: &Insurance) {
@@ -102,10 +103,10 @@ fn insurance(rows: &mut Rows, insurance: &Insurance) {
 }
 
 /// Records 51 to 82.
-fn conditions(rows: &mut Rows, prescription: &Prescription) {
-    rows.push(["51", &prescription.issued_on.format(DATE).to_string()]);
+fn conditions(rows: &mut Rows, prescription: &Prescription, dialect: Dialect) {
+    rows.push(["51", &dialect.date(prescription.issued_on)]);
     if let Some(date) = prescription.usable_until {
-        rows.push(["52", &date.format(DATE).to_string()]);
+        rows.push(["52", &dialect.date(date)]);
     }
     if let Some(narcotics) = &prescription.narcotics {
         let licence = text(narcotics.licence_number.as_ref());
@@ -129,7 +130,7 @@ fn conditions(rows: &mut Rows, prescription: &Prescription) {
     }
 }
 
-fn group(rows: &mut Rows, group: &RpGroup) {
+fn group(rows: &mut Rows, group: &RpGroup, dialect: Dialect) {
     let rp = &group.number.to_string();
     let quantity = &group.quantity.to_string();
     let kind = code_of(code::DOSAGE_KIND, &group.kind);
@@ -138,8 +139,13 @@ fn group(rows: &mut Rows, group: &RpGroup) {
         rows.push(["102", rp, &part.to_string(), quantity]);
     }
     let usage = &group.usage;
-    let usage_kind = code_of(USAGE_CODE_KIND, &usage_code_kind(&usage.code));
-    let usage_code = usage.code.code().map_or("", |code| code.as_str());
+    let code = match (&usage.code, dialect) {
+        // 表3-37 has no code kind for the master of the national service.
+        (UsageCoding::Master(_), Dialect::Symbol) => &UsageCoding::Uncoded,
+        (code, _) => code,
+    };
+    let usage_kind = code_of(USAGE_CODE_KIND, &usage_code_kind(code));
+    let usage_code = code.code().map_or("", |code| code.as_str());
     rows.push(["111", rp, &usage_kind, usage_code, &usage.name, &number(usage.times_per_day)]);
     for supplement in &group.supplements {
         let kind =

@@ -7,13 +7,11 @@ use chrono_tz::Asia::Tokyo;
 use http::StatusCode;
 use serde_json::json;
 use warp::Filter;
-use warp::filters::BoxedFilter;
-use warp::path;
-use warp::reply::Response;
 
 use super::super::App;
 use super::super::answer::{self, FHIR};
 use super::super::call::{Call, call, respond};
+use super::super::endpoint::{Described, Endpoint, Form, Kind, OWNERS, Query, route};
 use super::super::problem::Problem;
 use super::{bad_query, query};
 use crate::codec::fhir;
@@ -31,16 +29,31 @@ const SHOWN: [Shown; 7] = [
     Shown::Cancelled,
     Shown::Expired,
 ];
-const PARAMETERS: [&str; 7] =
-    ["status", "business-status", "authored-on", "_lastUpdated", "identifier", "_count", "cursor"];
+const PARAMETERS: [Query; 7] = [
+    Query { name: "status", kind: Kind::Token, about: "Task.status, several joined by commas" },
+    Query {
+        name: "business-status",
+        kind: Kind::Token,
+        about: "Task.businessStatus, several joined by commas",
+    },
+    Query { name: "authored-on", kind: Kind::Date, about: "when it was registered" },
+    Query { name: "_lastUpdated", kind: Kind::Date, about: "when it last changed" },
+    Query { name: "identifier", kind: Kind::Token, about: "a prescription id" },
+    Query { name: "_count", kind: Kind::Number(1, PAGE.1), about: "entries of a page; 20 unless given" },
+    Query { name: "cursor", kind: Kind::Opaque, about: "only as the next link gives it" },
+];
 /// Prescriptions a page has unless `_count` says otherwise, and at most.
-const PAGE: (usize, usize) = (20, 100);
+const PAGE: (u32, u32) = (20, 100);
 
 /// `GET /fhir/Task`
-pub(in super::super) fn search(app: &App) -> BoxedFilter<(Response,)> {
-    path!("fhir" / "Task")
-        .and(warp::get())
-        .and(call(app))
+pub(in super::super) fn search(app: &App) -> Endpoint {
+    let (path, about) = route!(GET "fhir" / "Task");
+    let about = about
+        .does("Searches the caller's prescriptions")
+        .by(OWNERS)
+        .query(&PARAMETERS)
+        .answers(StatusCode::OK, Form::Resource("Bundle"));
+    path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -54,11 +67,11 @@ pub(in super::super) fn search(app: &App) -> BoxedFilter<(Response,)> {
                 ))
             })
         })
-        .boxed()
+        .described(about)
 }
 
 fn read(given: &[(String, String)]) -> Result<Search, Problem> {
-    let mut search = Search { count: PAGE.0, ..Search::default() };
+    let mut search = Search { count: PAGE.0 as usize, ..Search::default() };
     for (name, value) in given {
         match name.as_str() {
             "status" | "business-status" => {
@@ -97,6 +110,7 @@ fn read(given: &[(String, String)]) -> Result<Search, Problem> {
                     .parse()
                     .ok()
                     .filter(|count| (1..=PAGE.1).contains(count))
+                    .map(|count| count as usize)
                     .ok_or_else(|| bad_query("_count is a number from 1 to 100"))?;
             }
             _ => {

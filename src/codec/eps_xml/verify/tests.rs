@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::super::test_document::{SJ1, delivered, dispensing, original, original_by, sample, trust};
 use super::*;
+use crate::codec::eps_xml::ReferencePrescription;
 use crate::trust::c14n::{Method, canonicalise};
 use crate::trust::test_pki::PKI;
 use crate::trust::test_stamp::Stamp;
@@ -116,7 +117,7 @@ fn what_we_sign_verifies_in_every_form() {
     assert_eq!(answer(&delivered), "valid");
     let document = dispensing(&delivered);
     let read = EpsDispensing::read(document.as_bytes()).unwrap();
-    assert_eq!(read.prescription_payload(), SJ1.as_bytes());
+    assert_eq!(read.prescription(), ReferencePrescription::Sj1(SJ1.as_bytes()));
     for verdict in [read.verify(&trust(), PKI.now), read.prescription_verify(&trust(), PKI.now)] {
         assert_eq!(verdict.outcome().unwrap().level, Level::Bes, "{verdict}");
     }

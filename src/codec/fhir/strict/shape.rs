@@ -1,0 +1,60 @@
+//! What FHIR asks of any JSON (R4 2.6.2), whatever the resource: no empty values, `null` only as a place holder, no
+//! name twice. And what this exchange asks of any resource: no modifier extension, for none is understood here.
+
+use super::Faults;
+use super::json::Json;
+
+/// Reports what breaks these rules anywhere in a document.
+pub(super) fn check(json: &Json<'_>, place: &str, faults: &Faults) {
+    match json {
+        Json::Null => faults.push(place, "expected a value, found null"),
+        Json::String(text) if text.is_empty() => faults.push(place, "expected no empty string"),
+        Json::Array(elements) => array(elements, None, place, faults),
+        Json::Object(members) => {
+            if members.is_empty() {
+                faults.push(place, "expected no empty object");
+            }
+            for (index, (name, value)) in members.iter().enumerate() {
+                let place = format!("{place}.{}", name_of(name));
+                if members[..index].iter().any(|(earlier, _)| earlier == name) {
+                    faults.push(&place, "expected this element once, it is given twice");
+                }
+                if name == "modifierExtension" {
+                    faults.push(&place, "expected no modifier extension: none is understood here");
+                }
+                let sibling =
+                    members.iter().find(|(other, _)| are_siblings(name, other)).map(|(_, value)| value);
+                match value {
+                    Json::Array(elements) => array(elements, sibling, &place, faults),
+                    other => check(other, &place, faults),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether one of two names is that of a primitive and the other that of its id and extensions.
+fn are_siblings(one: &str, other: &str) -> bool {
+    one.strip_prefix('_') == Some(other) || other.strip_prefix('_') == Some(one)
+}
+
+/// A name as it may stand in a place: whatever a sender writes, nothing long and nothing strange.
+pub(super) fn name_of(name: &str) -> String {
+    name.chars().filter(|character| character.is_ascii_alphanumeric() || *character == '_').take(64).collect()
+}
+
+fn array(elements: &[Json<'_>], sibling: Option<&Json<'_>>, place: &str, faults: &Faults) {
+    if elements.is_empty() {
+        faults.push(place, "expected no empty array");
+    }
+    for (index, element) in elements.iter().enumerate() {
+        let held_open = match sibling {
+            Some(Json::Array(others)) => others.get(index).is_some_and(|other| *other != Json::Null),
+            _ => false,
+        };
+        if !(held_open && *element == Json::Null) {
+            check(element, &format!("{place}[{index}]"), faults);
+        }
+    }
+}

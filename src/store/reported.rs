@@ -1,0 +1,295 @@
+//! What is reported of a patient: allergies, self-reported medicines, claims. A look and its trace are one statement
+//! (invariant 7); what the checker reads raises the version of the history.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::access::Trace;
+use super::bucket::PatientId;
+use super::pool::{Store, StoreError};
+use crate::clock::japanese_date;
+use crate::prescription::identifier::InstitutionCode;
+use crate::prescription::reported::{Content, Reported, Reporter};
+
+pub(super) const TABLE: &str = "reported";
+
+/// The most entries of one kind a patient can have; claims are not counted.
+pub const MOST: i64 = 1000;
+
+/// The kinds of entry, which are kept and read apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportedKind {
+    /// アレルギー.
+    Allergy,
+    /// 自己申告.
+    Medicine,
+    /// レセプト由来.
+    Claim,
+}
+
+/// What became of entries that were to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Each entry's id, in their order, and whether it is new.
+    Yes(Vec<(Uuid, bool)>),
+    /// The patient has too many.
+    Full,
+    /// The same was being kept at this moment: ask again.
+    Lost,
+}
+
+/// What became of an entry that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// It is gone.
+    Yes,
+    /// Somebody else recorded it.
+    AnothersEntry,
+    /// There is no such entry.
+    Unknown,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sealed<'a> {
+    by: std::borrow::Cow<'a, Reporter>,
+    content: std::borrow::Cow<'a, Content>,
+}
+
+/// Entries as columns.
+#[derive(Default)]
+pub(super) struct Columns {
+    pub(super) ids: Vec<Uuid>,
+    pub(super) facilities: Vec<Option<String>>,
+    pub(super) since: Vec<NaiveDate>,
+    pub(super) until: Vec<Option<NaiveDate>>,
+    pub(super) hashes: Vec<Vec<u8>>,
+    pub(super) sealed: Vec<Vec<u8>>,
+}
+
+impl ReportedKind {
+    /// The value of the column.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allergy => "allergy",
+            Self::Medicine => "medicine",
+            Self::Claim => "claim",
+        }
+    }
+}
+
+impl Store {
+    pub(super) fn reported_columns(&self, entries: &[Reported]) -> Result<Columns, StoreError> {
+        let mut columns = Columns::default();
+        for entry in entries {
+            let facility = entry.by.facility().map(|code| code.as_str().to_owned());
+            let content = serde_json::to_vec(&entry.content)
+                .map_err(|_| StoreError::corrupt(TABLE, "content", entry.id))?;
+            let who = facility.clone().unwrap_or_default();
+            let (since, until) = entry.days();
+            let sealed = Sealed {
+                by: std::borrow::Cow::Borrowed(&entry.by),
+                content: std::borrow::Cow::Borrowed(&entry.content),
+            };
+            columns.ids.push(entry.id);
+            columns.facilities.push(facility);
+            columns.since.push(since);
+            columns.until.push(until);
+            columns.hashes.push(self.lookup().hash(TABLE, &[who.as_bytes(), &content]).to_vec());
+            columns.sealed.push(self.seal_json(TABLE, entry.id.as_bytes(), "sealed", &sealed)?);
+        }
+        Ok(columns)
+    }
+
+    pub(super) fn reported_open(
+        &self,
+        id: Uuid,
+        recorded_at: DateTime<Utc>,
+        sealed: &[u8],
+    ) -> Result<Reported, StoreError> {
+        let Sealed { by, content } = self.open_json(TABLE, id.as_bytes(), "sealed", sealed)?;
+        Ok(Reported {
+            id,
+            recorded_on: japanese_date(recorded_at),
+            by: by.into_owned(),
+            content: content.into_owned(),
+        })
+    }
+
+    fn reported_row(&self, row: &Row) -> Result<Reported, StoreError> {
+        self.reported_open(row.get("id"), row.get("recorded_at"), row.get("sealed"))
+    }
+
+    /// Keeps entries of one kind that the checker reads; one that says what an earlier one says is that one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn reported_insert(
+        &self,
+        act: &'static str,
+        patient: PatientId,
+        kind: ReportedKind,
+        entries: &[Reported],
+        at: DateTime<Utc>,
+        trace: &Trace,
+    ) -> Result<Kept, StoreError> {
+        const SQL: &str = "-- reported-insert
+            WITH given AS (
+                SELECT * FROM unnest($4::uuid[], $5::text[], $6::date[], $7::date[], $8::bytea[], $9::bytea[])
+                    WITH ORDINALITY AS g (id, facility, since, until, content_hash, sealed, place)
+            ), guard AS (
+                UPDATE patient SET history_version = history_version + 1, updated_at = now(), updated_by = $1
+                WHERE bucket = $2 AND id = $3
+                  AND (SELECT count(*) FROM reported r WHERE r.bucket = $2 AND r.patient_id = $3 AND r.kind = $10)
+                      + (SELECT count(*) FROM given) <= $11
+                RETURNING id
+            ), added AS (
+                INSERT INTO reported
+                    (bucket, patient_id, id, kind, facility, since, until, recorded_at, content_hash, sealed, updated_by)
+                SELECT $2, $3, g.id, $10, g.facility, g.since, g.until, $12, g.content_hash, g.sealed, $1
+                FROM guard, given g ORDER BY g.place
+                ON CONFLICT ON CONSTRAINT reported_content DO NOTHING
+                RETURNING id, content_hash
+            ), trace AS (
+                INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
+                SELECT $2, $3, $13, $12, $1, $14, $1 FROM guard
+                ON CONFLICT ON CONSTRAINT access_record_pkey DO NOTHING
+            )
+            SELECT (SELECT count(*) FROM guard) AS room, coalesce(a.id, r.id) AS id, a.id = g.id AS new
+            FROM given g
+            LEFT JOIN added a ON a.content_hash = g.content_hash
+            LEFT JOIN reported r ON r.bucket = $2 AND r.patient_id = $3 AND r.content_hash = g.content_hash
+            ORDER BY g.place";
+        let columns = self.reported_columns(entries)?;
+        let sealed = self.seal_trace(trace)?;
+        let rows = self
+            .one(
+                act,
+                SQL,
+                &[
+                    &act,
+                    &self.buckets().of_patient(patient),
+                    &patient,
+                    &columns.ids,
+                    &columns.facilities,
+                    &columns.since,
+                    &columns.until,
+                    &columns.hashes,
+                    &columns.sealed,
+                    &kind.as_str(),
+                    &MOST,
+                    &at,
+                    &trace.request,
+                    &sealed,
+                ],
+            )
+            .await?;
+        if rows.iter().any(|row| row.get::<_, i64>("room") == 0) {
+            return Ok(Kept::Full);
+        }
+        let known = |row: &Row| {
+            let id: Option<Uuid> = row.get("id");
+            id.map(|id| (id, row.get::<_, Option<bool>>("new") == Some(true)))
+        };
+        Ok(rows.iter().map(known).collect::<Option<Vec<_>>>().map_or(Kept::Lost, Kept::Yes))
+    }
+
+    /// The entries of these kinds, the oldest first, with the trace of the look; of a `recorder`, only its own.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn reported_read(
+        &self,
+        act: &'static str,
+        patient: PatientId,
+        kinds: &[ReportedKind],
+        recorder: Option<&InstitutionCode>,
+        at: DateTime<Utc>,
+        trace: &Trace,
+    ) -> Result<Vec<Reported>, StoreError> {
+        const SQL: &str = "-- reported-read
+            WITH trace AS (
+                INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
+                VALUES ($1, $2, $3, $4, $5, $6, $5)
+                ON CONFLICT ON CONSTRAINT access_record_pkey DO NOTHING
+            )
+            SELECT id, recorded_at, sealed FROM reported
+            WHERE bucket = $1 AND patient_id = $2 AND kind = ANY ($7) AND ($8::text IS NULL OR facility = $8)
+            ORDER BY recorded_at, id";
+        let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+        let sealed = self.seal_trace(trace)?;
+        let rows = self
+            .one(
+                act,
+                SQL,
+                &[
+                    &self.buckets().of_patient(patient),
+                    &patient,
+                    &trace.request,
+                    &at,
+                    &act,
+                    &sealed,
+                    &kinds,
+                    &recorder.map(InstitutionCode::as_str),
+                ],
+            )
+            .await?;
+        rows.iter().map(|row| self.reported_row(row)).collect()
+    }
+
+    /// Removes an entry that this recorder made, `None` being the patient, with its trace.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn reported_delete(
+        &self,
+        act: &'static str,
+        patient: PatientId,
+        (kind, id): (ReportedKind, Uuid),
+        recorder: Option<&InstitutionCode>,
+        at: DateTime<Utc>,
+        trace: &Trace,
+    ) -> Result<Removed, StoreError> {
+        const SQL: &str = "-- reported-delete
+            WITH gone AS (
+                DELETE FROM reported
+                WHERE bucket = $1 AND patient_id = $2 AND id = $3 AND kind = $4 AND facility IS NOT DISTINCT FROM $5
+                RETURNING id
+            ), guard AS (
+                UPDATE patient SET history_version = history_version + 1, updated_at = now(), updated_by = $6
+                FROM gone WHERE patient.bucket = $1 AND patient.id = $2
+            ), trace AS (
+                INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
+                SELECT $1, $2, $7, $8, $6, $9, $6 FROM gone
+            )
+            SELECT (SELECT count(*) FROM gone) AS gone
+            FROM reported WHERE bucket = $1 AND patient_id = $2 AND id = $3 AND kind = $4";
+        let sealed = self.seal_trace(trace)?;
+        let row = self
+            .one_opt(
+                act,
+                SQL,
+                &[
+                    &self.buckets().of_patient(patient),
+                    &patient,
+                    &id,
+                    &kind.as_str(),
+                    &recorder.map(InstitutionCode::as_str),
+                    &act,
+                    &trace.request,
+                    &at,
+                    &sealed,
+                ],
+            )
+            .await?;
+        Ok(match row.map(|row| row.get::<_, i64>("gone")) {
+            None => Removed::Unknown,
+            Some(0) => Removed::AnothersEntry,
+            Some(_) => Removed::Yes,
+        })
+    }
+}
