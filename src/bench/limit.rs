@@ -70,28 +70,41 @@ impl Limit {
         document: &[u8],
         senders: usize,
     ) -> Result<Vec<Case>, BenchError> {
-        let mut cases = Vec::with_capacity(drawn.len());
-        for one in drawn {
-            cases.push(self.case(*one, document).await?);
+        let document = Arc::new(document.to_vec());
+        let mut crew = JoinSet::new();
+        for part in drawn.chunks(drawn.len().div_ceil(senders.max(1)).max(1)) {
+            let (limit, part, document) = (self.clone(), part.to_vec(), Arc::clone(&document));
+            crew.spawn(async move {
+                let mut cases = Vec::with_capacity(part.len());
+                for one in part {
+                    cases.push(limit.prepared(act, one, &document).await?);
+                }
+                Ok::<_, BenchError>(cases)
+            });
         }
+        let mut all = Vec::with_capacity(drawn.len());
+        while let Some(cases) = crew.join_next().await {
+            all.extend(cases.map_err(|_| BenchError::Worker)??);
+        }
+        Ok(all)
+    }
+
+    /// A case with everything behind it that has to come before the act.
+    async fn prepared(&self, act: Act, drawn: Drawn, document: &[u8]) -> Result<Case, BenchError> {
+        let mut case = self.case(drawn, document).await?;
         let before: &[Act] = match act {
             Act::Accept => &[Act::Register],
             Act::Dispense => &[Act::Register, Act::Accept],
             Act::Register | Act::Check | Act::Identify | Act::Read => &[],
         };
         for step in before {
-            self.run(*step, cases.clone(), senders, Duration::MAX).await?;
-            for case in &mut cases {
-                let id = PrescriptionId::from_uuid(case.registered.id);
-                case.row = self.store.prescription_find(id).await?;
-            }
-        }
-        if act == Act::Dispense {
-            for case in &mut cases {
+            self.act(*step, &case).await?;
+            if *step == Act::Register {
                 case.history_version += 1;
             }
+            case.row = self.store.prescription_find(PrescriptionId::from_uuid(case.registered.id)).await?;
         }
-        Ok(cases)
+        Ok(case)
     }
 
     /// Runs the act of all cases over `senders` connections until they or the time end.
@@ -147,7 +160,7 @@ impl Limit {
             name: drug.name.clone(),
             substance: None,
             interval: Supply::Days(DAYS).interval_from(today),
-            institution: place.facility.code.clone(),
+            institution: Some(place.facility.code.clone()),
             institution_name: place.facility.name.clone(),
             split: None,
         };
@@ -256,6 +269,7 @@ impl Limit {
                 signer: case.registered.clinic_name.clone(),
                 reason: None,
                 outcome: "done".to_owned(),
+                opened: Vec::new(),
             },
         })
     }

@@ -40,7 +40,7 @@ pub fn order<'d>(
         name: String::new(),
         substance: None,
         interval: Supply::Days(1).interval_from(day),
-        institution: institution.clone(),
+        institution: Some(institution.clone()),
         institution_name: String::new(),
         split: None,
     };

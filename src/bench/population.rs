@@ -273,7 +273,7 @@ fn prescription(
             name: drug.name.clone(),
             substance: None,
             interval,
-            institution: visit.clinic.clone(),
+            institution: Some(visit.clinic.clone()),
             institution_name: "履歴クリニック".to_owned(),
             split: None,
         };
