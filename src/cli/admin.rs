@@ -13,6 +13,7 @@ use hikikae::formulary::shelf::{ShelfError, edition_import};
 use hikikae::formulary::{self as masters, LoadError};
 use hikikae::prescription::identifier::InstitutionCode;
 use hikikae::serve::{formulary, formulary_shelf, store_open};
+use hikikae::store::app::App;
 use hikikae::store::directory::{Eligibility, EligibilityFault, Facility, FacilityKind, ImportError};
 use hikikae::store::keys;
 use hikikae::store::{Cluster, Store};
@@ -34,6 +35,7 @@ its state_dir, also while a server runs on it.")]
 pub enum Admin {
     ImportEligibility(ImportEligibility),
     FacilityAdd(FacilityAdd),
+    AppAdd(AppAdd),
     ImportFormulary(ImportFormulary),
     RotateKeys(RotateKeys),
     CheckReport(CheckReport),
@@ -83,6 +85,45 @@ pub struct FacilityAdd {
     name: String,
     #[command(flatten)]
     common: Common,
+}
+
+/// Enter an app that patients may let read their records (PHR), or change the one with this id
+#[derive(Args)]
+#[command(after_help = "\
+The app is a public client: it proves itself by PKCE, and has no secret. A redirect address is compared
+character by character; it is https, http to the loopback, or of the app's own scheme.
+
+Example:
+  hikikae admin app-add --client-id notebook --name お薬手帳 --redirect-uri https://notebook.example/callback")]
+pub struct AppAdd {
+    /// client_id
+    #[arg(long, value_name = "ID")]
+    client_id: String,
+    /// The name patients read
+    #[arg(long)]
+    name: String,
+    /// Where codes may be sent; may be given several times
+    #[arg(long = "redirect-uri", value_name = "URI", required = true, value_parser = redirect_uri)]
+    redirect_uris: Vec<String>,
+    /// Ends the app's access to every record, and lets it begin no other
+    #[arg(long)]
+    inactive: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// RFC 9700 2.1 and RFC 8252 7: nobody else can receive what is sent there.
+fn redirect_uri(text: &str) -> Result<String, &'static str> {
+    const WANTED: &str =
+        "use https, http to 127.0.0.1 or [::1], or the app's own scheme with a dot; no fragment";
+    let uri: http::Uri = text.parse().map_err(|_| WANTED)?;
+    let fits = match (uri.scheme_str(), uri.host()) {
+        (Some("https"), Some(_)) => true,
+        (Some("http"), Some(host)) => matches!(host, "127.0.0.1" | "[::1]"),
+        (Some(scheme), _) => scheme.contains('.'),
+        (None, _) => false,
+    };
+    if fits && !text.contains('#') { Ok(text.to_owned()) } else { Err(WANTED) }
 }
 
 /// Import the masters of a directory as an edition of the formulary: all that is good, or nothing
@@ -149,6 +190,7 @@ impl Admin {
         let (json, report) = match self {
             Self::ImportEligibility(import) => (import.common.json, import.run().await?),
             Self::FacilityAdd(add) => (add.common.json, add.run().await?),
+            Self::AppAdd(add) => (add.common.json, add.run().await?),
             Self::ImportFormulary(import) => (import.common.json, import.run()?),
             Self::RotateKeys(rotate) => (rotate.common.json, rotate.run()?),
             Self::CheckReport(report) => (report.common.json, report.run().await?),
@@ -203,6 +245,20 @@ impl FacilityAdd {
         added?;
         let (kind, code) = (facility.kind.as_str(), facility.code.as_str());
         Ok(Report { text: format!("{kind} {code} is known: {}", facility.name), facts: json!(facility) })
+    }
+}
+
+impl AppAdd {
+    async fn run(self) -> anyhow::Result<Report> {
+        let active = !self.inactive;
+        let Self { client_id, name, redirect_uris, .. } = self;
+        let app = App { client_id, name, redirect_uris, active };
+        let (store, cluster) = self.common.database().await?;
+        let added = store.app_put(&app).await;
+        database_leave(store, cluster).await?;
+        added?;
+        let state = if active { "may be used" } else { "may not be used" };
+        Ok(Report { text: format!("app {} {state}: {}", app.client_id, app.name), facts: json!(app) })
     }
 }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::app::AppAccess;
 use super::error::ExchangeError;
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::state::State;
@@ -21,6 +22,9 @@ pub struct Caller {
     pub practitioner: Option<Person>,
     /// SHA-256 of the client certificate the token is bound to (RFC 8705 3).
     pub bound_to: Option<[u8; 32]>,
+    /// The app that acts for the patient, when one does.
+    #[serde(default)]
+    pub app: Option<AppAccess>,
 }
 
 /// The three kinds of actor.

@@ -10,6 +10,7 @@ use crate::clock::japanese_date;
 use crate::prescription::consent::ConsentKind;
 use crate::store::directory::{DirectoryEntry, Facility};
 use crate::store::identity::CardAnswer;
+use crate::store::session::SpentAssertion;
 use crate::trust::{AnchorKind, Assertion, PathError, Purpose, VerifiedAssertion};
 
 /// The claim that holds the challenge. An assertion with it is for an identity check and never logs anybody in.
@@ -19,7 +20,7 @@ pub(super) const NONCE: &str = "nonce";
 #[derive(Debug)]
 pub(super) struct CardSaid {
     nonce: String,
-    assertion: (String, String, DateTime<Utc>),
+    assertion: SpentAssertion,
     consents: Vec<ConsentKind>,
 }
 

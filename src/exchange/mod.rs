@@ -2,6 +2,7 @@
 //! read; whoever loses the race reads and decides anew. Knows no HTTP.
 
 pub mod accept;
+pub mod app;
 pub mod caller;
 mod card;
 pub mod change;
@@ -213,6 +214,7 @@ fn trace(caller: &Caller, request: &Request, outcome: &str) -> Trace {
             facility: facility.map(|facility| facility.code.clone()),
             facility_name: facility.map(|facility| facility.name.clone()),
             person: caller.person_name().map(str::to_owned),
+            app: caller.app.as_ref().map(|app| app.name.clone()),
             signer: None,
             reason: None,
             outcome: outcome.to_owned(),

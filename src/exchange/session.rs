@@ -11,6 +11,7 @@ use super::card::NONCE;
 use crate::clock::japanese_date;
 use crate::prescription::identifier::InstitutionCode;
 use crate::store::StoreError;
+use crate::store::session::SpentAssertion;
 use crate::trust::{
     AnchorKind, Assertion, AssertionError, Certificate, PathError, Purpose, VerifiedAssertion,
 };
@@ -69,14 +70,8 @@ impl Exchange {
         bound_to: Option<[u8; 32]>,
     ) -> Result<Issued, SessionError> {
         let now = self.clock.now();
-        let client = self.assertion_verify(client, now)?;
-        if client.claims.contains_key(NONCE) {
-            return Err(SessionError::Challenged);
-        }
-        let mut spent = vec![used(&client)];
-        let kind = self.trust().kind_of(&client.leaf, &client.chain).ok_or(SessionError::Unknown)?;
-        self.trust().validate(kind, Purpose::Authenticate, &client.leaf, &client.chain, &[], now)?;
-        let actor = self.actor(kind, &client, now).await?;
+        let (actor, used_client) = self.actor_prove(client, now).await?;
+        let mut spent = vec![used_client];
         let practitioner = match practitioner {
             None => None,
             Some(jwt) => {
@@ -93,7 +88,7 @@ impl Exchange {
                 Some(person(&assertion.leaf)?)
             }
         };
-        let caller = Caller { actor, practitioner, bound_to };
+        let caller = Caller { actor, practitioner, bound_to, app: None };
         let token = self.secret_draw()?;
         let lifetime = self.settings.access_token;
         if self.store.access_token_insert(&spent, &token, &caller, now + lifetime).await? {
@@ -101,6 +96,21 @@ impl Exchange {
         } else {
             Err(SessionError::Replayed)
         }
+    }
+
+    /// Who made the assertion, and the assertion to be spent on what it is used for.
+    pub(super) async fn actor_prove(
+        &self,
+        jwt: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(Actor, SpentAssertion), SessionError> {
+        let assertion = self.assertion_verify(jwt, now)?;
+        if assertion.claims.contains_key(NONCE) {
+            return Err(SessionError::Challenged);
+        }
+        let kind = self.trust().kind_of(&assertion.leaf, &assertion.chain).ok_or(SessionError::Unknown)?;
+        self.trust().validate(kind, Purpose::Authenticate, &assertion.leaf, &assertion.chain, &[], now)?;
+        Ok((self.actor(kind, &assertion, now).await?, used(&assertion)))
     }
 
     fn assertion_verify(&self, jwt: &str, now: DateTime<Utc>) -> Result<VerifiedAssertion, SessionError> {
@@ -169,10 +179,13 @@ impl Exchange {
     }
 }
 
-/// What makes an assertion single use: whose it is, its `jti`, and until when it would hold by itself.
-pub(super) fn used(assertion: &VerifiedAssertion) -> (String, String, DateTime<Utc>) {
-    let leaf = BASE64_URL_SAFE_NO_PAD.encode(assertion.leaf.sha256());
-    (leaf, assertion.jti.clone(), assertion.expires_at + TimeDelta::minutes(1))
+/// What makes an assertion single use.
+pub(super) fn used(assertion: &VerifiedAssertion) -> SpentAssertion {
+    SpentAssertion {
+        issuer: BASE64_URL_SAFE_NO_PAD.encode(assertion.leaf.sha256()),
+        jti: assertion.jti.clone(),
+        until: assertion.expires_at + TimeDelta::minutes(1),
+    }
 }
 
 fn person(leaf: &Certificate) -> Result<Person, SessionError> {

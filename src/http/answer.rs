@@ -22,6 +22,14 @@ pub fn bytes(status: StatusCode, media_type: &str, body: Vec<u8>) -> Response {
     response
 }
 
+/// An answer without a body.
+pub fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Vec::new().into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// A FHIR resource.
 pub fn fhir(status: StatusCode, resource: &Value) -> Response {
     bytes(status, FHIR_JSON, resource.to_string().into_bytes())

@@ -13,6 +13,7 @@ use super::server::ClientCertificate;
 use crate::codec::fhir::parameters::Parameters;
 use crate::exchange::Request;
 use crate::exchange::caller::Caller;
+use crate::exchange::error::ExchangeError;
 
 /// The longest `Idempotency-Key`, in characters.
 const KEY_LENGTH: usize = 128;
@@ -77,8 +78,19 @@ impl Call {
         Some(hash)
     }
 
-    /// Who calls, by `Authorization: Bearer`.
+    /// Who calls, by `Authorization: Bearer`. Apps of patients are refused.
     pub(super) async fn caller(&self) -> Result<Caller, Problem> {
+        let caller = self.bearer().await?;
+        if caller.app.is_some() {
+            return Err(ExchangeError::NotPermitted(
+                "an app reads what the patient has let it read, no more",
+            )
+            .into());
+        }
+        Ok(caller)
+    }
+
+    async fn bearer(&self) -> Result<Caller, Problem> {
         let unauthorised = |code, text| Problem::new(StatusCode::UNAUTHORIZED, code, text);
         let value = self.headers.get(header::AUTHORIZATION).ok_or_else(|| {
             unauthorised("token-missing", "send Authorization: Bearer with a token of /oauth2/token")

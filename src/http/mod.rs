@@ -1,6 +1,7 @@
 //! HTTP: warp filters, tokens, errors, the accept loop. Only this room knows warp.
 
 pub mod answer;
+mod authorize;
 mod call;
 mod cds;
 mod check;
@@ -43,6 +44,11 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         openapi::openapi(&book, &app.base_url),
         metadata::metadata(&book, app),
         token::issue(app),
+        authorize::screen(app),
+        authorize::decide(app),
+        authorize::configuration(app),
+        authorize::list(app),
+        authorize::revoke(app),
         patient::verify_identity(app),
         patient::card_challenge(app),
         task::register(app),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use serde::Serialize;
 
-use super::persona::{Gender, Personas};
+use super::persona::{AppPersona, Gender, Personas};
 use super::pki::{Credential, Pki};
 
 impl Personas {
@@ -53,6 +53,7 @@ impl Personas {
                     })
                 })
                 .collect(),
+            apps: &self.apps,
         }
     }
 }
@@ -64,6 +65,7 @@ pub struct Listing<'a> {
     facilities: Vec<ListedFacility<'a>>,
     practitioners: Vec<ListedPractitioner<'a>>,
     patients: Vec<ListedPatient<'a>>,
+    apps: &'a [AppPersona],
 }
 
 #[derive(Debug, Serialize)]

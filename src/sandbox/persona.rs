@@ -19,6 +19,9 @@ pub struct Personas {
     /// Clinics, hospitals, pharmacies.
     #[serde(rename = "facility")]
     pub facilities: Vec<FacilityPersona>,
+    /// お薬手帳 and the like.
+    #[serde(rename = "app")]
+    pub apps: Vec<AppPersona>,
     /// Physicians, dentists, pharmacists.
     #[serde(rename = "practitioner")]
     pub practitioners: Vec<PractitionerPersona>,
@@ -37,6 +40,18 @@ pub struct FacilityPersona {
     pub code: InstitutionCode,
     /// Its name.
     pub name: String,
+}
+
+/// An app of patients.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppPersona {
+    /// `client_id`
+    pub client_id: String,
+    /// The name patients read.
+    pub name: String,
+    /// Where its codes are sent.
+    pub redirect_uri: String,
 }
 
 /// A healthcare professional with an HPKI card.

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::serve::{Server, StartError};
 use crate::store::StoreError;
+use crate::store::app::App;
 use crate::store::directory::{Eligibility, ImportError};
 
 /// Randomness that may be shared between threads.
@@ -179,11 +180,21 @@ impl World {
     }
 }
 
-/// The operator's work: facilities one by one, patients by the insurers' file.
+/// The operator's work: facilities and apps one by one, patients by the insurers' file.
 async fn enter(server: &Server, personas: &Personas, pki: &Pki) -> Result<(), WorldError> {
     let store = server.exchange().store();
     for facility in personas.directory() {
         store.facility_add(&facility).await?;
+    }
+    for app in &personas.apps {
+        store
+            .app_put(&App {
+                client_id: app.client_id.clone(),
+                name: app.name.clone(),
+                redirect_uris: vec![app.redirect_uri.clone()],
+                active: true,
+            })
+            .await?;
     }
     let file = Eligibility::parse(&personas.eligibility(pki)?)
         .map_err(|faults| WorldError::Eligibility(faults.len()))?;

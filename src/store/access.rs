@@ -27,6 +27,9 @@ pub struct TraceContent {
     pub facility_name: Option<String>,
     /// The person at the terminal or the patient's own login.
     pub person: Option<String>,
+    /// The app that acted for the patient.
+    #[serde(default)]
+    pub app: Option<String>,
     /// The document's signer, for signed acts.
     pub signer: Option<String>,
     /// The stated reason, where the contract asks for one.

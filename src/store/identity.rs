@@ -8,6 +8,7 @@ use super::access::Trace;
 use super::bucket::{IdentityToken, PatientId};
 use super::consent::provision;
 use super::pool::{Store, StoreError};
+use super::session::SpentAssertion;
 use crate::prescription::consent::{Channel, ConsentKind, Method, Permissions, Provision};
 use crate::prescription::identifier::InstitutionCode;
 
@@ -16,8 +17,8 @@ use crate::prescription::identifier::InstitutionCode;
 pub struct CardAnswer<'a> {
     /// The challenge it answers.
     pub nonce: &'a str,
-    /// Issuer, `jti` and end of its assertion: an assertion is used once, here or to log in.
-    pub assertion: &'a (String, String, DateTime<Utc>),
+    /// Its assertion: an assertion is used once, here or to log in.
+    pub assertion: &'a SpentAssertion,
     /// What the patient consented to.
     pub consents: &'a [ConsentKind],
 }
@@ -128,7 +129,7 @@ impl Store {
         let sealed = self.seal_trace(grant.trace)?;
         let card = grant.card.as_ref();
         let nonce = card.map(|card| self.nonce_hash(card.nonce).to_vec());
-        let jti = card.map(|card| self.jti_hash(&card.assertion.0, &card.assertion.1).to_vec());
+        let jti = card.map(|card| self.assertion_hash(card.assertion).to_vec());
         let kinds: Vec<ConsentKind> = card.map(|card| card.consents.to_vec()).unwrap_or_default();
         let ids = kinds.iter().map(|_| self.uuid_draw()).collect::<Result<Vec<_>, _>>()?;
         let codes: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
@@ -147,7 +148,7 @@ impl Store {
                     &grant.trace.request,
                     &nonce,
                     &jti,
-                    &card.map(|card| card.assertion.2),
+                    &card.map(|card| card.assertion.until),
                     &act,
                     &ids,
                     &codes,

@@ -29,6 +29,7 @@ pub const MIGRATIONS: &[Migration] = &[
     },
     Migration { version: 4, name: "consent", sql: include_str!("../../schema/0004_consent.sql") },
     Migration { version: 5, name: "reported", sql: include_str!("../../schema/0005_reported.sql") },
+    Migration { version: 6, name: "app", sql: include_str!("../../schema/0006_app.sql") },
 ];
 
 /// "hikikae" in ASCII, the key of the advisory lock under which migrations run.

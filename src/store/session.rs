@@ -6,24 +6,43 @@ use serde::de::DeserializeOwned;
 
 use super::pool::{Store, StoreError};
 
+/// An assertion that is used up (RFC 7523 3): whose it is, its `jti`, and until when it would hold by itself.
+#[derive(Clone, Debug)]
+pub struct SpentAssertion {
+    /// Names the certificate whose key signed it.
+    pub issuer: String,
+    /// Its `jti`.
+    pub jti: String,
+    /// The end of its own validity.
+    pub until: DateTime<Utc>,
+}
+
 impl Store {
-    fn token_hash(&self, token: &str) -> [u8; 32] {
+    pub(super) fn token_hash(&self, token: &str) -> [u8; 32] {
         self.lookup().hash("access-token", &[token])
     }
 
-    pub(super) fn jti_hash(&self, issuer: &str, jti: &str) -> [u8; 32] {
-        self.lookup().hash("client-assertion", &[issuer, jti])
+    pub(super) fn assertion_hash(&self, assertion: &SpentAssertion) -> [u8; 32] {
+        self.lookup().hash("client-assertion", &[&assertion.issuer, &assertion.jti])
+    }
+
+    pub(super) fn seal_session(
+        &self,
+        token_hash: &[u8; 32],
+        session: &impl Serialize,
+    ) -> Result<Vec<u8>, StoreError> {
+        self.seal_json("access_token", token_hash, "sealed", session)
     }
 
     /// Issues an access token unless one of the assertions has been used before (RFC 7523 3, `jti`): then `false`
-    /// and nothing is issued. Each assertion is its issuer, its `jti` and the end of its own validity.
+    /// and nothing is issued.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub async fn access_token_insert(
         &self,
-        assertions: &[(String, String, DateTime<Utc>)],
+        assertions: &[SpentAssertion],
         token: &str,
         session: &(impl Serialize + Sync),
         expires_at: DateTime<Utc>,
@@ -35,10 +54,10 @@ impl Store {
             )
             INSERT INTO access_token (token_hash, sealed, expires_at, updated_by) VALUES ($3, $4, $5, 'token')";
         let hashes: Vec<Vec<u8>> =
-            assertions.iter().map(|(issuer, jti, _)| self.jti_hash(issuer, jti).to_vec()).collect();
-        let ends: Vec<DateTime<Utc>> = assertions.iter().map(|(_, _, until)| *until).collect();
+            assertions.iter().map(|assertion| self.assertion_hash(assertion).to_vec()).collect();
+        let ends: Vec<DateTime<Utc>> = assertions.iter().map(|assertion| assertion.until).collect();
         let hash = self.token_hash(token);
-        let sealed = self.seal_json("access_token", &hash, "sealed", session)?;
+        let sealed = self.seal_session(&hash, session)?;
         match self.one_execute("token", SQL, &[&hashes, &ends, &hash.as_slice(), &sealed, &expires_at]).await
         {
             Ok(_) => Ok(true),
@@ -47,7 +66,7 @@ impl Store {
         }
     }
 
-    /// The session of an access token, and its end.
+    /// The session of an access token, and its end. An app's token is worth what its grant is worth now.
     ///
     /// # Errors
     ///
@@ -58,7 +77,12 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Option<(T, DateTime<Utc>)>, StoreError> {
         const SQL: &str = "-- access-token-find
-            SELECT sealed, expires_at FROM access_token WHERE token_hash = $1 AND expires_at > $2";
+            SELECT t.sealed, t.expires_at
+            FROM access_token t
+            LEFT JOIN app_grant g ON g.bucket = t.grant_bucket AND g.id = t.grant_id
+            LEFT JOIN app a ON a.client_id = g.client_id
+            WHERE t.token_hash = $1 AND t.expires_at > $2
+              AND (t.grant_id IS NULL OR g.revoked_at IS NULL AND g.until > $2 AND a.active)";
         let hash = self.token_hash(token);
         let row = self.one_opt("access-token-find", SQL, &[&hash.as_slice(), &now]).await?;
         row.map(|row| {

@@ -187,6 +187,7 @@ class Sandbox:
         self.wire = Wire(self.base_url)
         self.judges = judges.Judges(self.wire)
         self.facilities, self.practitioners, self.patients = data["facilities"], data["practitioners"], data["patients"]
+        self.apps = data["apps"]
         self.private, self.leaks, self.server_errors, self.retried = set(), [], [], 0
         for patient in self.patients:
             self.keep_private(patient["name"], patient["name"].replace(" ", "").replace("　", ""), patient["number"])

@@ -8,6 +8,7 @@ import argparse
 import sys
 import traceback
 
+import apps
 import life
 import races
 import refusals
@@ -26,6 +27,7 @@ SCENARIOS = {
     "requests": refusals.requests,
     "tokens": refusals.tokens,
     "identity": refusals.identities,
+    "apps": apps.apps,
 }
 
 

@@ -151,6 +151,7 @@ impl World {
             facility: None,
             facility_name: None,
             person: None,
+            app: None,
             signer: None,
             reason: None,
             outcome: "done".to_owned(),
@@ -253,7 +254,7 @@ pub fn caller(code: &str) -> Caller {
         "4" => FacilityKind::Pharmacy,
         _ => FacilityKind::Clinic,
     };
-    Caller { actor: Actor::Facility(facility(code, kind)), practitioner: None, bound_to: None }
+    Caller { actor: Actor::Facility(facility(code, kind)), practitioner: None, bound_to: None, app: None }
 }
 
 fn facility(code: &str, kind: FacilityKind) -> Facility {
