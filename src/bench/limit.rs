@@ -270,6 +270,7 @@ impl Limit {
                 reason: None,
                 outcome: "done".to_owned(),
                 opened: Vec::new(),
+                app: None,
             },
         })
     }
