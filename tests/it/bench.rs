@@ -1,6 +1,8 @@
 //! The bench against a sandbox: the population is read by the server, every scenario comes to its end without a refusal,
 //! and the bare database does the same acts.
 
+#![expect(clippy::unwrap_used, reason = "a program that cannot be run fails its tests")]
+
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
