@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::formulary::LoadError;
 use crate::prescription::amount::AmountError;
 use crate::prescription::identifier::IdentifierError;
+use crate::prescription::state::Refusal;
 use crate::sandbox::client::CallError;
 use crate::sandbox::document::DraftError;
 use crate::serve::StartError;
@@ -63,6 +64,9 @@ pub enum BenchError {
     /// A worker thread broke off.
     #[error("a worker broke off")]
     Worker,
+    /// An act of a synthetic prescription that its life does not allow.
+    #[error("a synthetic prescription: {0}")]
+    Life(#[from] Refusal),
     /// The counters.
     #[error(transparent)]
     Count(#[from] hdrhistogram::CreationError),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -15,22 +15,21 @@ use super::document::Desk;
 use super::mix::Act;
 use super::order::{DAYS, order};
 use super::person::{insured, person};
-use super::population::Drawn;
+use super::population::{Drawn, LEASE};
 use super::tally::Tally;
 use crate::check::{LineContent, Period, Source, Supply};
 use crate::clock::{Clock, japanese_date};
 use crate::prescription::identifier::InstitutionCode;
-use crate::prescription::registered::{ExchangeNumber, Registered};
-use crate::prescription::state::{self, Life};
+use crate::prescription::registered::{DocumentVersion, ExchangeNumber, Registered};
+use crate::prescription::state::{self, Dispensed, Kind, Life, Terms};
 use crate::store::access::{Trace, TraceContent};
 use crate::store::dispensing::DispensingResult;
 use crate::store::idempotency::{IdempotencyKey, KEPT, StoredAnswer};
-use crate::store::prescription::{Details, PrescriptionRow, Written};
+use crate::store::prescription::{Details, Doing, PrescriptionRow, Written};
 use crate::store::registration::Registration;
 use crate::store::{PatientId, PrescriptionId, Store, StoreError};
 
 const MEDIA_TYPE: &str = "application/xml";
-const LEASE: TimeDelta = TimeDelta::days(7);
 
 /// One prepared act of one patient.
 #[derive(Clone)]
@@ -149,7 +148,7 @@ impl Limit {
         let entry = found.ok_or(BenchError::NoPopulation)?.patient;
         let place = &self.desk.cast.places[self.desk.cast.clinic(drawn.person, drawn.round)];
         let id = store.buckets().prescription_mint(store.rng(), entry.bucket).map_err(StoreError::from)?;
-        let number = ExchangeNumber::draw(store.rng()).map_err(StoreError::from)?;
+        let number = Some(ExchangeNumber::draw(store.rng()).map_err(StoreError::from)?);
         let today = japanese_date(now);
         let drugs = order(&self.desk.population, drawn, &self.desk.drugs, &self.desk.formulary)?;
         let period = |drug: &&super::drug::Drug| Period {
@@ -180,8 +179,12 @@ impl Limit {
                 issued_on: today,
                 registered_at: now,
                 changed_at: now,
-                life: Life::issued(today + chrono::Days::new(3), 1),
-                dispensers: Vec::new(),
+                life: Life::issued(
+                    Kind::Electronic,
+                    Terms { valid_until: today + chrono::Days::new(3), first_due: None, uses_allowed: 1 },
+                ),
+                document: DocumentVersion { number: 1, at: now },
+                important_unread: Vec::new(),
             },
             details: Details { exchange_number: number, clinic_name, conversions: Vec::new() },
             periods: drugs.iter().map(period).collect(),
@@ -195,6 +198,8 @@ impl Limit {
     async fn act(&self, act: Act, case: &Case) -> Result<(), BenchError> {
         let (store, now) = (&self.store, self.clock.now());
         let trace = self.trace(case)?;
+        let doing =
+            |answer| Doing { act: act.as_str(), concerned: Some(&case.pharmacy), now, trace: &trace, answer };
         let written = match act {
             Act::Register => {
                 let answer = self.answer(&case.registered.clinic, case, now)?;
@@ -208,39 +213,36 @@ impl Limit {
                         original: &case.document,
                         periods: &case.periods,
                         findings: &[],
-                        trace: &trace,
-                        answer: Some(&answer),
+                        doing: Doing { concerned: None, ..doing(Some(&answer)) },
                     })
                     .await?
             }
             Act::Accept => {
                 let row = case.row.as_ref().ok_or(BenchError::NoPopulation)?;
                 let accept = state::Act::Accept { by: case.pharmacy.clone(), lease: LEASE };
-                let next = next(row, &accept, now)?;
-                store.prescription_change("accept", row, &next, now, &trace, None).await?
+                let next = row.registered.life.after(&accept, now)?;
+                store.prescription_change(row, &next, &doing(None)).await?
             }
             Act::Dispense => {
                 let row = case.row.as_ref().ok_or(BenchError::NoPopulation)?;
                 let dispense = state::Act::Dispense {
                     by: case.pharmacy.clone(),
-                    on: japanese_date(now),
-                    days_supplied: DAYS,
+                    supply: Dispensed { on: japanese_date(now), days: DAYS },
                     complete: true,
                 };
                 let answer = self.answer(&case.pharmacy, case, now)?;
                 store
                     .dispensing_insert(&DispensingResult {
                         row,
-                        next: &next(row, &dispense, now)?,
+                        next: &row.registered.life.after(&dispense, now)?,
+                        replaced: None,
                         history_version: case.history_version,
-                        pharmacy: &case.pharmacy,
                         media_type: MEDIA_TYPE,
                         original: &case.document,
                         periods: &case.periods,
                         findings: &[],
-                        now,
-                        trace: &trace,
-                        answer: Some(&answer),
+                        important: false,
+                        doing: doing(Some(&answer)),
                     })
                     .await?
             }
@@ -291,9 +293,4 @@ impl Limit {
         self.store.rng().fill(&mut bytes).map_err(StoreError::from)?;
         Ok(Uuid::new_v8(bytes))
     }
-}
-
-fn next(row: &PrescriptionRow, act: &state::Act, now: DateTime<Utc>) -> Result<Life, BenchError> {
-    let refused = |refusal: state::Refusal| BenchError::Refused { act: "limit", got: refusal.to_string() };
-    row.registered.life.after(act, now).map_err(refused)
 }

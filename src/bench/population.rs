@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
@@ -14,8 +14,8 @@ use super::BenchError;
 use super::drug::Drugs;
 use super::person::{Visit, insured, person, visits};
 use crate::check::{LineContent, Period, Source, Supply};
-use crate::prescription::registered::{ExchangeNumber, Registered};
-use crate::prescription::state::{Life, State, Uses};
+use crate::prescription::registered::{DocumentVersion, ExchangeNumber, Registered};
+use crate::prescription::state::{Act, Dispensed, Kind, Life, Terms};
 use crate::sandbox::persona::Gender;
 use crate::store::directory::{Particulars, Sex};
 use crate::store::load::{Load, LoadedPerson, LoadedPrescription};
@@ -24,6 +24,9 @@ use crate::store::{PatientId, Store, StoreError};
 
 /// Persons written in one transaction.
 const TOGETHER: usize = 250;
+
+/// How long a pharmacy may hold a prescription.
+pub(super) const LEASE: TimeDelta = TimeDelta::days(7);
 
 /// Told how many rows of medication history are written.
 pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
@@ -234,7 +237,7 @@ impl Cohort {
         let prescriptions = visits
             .iter()
             .map(|visit| prescription(store, id, visit))
-            .collect::<Result<Vec<_>, StoreError>>()?;
+            .collect::<Result<Vec<_>, BenchError>>()?;
         Ok(LoadedPerson {
             id,
             particulars: Particulars {
@@ -259,10 +262,17 @@ fn prescription(
     store: &Store,
     patient: PatientId,
     visit: &Visit<'_>,
-) -> Result<LoadedPrescription, StoreError> {
-    let id = store.buckets().prescription_mint(store.rng(), store.buckets().of_patient(patient))?;
+) -> Result<LoadedPrescription, BenchError> {
+    let bucket = store.buckets().of_patient(patient);
+    let id = store.buckets().prescription_mint(store.rng(), bucket).map_err(StoreError::from)?;
     let at: DateTime<Utc> = visit.day.and_time(chrono::NaiveTime::MIN).and_utc();
-    let number = ExchangeNumber::draw(store.rng())?;
+    let number = Some(ExchangeNumber::draw(store.rng()).map_err(StoreError::from)?);
+    let terms = Terms { valid_until: visit.day + Days::new(3), first_due: None, uses_allowed: 1 };
+    let by = visit.pharmacy.clone();
+    let issued = Life::issued(Kind::Electronic, terms);
+    let accepted = issued.after(&Act::Accept { by: by.clone(), lease: LEASE }, at)?;
+    let supply = Dispensed { on: visit.day, days: visit.days };
+    let dispensed = accepted.after(&Act::Dispense { by, supply, complete: true }, at)?;
     let periods = |source| -> Vec<Period> {
         let interval = Supply::Days(visit.days).interval_from(visit.day);
         let period = |drug: &&super::drug::Drug| Period {
@@ -290,13 +300,11 @@ fn prescription(
             issued_on: visit.day,
             registered_at: at,
             changed_at: at,
-            life: Life {
-                valid_until: visit.day + Days::new(3),
-                uses: Uses { allowed: 1, done: 1 },
-                state: State::Dispensed { by: visit.pharmacy.clone() },
-            },
-            dispensers: vec![visit.pharmacy.clone()],
+            life: dispensed.clone(),
+            document: DocumentVersion { number: 1, at },
+            important_unread: Vec::new(),
         },
+        past: vec![("register", issued), ("accept", accepted), ("dispense", dispensed)],
         details: Details { exchange_number: number, clinic_name, conversions: Vec::new() },
         prescribed: periods(Source::Prescribed),
         dispensed: periods(Source::Dispensed),

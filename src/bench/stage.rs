@@ -60,7 +60,7 @@ impl Stage {
     pub async fn log_in(&self, client: &Client) -> Result<(), BenchError> {
         let mut tokens = Vec::new();
         for place in &self.desk.cast.places {
-            let call = client.token_call(place.facility.code.as_str(), &place.credential)?;
+            let call = client.token_call(place.facility.code.as_str(), &place.credential, None)?;
             let answer = client.send(&call).await?;
             let token = answer.json()["access_token"].as_str().map(|token| format!("Bearer {token}"));
             let token = token.and_then(|token| HeaderValue::from_str(&token).ok());

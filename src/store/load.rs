@@ -2,14 +2,15 @@
 //! a real size. Originals are not among what is loaded.
 
 use chrono::NaiveDate;
-use postgres_types::{ToSql, Type};
+use postgres_types::{Json, ToSql, Type};
 
 use super::bucket::{Bucket, PatientId, PrescriptionId};
 use super::directory::{InsuredIdentity, Particulars};
 use super::pool::{CopiedRow, Store, StoreError};
-use super::prescription::{Details, flat};
+use super::prescription::{Details, Flat, flat};
 use crate::check::{Period, Source};
 use crate::prescription::registered::Registered;
+use crate::prescription::state::Life;
 
 const ACT: &str = "load";
 
@@ -33,6 +34,8 @@ pub struct LoadedPerson {
 pub struct LoadedPrescription {
     /// Where it stands.
     pub registered: Registered,
+    /// What it went through to stand there: each act with the life after it, one a version.
+    pub past: Vec<(&'static str, Life)>,
     /// What is sealed beside it.
     pub details: Details,
     /// Its periods as prescribed.
@@ -48,6 +51,7 @@ pub struct Load {
     identities: Vec<CopiedRow>,
     coverages: Vec<CopiedRow>,
     prescriptions: Vec<CopiedRow>,
+    versions: Vec<CopiedRow>,
     medications: Vec<CopiedRow>,
 }
 
@@ -91,35 +95,33 @@ impl Load {
         patient: PatientId,
         prescription: &LoadedPrescription,
     ) -> Result<(), StoreError> {
-        let LoadedPrescription { registered, details, prescribed, dispensed } = prescription;
+        let LoadedPrescription { registered, past, details, prescribed, dispensed } = prescription;
         let id = PrescriptionId::from_uuid(registered.id);
-        let (state, pharmacy, lease_end, due_on, partly) = flat(&registered.life.state);
+        let clinic = registered.clinic.as_str();
+        let number_hash =
+            registered.exchange_number.as_ref().map(|it| store.number_hash(patient, it).to_vec());
         let dispensers: Vec<String> =
-            registered.dispensers.iter().map(|code| code.as_str().to_owned()).collect();
-        self.prescriptions.push(row![
+            flat(&registered.life).dispensers.into_iter().map(str::to_owned).collect();
+        let mut row = row![
             bucket,
             id,
             patient,
             registered.version,
-            registered.clinic.as_str().to_owned(),
-            state,
-            pharmacy.map(str::to_owned),
-            lease_end,
-            due_on,
-            partly,
-            i16::from(registered.life.uses.allowed),
-            i16::from(registered.life.uses.done),
+            clinic.to_owned(),
             dispensers,
-            registered.issued_on,
-            registered.life.valid_until,
             registered.registered_at,
-            registered.changed_at,
-            store.number_hash(patient, &registered.exchange_number).to_vec(),
-            // There is no original; the id is as good to tell it from all others.
-            store.lookup().hash("document", &[id.as_bytes()]).to_vec(),
+            number_hash,
             store.seal_json("prescription", id.as_bytes(), "sealed", details)?,
             ACT,
-        ]);
+        ];
+        row.extend(standing(registered, &registered.life));
+        self.prescriptions.push(row);
+        for (version, (act, life)) in (1_i64..).zip(past) {
+            let concerned = life.last_pharmacy().map(|pharmacy| pharmacy.as_str().to_owned());
+            let mut row = row![bucket, id, patient, version, clinic.to_owned(), *act, concerned, ACT];
+            row.extend(standing(registered, life));
+            self.versions.push(row);
+        }
         for (source, name, periods) in
             [(Source::Prescribed, "prescribed", prescribed), (Source::Dispensed, "dispensed", dispensed)]
         {
@@ -141,6 +143,48 @@ impl Load {
     }
 }
 
+/// The columns a prescription has in common with its versions.
+macro_rules! standing {
+    () => {
+        "kind, state, pharmacy, lease_end, results, valid_until, first_due, uses_allowed, issued_on, changed_at,
+        document_version, document_at"
+    };
+}
+
+const STANDING: [Type; 12] = [
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TIMESTAMPTZ,
+    Type::JSONB,
+    Type::DATE,
+    Type::DATE,
+    Type::INT2,
+    Type::DATE,
+    Type::TIMESTAMPTZ,
+    Type::INT2,
+    Type::TIMESTAMPTZ,
+];
+
+/// Their values.
+fn standing(registered: &Registered, life: &Life) -> CopiedRow {
+    let Flat { kind, state, pharmacy, lease_end, uses_allowed, .. } = flat(life);
+    row![
+        kind,
+        state,
+        pharmacy.map(str::to_owned),
+        lease_end,
+        Json(life.results.clone()),
+        life.terms.valid_until,
+        life.terms.first_due,
+        uses_allowed,
+        registered.issued_on,
+        registered.changed_at,
+        registered.document.number,
+        registered.document.at,
+    ]
+}
+
 const PATIENTS: &str = "-- load-patient
     COPY patient (bucket, id, particulars_sealed, updated_by) FROM STDIN (FORMAT binary)";
 const IDENTITIES: &str = "-- load-insured-identity
@@ -149,11 +193,19 @@ const IDENTITIES: &str = "-- load-insured-identity
 const COVERAGES: &str = "-- load-coverage
     COPY coverage (bucket, patient_id, identity_hash, valid_from, content_sealed, updated_by)
     FROM STDIN (FORMAT binary)";
-const PRESCRIPTIONS: &str = "-- load-prescription
-    COPY prescription (bucket, id, patient_id, version, clinic, state, pharmacy, lease_end, due_on, partly,
-        uses_allowed, uses_done, dispensers, issued_on, valid_until, registered_at, changed_at, number_hash,
-        document_hash, sealed, updated_by)
-    FROM STDIN (FORMAT binary)";
+const PRESCRIPTIONS: &str = concat!(
+    "-- load-prescription
+    COPY prescription (bucket, id, patient_id, version, clinic, dispensers, registered_at, number_hash, sealed,
+        updated_by, ",
+    standing!(),
+    ") FROM STDIN (FORMAT binary)"
+);
+const VERSIONS: &str = concat!(
+    "-- load-prescription-version
+    COPY prescription_version (bucket, prescription_id, patient_id, version, clinic, act, concerned, updated_by, ",
+    standing!(),
+    ") FROM STDIN (FORMAT binary)"
+);
 const MEDICATIONS: &str = "-- load-medication
     COPY medication (bucket, patient_id, prescription_id, source, sequence, until, sealed, updated_by)
     FROM STDIN (FORMAT binary)";
@@ -166,37 +218,31 @@ impl Store {
     /// [`StoreError`]
     pub async fn load(&self, load: &Load) -> Result<(), StoreError> {
         use Type as T;
-        let tables: [(&str, &[Type], &[CopiedRow]); 5] = [
+        let prescription = [
+            &[
+                T::INT2,
+                T::UUID,
+                T::UUID,
+                T::INT8,
+                T::TEXT,
+                T::TEXT_ARRAY,
+                T::TIMESTAMPTZ,
+                T::BYTEA,
+                T::BYTEA,
+                T::TEXT,
+            ],
+            &STANDING[..],
+        ]
+        .concat();
+        let version =
+            [&[T::INT2, T::UUID, T::UUID, T::INT8, T::TEXT, T::TEXT, T::TEXT, T::TEXT], &STANDING[..]]
+                .concat();
+        let tables: [(&str, &[Type], &[CopiedRow]); 6] = [
             (PATIENTS, &[T::INT2, T::UUID, T::BYTEA, T::TEXT], &load.patients),
             (IDENTITIES, &[T::INT2, T::BYTEA, T::DATE, T::BYTEA, T::UUID, T::TEXT], &load.identities),
             (COVERAGES, &[T::INT2, T::UUID, T::BYTEA, T::DATE, T::BYTEA, T::TEXT], &load.coverages),
-            (
-                PRESCRIPTIONS,
-                &[
-                    T::INT2,
-                    T::UUID,
-                    T::UUID,
-                    T::INT8,
-                    T::TEXT,
-                    T::TEXT,
-                    T::TEXT,
-                    T::TIMESTAMPTZ,
-                    T::DATE,
-                    T::BOOL,
-                    T::INT2,
-                    T::INT2,
-                    T::TEXT_ARRAY,
-                    T::DATE,
-                    T::DATE,
-                    T::TIMESTAMPTZ,
-                    T::TIMESTAMPTZ,
-                    T::BYTEA,
-                    T::BYTEA,
-                    T::BYTEA,
-                    T::TEXT,
-                ],
-                &load.prescriptions,
-            ),
+            (PRESCRIPTIONS, &prescription, &load.prescriptions),
+            (VERSIONS, &version, &load.versions),
             (
                 MEDICATIONS,
                 &[T::INT2, T::UUID, T::UUID, T::TEXT, T::INT2, T::DATE, T::BYTEA, T::TEXT],
@@ -221,6 +267,8 @@ impl Store {
     ///
     /// [`StoreError`]
     pub async fn load_finish(&self) -> Result<(), StoreError> {
-        self.vacuum("VACUUM (ANALYZE) patient, insured_identity, coverage, prescription, medication").await
+        self.vacuum(
+            "VACUUM (ANALYZE) patient, insured_identity, coverage, prescription, prescription_version, medication",
+        ).await
     }
 }

@@ -16,6 +16,9 @@ use hikikae::bench::person::{insured, person};
 use hikikae::bench::population::Population;
 use hikikae::clock::{Clock, japanese_date};
 use hikikae::formulary::Formulary;
+use hikikae::prescription::state::Shown;
+use hikikae::store::PrescriptionId;
+use hikikae::store::prescription::{Filter, Whose};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -47,6 +50,16 @@ async fn what_is_loaded_is_read_as_what_the_server_wrote() {
         for code in &given {
             let at = read.iter().position(|read| read == code);
             read.remove(at.expect("every medicine given is read"));
+        }
+        let whose = Whose::Patient(patient.id);
+        let prescriptions = store.prescription_list(&whose, &Filter::default(), None).await.unwrap();
+        assert_eq!(prescriptions.len(), visits.len());
+        for one in prescriptions {
+            let id = PrescriptionId::from_uuid(one.registered.id);
+            let versions = store.prescription_version_list(id).await.unwrap();
+            assert_eq!(versions.len(), 3);
+            assert_eq!(versions.last().map(|last| &last.registered), Some(&one.registered));
+            assert_eq!(one.registered.life.shown(clock.now()), Shown::Dispensed);
         }
     }
 }
