@@ -67,6 +67,8 @@ pub struct Config {
     pub attempt: Attempt,
     /// Rules of the medication check.
     pub check: Policy,
+    /// How far back the shared history goes.
+    pub history: History,
     /// Bounds of a request.
     pub request: Request,
 }
@@ -87,8 +89,25 @@ impl Default for Config {
             token: Token::default(),
             attempt: Attempt::default(),
             check: Policy::default(),
+            history: History::default(),
             request: Request::default(),
         }
+    }
+}
+
+/// How far back the shared history goes, `[history]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct History {
+    /// Days shown unless more are asked for. Default 100, as the national service shows.
+    pub days: u16,
+    /// Days shown at most. Default 1826, five years.
+    pub most_days: u16,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { days: 100, most_days: 1826 }
     }
 }
 

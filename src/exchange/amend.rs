@@ -3,7 +3,7 @@
 use super::caller::Caller;
 use super::change::if_match;
 use super::error::ExchangeError;
-use super::form::DocumentForm;
+use super::form::{DocumentForm, Item};
 use super::intake::{PrescriptionTaken, terms};
 use super::register::{Sent, Shown, signer_name};
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
@@ -43,7 +43,7 @@ impl Exchange {
         let (taken, patient) = self.prescription_take(caller, &sent).await?;
         if patient != row.patient {
             return Err(ExchangeError::DocumentMismatch(vec![Fault {
-                place: "SJ1.23".to_owned(),
+                place: form.payload().place(Item::Insured).to_owned(),
                 message: "the prescription to be amended is another patient's".to_owned(),
             }]));
         }

@@ -4,7 +4,7 @@
 use super::caller::Caller;
 use super::change::{changed, if_match};
 use super::error::ExchangeError;
-use super::form::DocumentForm;
+use super::form::{DocumentForm, Item};
 use super::identity::insured;
 use super::intake::{DispensingTaken, Original, blocking, dispensing_read};
 use super::register::{Shown, signer_name};
@@ -112,7 +112,7 @@ impl Exchange {
         let original = Original::of(&row.registered, &row.details, stored)?;
         let (trust, form, document) = (self.trust(), sent.form, sent.original.clone());
         let taken = blocking(move || dispensing_read(form, &document, &original, &trust, now)).await?;
-        self.belongs(caller, &row, &taken).await?;
+        self.belongs(caller, &row, form, &taken).await?;
         self.dispense_checked(caller, row, sent, &taken, request).await
     }
 
@@ -121,26 +121,28 @@ impl Exchange {
         &self,
         caller: &Caller,
         row: &PrescriptionRow,
+        form: DocumentForm,
         taken: &DispensingTaken,
     ) -> Result<(), ExchangeError> {
         let pharmacy = caller.pharmacy()?;
+        let place = |item| form.payload().place(item);
         let dispensing = &taken.dispensing;
         let today = japanese_date(self.clock.now());
         if dispensing.dispensed_on > today || dispensing.dispensed_on < row.registered.issued_on {
             return Err(ExchangeError::Document(vec![Fault {
-                place: "CJ1.5.1".to_owned(),
+                place: place(Item::DispensingDate).to_owned(),
                 message: "the dispensing date must lie between the issue date and today".to_owned(),
             }]));
         }
         let mut faults = Vec::new();
-        let mut mismatch = |place: &str, message: &str| {
-            faults.push(Fault { place: place.to_owned(), message: message.to_owned() });
+        let mut mismatch = |item: Item, message: &str| {
+            faults.push(Fault { place: place(item).to_owned(), message: message.to_owned() });
         };
         if dispensing.prescription_id != Some(row.registered.id) {
-            mismatch("CJ1.7.1", "the prescription id is not that of this Task");
+            mismatch(Item::PrescriptionId, "the prescription id is not that of this Task");
         }
         if dispensing.pharmacy.code != pharmacy.code {
-            mismatch("CJ1.11", "the pharmacy is not the one that sends the document");
+            mismatch(Item::Pharmacy, "the pharmacy is not the one that sends the document");
         }
         let person = match insured(&dispensing.identity) {
             None => None,
@@ -150,7 +152,7 @@ impl Exchange {
             }
         };
         if person.is_none_or(|person| person.patient.id != row.patient) {
-            mismatch("CJ1.6", "the insurance data and birth date are not the patient's");
+            mismatch(Item::DispensedTo, "the insurance data and birth date are not the patient's");
         }
         if faults.is_empty() { Ok(()) } else { Err(ExchangeError::DocumentMismatch(faults)) }
     }

@@ -7,11 +7,12 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::error::ExchangeError;
-use super::form::DocumentForm;
+use super::form::{DocumentForm, Payload};
 use crate::check::{Proposal, SplitPart, proposal};
-use crate::codec::eps_xml::{Conversion, EpsDispensing, EpsPrescription};
+use crate::codec::eps_xml::{Conversion, EpsDispensing, EpsPrescription, ReferencePrescription};
 use crate::codec::fault::{Fault, drug_lines};
-use crate::codec::{cj1, sj1};
+use crate::codec::jose::{JoseDispensing, JosePrescription};
+use crate::codec::{cj1, fhir, sj1};
 use crate::formulary::Formulary;
 use crate::formulary::shelf::Editions;
 use crate::prescription::dispensing::Dispensing;
@@ -82,7 +83,7 @@ impl Original {
                 .eps_xml()?
                 .delivered(self.id, &self.conversions)
                 .map_err(|_| ExchangeError::Internal("a registered document is delivered")),
-            DocumentForm::Csv => Ok(self.bytes.clone()),
+            DocumentForm::Jose | DocumentForm::Csv | DocumentForm::Fhir => Ok(self.bytes.clone()),
         }
     }
 
@@ -91,22 +92,28 @@ impl Original {
     pub(super) fn verify(&self, trust: &TrustStore) -> Result<Option<Verdict>, ExchangeError> {
         match self.form {
             DocumentForm::EpsXml => Ok(Some(self.eps_xml()?.verify(trust, self.taken_at))),
-            DocumentForm::Csv => Ok(None),
+            DocumentForm::Jose => Ok(Some(self.jose()?.verify(trust, self.taken_at))),
+            DocumentForm::Csv | DocumentForm::Fhir => Ok(None),
         }
     }
 
     /// Which part of a split prescription (分割) it is.
     pub(super) fn split(&self) -> Result<Option<SplitPart>, ExchangeError> {
         let prescription = match self.form {
-            DocumentForm::EpsXml => sj1::read(self.eps_xml()?.payload()),
-            DocumentForm::Csv => sj1::read(&self.bytes),
+            DocumentForm::EpsXml => payload_read(Payload::Csv, self.eps_xml()?.payload()),
+            DocumentForm::Jose => payload_read(Payload::Fhir, self.jose()?.payload()),
+            DocumentForm::Csv | DocumentForm::Fhir => payload_read(self.form.payload(), &self.bytes),
         };
-        let prescription = prescription.map_err(|_| READS_BACK)?.value;
+        let (prescription, _) = prescription.map_err(|_| READS_BACK)?;
         Ok(proposal::split_part(&prescription))
     }
 
     fn eps_xml(&self) -> Result<EpsPrescription<'_>, ExchangeError> {
         EpsPrescription::read_original(&self.bytes).map_err(|_| READS_BACK)
+    }
+
+    fn jose(&self) -> Result<JosePrescription<'_>, ExchangeError> {
+        JosePrescription::read(&self.bytes).map_err(|_| READS_BACK)
     }
 }
 
@@ -129,12 +136,18 @@ pub(super) fn prescription_read(
             let envelope = EpsPrescription::read_original(original).map_err(ExchangeError::Document)?;
             let verdict = envelope.verify(trust, now);
             let signer = Some(refused("/Document/Prescription/PrescriptionSign", &verdict)?);
-            let (prescription, places) = prescription_parse(envelope.payload(), editions)?;
+            let (prescription, places) = prescription_parse(Payload::Csv, envelope.payload(), editions)?;
             let conversions = conversions(envelope.payload(), &prescription, editions)?;
             Ok(PrescriptionTaken { prescription, signer, conversions, places })
         }
-        DocumentForm::Csv => {
-            let (prescription, places) = prescription_parse(original, editions)?;
+        DocumentForm::Jose => {
+            let envelope = JosePrescription::read(original).map_err(ExchangeError::Document)?;
+            let signer = Some(refused("JWS", &envelope.verify(trust, now))?);
+            let (prescription, places) = prescription_parse(Payload::Fhir, envelope.payload(), editions)?;
+            Ok(PrescriptionTaken { prescription, signer, conversions: Vec::new(), places })
+        }
+        DocumentForm::Csv | DocumentForm::Fhir => {
+            let (prescription, places) = prescription_parse(form.payload(), original, editions)?;
             Ok(PrescriptionTaken { prescription, signer: None, conversions: Vec::new(), places })
         }
     }
@@ -163,23 +176,45 @@ fn conversions(
 
 /// Reads a prescription that nobody has signed yet, or whose signature holds, and the places of its drug lines.
 pub(super) fn prescription_parse(
+    of: Payload,
     payload: &[u8],
     editions: &Editions,
 ) -> Result<(Prescription, Vec<String>), ExchangeError> {
-    let prescription = sj1::read(payload).map_err(ExchangeError::Document)?.value;
-    let faults = usage_faults(&prescription, &editions.on(prescription.issued_on));
-    if !faults.is_empty() {
-        return Err(ExchangeError::Document(faults));
+    let (prescription, places) = payload_read(of, payload)?;
+    let faults = usage_faults(of, &prescription, &places, &editions.on(prescription.issued_on));
+    if faults.is_empty() { Ok((prescription, places)) } else { Err(ExchangeError::Document(faults)) }
+}
+
+fn payload_read(of: Payload, payload: &[u8]) -> Result<(Prescription, Vec<String>), ExchangeError> {
+    match of {
+        Payload::Csv => {
+            let prescription = sj1::read(payload).map_err(ExchangeError::Document)?.value;
+            let places = drug_lines("SJ1", text(payload)?).map(|(place, _)| place).collect();
+            Ok((prescription, places))
+        }
+        Payload::Fhir => {
+            let read = fhir::prescription::read(payload).map_err(ExchangeError::Document)?;
+            Ok((read.value, read.lines))
+        }
     }
-    let places = drug_lines("SJ1", text(payload)?).map(|(place, _)| place).collect();
-    Ok((prescription, places))
 }
 
 /// The same of a dispensing result.
-pub(super) fn dispensing_parse(payload: &[u8]) -> Result<(Dispensing, Vec<String>), ExchangeError> {
-    let dispensing = cj1::read(payload).map_err(ExchangeError::Document)?.value;
-    let places = drug_lines("CJ1", text(payload)?).map(|(place, _)| place).collect();
-    Ok((dispensing, places))
+pub(super) fn dispensing_parse(
+    of: Payload,
+    payload: &[u8],
+) -> Result<(Dispensing, Vec<String>), ExchangeError> {
+    match of {
+        Payload::Csv => {
+            let dispensing = cj1::read(payload).map_err(ExchangeError::Document)?.value;
+            let places = drug_lines("CJ1", text(payload)?).map(|(place, _)| place).collect();
+            Ok((dispensing, places))
+        }
+        Payload::Fhir => {
+            let read = fhir::dispensing::read(payload).map_err(ExchangeError::Document)?;
+            Ok((read.dispensing, read.places))
+        }
+    }
 }
 
 fn text(payload: &[u8]) -> Result<&str, ExchangeError> {
@@ -187,24 +222,32 @@ fn text(payload: &[u8]) -> Result<&str, ExchangeError> {
 }
 
 /// Usage codes of the master that need a supplement (用法補足レコード) must have one.
-fn usage_faults(prescription: &Prescription, formulary: &Formulary) -> Vec<Fault> {
-    prescription
-        .groups
-        .iter()
-        .filter(|group| group.supplements.is_empty())
-        .filter(|group| {
-            group
-                .usage
-                .code
-                .code()
-                .and_then(|code| formulary.usage(code.as_str(), prescription.issued_on))
-                .is_some_and(crate::formulary::UsageEntry::supplement_needed)
-        })
-        .map(|group| Fault {
-            place: format!("SJ1[RP {}].181", group.number),
-            message: "this usage code needs a usage supplement (record 181)".to_owned(),
-        })
-        .collect()
+fn usage_faults(
+    of: Payload,
+    prescription: &Prescription,
+    places: &[String],
+    formulary: &Formulary,
+) -> Vec<Fault> {
+    let mut first_line = 0;
+    let mut faults = Vec::new();
+    for group in &prescription.groups {
+        let line = places.get(first_line);
+        first_line += group.lines.len();
+        let entry =
+            group.usage.code.code().and_then(|code| formulary.usage(code.as_str(), prescription.issued_on));
+        if !group.supplements.is_empty()
+            || !entry.is_some_and(crate::formulary::UsageEntry::supplement_needed)
+        {
+            continue;
+        }
+        let (place, where_to) = match (of, line) {
+            (Payload::Fhir, Some(line)) => (format!("{line}.dosageInstruction[0]"), "additionalInstruction"),
+            _ => (format!("SJ1[RP {}].181", group.number), "record 181"),
+        };
+        faults
+            .push(Fault { place, message: format!("this usage code needs a usage supplement ({where_to})") });
+    }
+    faults
 }
 
 /// Reads and verifies a pharmacy's dispensing result over the prescription that was delivered. The prescription inside
@@ -221,35 +264,65 @@ pub(super) fn dispensing_read(
         Err(ExchangeError::DocumentMismatch(vec![fault]))
     };
     let split = original.split()?;
-    match (form, original.form) {
-        (DocumentForm::EpsXml, DocumentForm::EpsXml) => {
+    let given = original.delivered()?;
+    let other = "embed the prescription exactly as it was delivered to you";
+    match (form.is_signed(), original.form.is_signed()) {
+        (true, false) => {
+            return mismatch(
+                "Content-Type",
+                "this prescription is on paper and bears no signature to embed; send the result unsigned",
+            );
+        }
+        (false, true) => {
+            return mismatch(
+                "Content-Type",
+                "a signed prescription is answered by a signed dispensing document",
+            );
+        }
+        (true, true) | (false, false) => {}
+    }
+    match form {
+        DocumentForm::EpsXml => {
             let envelope = EpsDispensing::read(document).map_err(ExchangeError::Document)?;
             let signer = Some(refused("/Document/DispensingSign", &envelope.verify(trust, now))?);
-            let delivered = original.delivered()?;
-            let given = EpsPrescription::read(&delivered).map_err(|_| READS_BACK)?;
-            if !envelope.embeds(&given) {
-                return mismatch(
-                    "/Document/Dispensing/ReferencePrescription",
-                    "embed the prescription exactly as it was delivered to you",
-                );
+            let embeds = match envelope.prescription() {
+                ReferencePrescription::Jws(jws) => {
+                    original.form == DocumentForm::Jose && jws.as_bytes() == given
+                }
+                ReferencePrescription::Sj1(_) => {
+                    original.form == DocumentForm::EpsXml
+                        && envelope.embeds(&EpsPrescription::read(&given).map_err(|_| READS_BACK)?)
+                }
+            };
+            if !embeds {
+                return mismatch("/Document/Dispensing/ReferencePrescription", other);
             }
             refused(
-                "/Document/Dispensing/ReferencePrescription/PrescriptionSign",
+                "/Document/Dispensing/ReferencePrescription",
                 &envelope.prescription_verify(trust, original.taken_at),
             )?;
-            let (dispensing, places) = dispensing_parse(envelope.payload())?;
+            let (dispensing, places) = dispensing_parse(Payload::Csv, envelope.payload())?;
             Ok(DispensingTaken { dispensing, split, signer, places })
         }
-        (DocumentForm::Csv, DocumentForm::Csv) => {
-            let (dispensing, places) = dispensing_parse(document)?;
-            Ok(DispensingTaken { dispensing, split, signer: None, places })
+        DocumentForm::Jose => {
+            let envelope = JoseDispensing::read(document).map_err(ExchangeError::Document)?;
+            let signer = Some(refused("JWS", &envelope.verify(trust, now))?);
+            let document = envelope.document().map_err(ExchangeError::Document)?;
+            let embedded = document.prescription;
+            let place = embedded.as_ref().map_or("Bundle", |embedded| embedded.place.as_str());
+            if !embedded.as_ref().is_some_and(|embedded| {
+                embedded.media_type == original.form.media_type() && embedded.bytes == given
+            }) {
+                return mismatch(place, other);
+            }
+            if let Some(verdict) = original.verify(trust)? {
+                refused(place, &verdict)?;
+            }
+            Ok(DispensingTaken { dispensing: document.dispensing, split, signer, places: document.places })
         }
-        (DocumentForm::EpsXml, DocumentForm::Csv) => mismatch(
-            "Content-Type",
-            "this prescription is on paper and bears no signature to embed; send CJ1",
-        ),
-        (DocumentForm::Csv, DocumentForm::EpsXml) => {
-            mismatch("Content-Type", "a signed prescription is answered by a signed dispensing document")
+        DocumentForm::Csv | DocumentForm::Fhir => {
+            let (dispensing, places) = dispensing_parse(form.payload(), document)?;
+            Ok(DispensingTaken { dispensing, split, signer: None, places })
         }
     }
 }

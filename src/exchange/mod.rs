@@ -12,13 +12,16 @@ pub mod check;
 pub mod consent;
 pub mod dispense;
 pub mod error;
+pub mod follow;
 pub mod form;
+pub mod history;
 pub mod identity;
 pub mod intake;
 pub mod mitigate;
 pub mod order;
 pub mod read;
 pub mod register;
+pub mod reported;
 pub mod session;
 pub mod withdraw;
 
@@ -62,8 +65,19 @@ pub struct Settings {
     pub number_attempts: AttemptLimit,
     /// Rules of the medication check.
     pub check: Policy,
+    /// How far back the shared history goes.
+    pub history: HistoryTerm,
     /// What an assertion's `aud` may name.
     pub audiences: Vec<String>,
+}
+
+/// How far back the shared history (薬剤情報) goes.
+#[derive(Clone, Copy, Debug)]
+pub struct HistoryTerm {
+    /// Days shown unless more are asked for.
+    pub days: u16,
+    /// Days shown at most.
+    pub most_days: u16,
 }
 
 /// The exchange: its store, its trust, its formulary and its clock. Cheap to clone.
@@ -74,6 +88,7 @@ pub struct Exchange {
     formulary: Arc<RwLock<Editions>>,
     clock: Clock,
     settings: Arc<Settings>,
+    followers: Arc<follow::Followers>,
 }
 
 /// What every act is told of the request it answers.
@@ -141,6 +156,7 @@ impl Exchange {
             formulary: Arc::new(RwLock::new(formulary)),
             clock,
             settings: Arc::new(settings),
+            followers: Arc::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use chrono::{Days, NaiveDate};
 
 use super::caller::Caller;
 use super::error::ExchangeError;
-use super::form::DocumentForm;
+use super::form::{DocumentForm, Item, Payload};
 use super::intake::{PrescriptionTaken, blocking, prescription_read, terms};
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
 use crate::check::{Coverage, Proposal, Source, proposal};
@@ -92,10 +92,10 @@ impl Exchange {
         let prescription = &taken.prescription;
         named_institution(prescription, clinic)?;
         if sent.kind == Kind::InHouse {
-            given_at_once(prescription)?;
+            given_at_once(prescription, sent.form.payload())?;
         }
         let today = japanese_date(now);
-        issued_in_time(prescription, today)?;
+        issued_in_time(prescription, sent.form.payload(), today)?;
         let identity = &prescription.insurance.identity;
         let patient = self.person_find(clinic, identity, prescription.patient.birth_date, today).await?;
         Ok((taken, patient))
@@ -265,19 +265,23 @@ pub(super) fn named_institution(prescription: &Prescription, clinic: &Facility) 
 }
 
 /// What is given out with its registration is given out once and whole.
-fn given_at_once(prescription: &Prescription) -> Result<(), ExchangeError> {
-    let fault = |place: &str, message: &str| Fault { place: place.to_owned(), message: message.to_owned() };
-    let refill = prescription.refill.map(|_| fault("SJ1.64", "an in-house prescription has no refills"));
-    let split = prescription.split.map(|_| fault("SJ1.63", "an in-house prescription is not split"));
+fn given_at_once(prescription: &Prescription, of: Payload) -> Result<(), ExchangeError> {
+    let fault = |item, message: &str| Fault { place: of.place(item).to_owned(), message: message.to_owned() };
+    let refill = prescription.refill.map(|_| fault(Item::Refill, "an in-house prescription has no refills"));
+    let split = prescription.split.map(|_| fault(Item::Split, "an in-house prescription is not split"));
     let faults: Vec<Fault> = refill.into_iter().chain(split).collect();
     if faults.is_empty() { Ok(()) } else { Err(ExchangeError::Document(faults)) }
 }
 
 /// The issue date has come, and the use period (使用期間) has not passed.
-pub(super) fn issued_in_time(prescription: &Prescription, today: NaiveDate) -> Result<(), ExchangeError> {
+pub(super) fn issued_in_time(
+    prescription: &Prescription,
+    of: Payload,
+    today: NaiveDate,
+) -> Result<(), ExchangeError> {
     if prescription.issued_on > today {
         return Err(ExchangeError::Document(vec![Fault {
-            place: "SJ1.51.1".to_owned(),
+            place: of.place(Item::IssueDate).to_owned(),
             message: "the issue date is in the future".to_owned(),
         }]));
     }

@@ -114,6 +114,8 @@ pub(super) struct About {
     pub(super) query: &'static [Query],
     /// Media types of the body; empty: none is read.
     pub(super) body: &'static [&'static str],
+    /// The FHIR resource in the body, when it is one.
+    pub(super) resource: &'static str,
     /// Names of the `Parameters` in the body, when it is one.
     pub(super) parameters: &'static [&'static str],
     pub(super) answers: Vec<(StatusCode, Form)>,
@@ -134,6 +136,7 @@ impl About {
             if_match: false,
             query: &[],
             body: &[],
+            resource: "Bundle",
             parameters: &[],
             answers: Vec::new(),
             headers: BTreeSet::new(),
@@ -175,6 +178,11 @@ impl About {
     /// The body is a FHIR `Parameters` with these.
     pub(super) fn parameters(self, parameters: &'static [&'static str]) -> Self {
         Self { parameters, ..self }.takes(FHIR_BODY)
+    }
+
+    /// The body is a FHIR resource of this type.
+    pub(super) fn resource(self, resource: &'static str) -> Self {
+        Self { resource, ..self }.takes(FHIR_BODY)
     }
 
     /// A write that may be repeated with its `Idempotency-Key`.

@@ -82,6 +82,7 @@ fn describe(resource: &mut Value, kind: &str, rest: &[&str], about: &About) {
         }
         (&Method::GET, []) => "search-type",
         (&Method::POST, []) => "create",
+        (&Method::GET, ["_history"]) => "history-type",
         (&Method::GET, [_]) => "read",
         (&Method::PUT, [_]) => "update",
         (&Method::DELETE, [_]) => "delete",

@@ -7,11 +7,13 @@ mod cds;
 mod check;
 mod consent;
 mod endpoint;
+mod history;
 mod metadata;
 mod openapi;
 mod operator;
 mod patient;
 pub mod problem;
+mod reported;
 pub mod server;
 mod task;
 mod token;
@@ -68,9 +70,21 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         task::withdraw_dispense(app),
         task::read(app),
         task::search(app),
+        task::history(app),
+        task::version(app),
+        task::feed(app),
+        task::events(app),
         task::document(app),
         check::medication_check(app),
         patient::mitigate(app),
+        history::requests(app),
+        history::dispenses(app),
+        reported::allergies(app),
+        reported::allergy_record(app),
+        reported::allergy_remove(app),
+        reported::medicines(app),
+        reported::medicine_record(app),
+        reported::medicine_remove(app),
         cds::services(),
         cds::order_sign(app),
         cds::feedback(app),

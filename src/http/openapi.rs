@@ -135,7 +135,7 @@ fn body(about: &About, media: &str) -> Value {
                 } },
             },
         }),
-        FHIR => reference("Bundle"),
+        FHIR => reference(about.resource),
         "application/json" => json!({ "type": "object" }),
         _ => json!({ "type": "string" }),
     };

@@ -25,8 +25,10 @@ use crate::prescription::state;
 use crate::store::PrescriptionId;
 
 mod dispensing;
-mod search;
+mod history;
+pub(super) mod search;
 pub(super) use dispensing::{amend_dispense, dispense, withdraw_dispense};
+pub(super) use history::{events, feed, history, version};
 pub(super) use search::search;
 
 const ACCEPT: [&str; 2] = ["exchangeNumber", "prescription"];

@@ -11,6 +11,7 @@ pub mod directory;
 pub mod disaster;
 pub mod dispensing;
 pub mod document;
+pub mod feed;
 pub mod figure;
 pub mod finding;
 pub mod idempotency;

@@ -122,6 +122,7 @@ macro_rules! columns {
         )
     };
 }
+pub(super) use columns;
 
 /// What every change of a prescription writes besides, in its own statement: the version, the trace, the answer to
 /// keep. Comes after a CTE `changed` that returns the changed row whole; parameters $1 to $9 are [`Tail`]'s.
@@ -280,7 +281,7 @@ impl Written {
 }
 
 impl Store {
-    fn prescription_read(&self, row: &Row) -> Result<PrescriptionRow, StoreError> {
+    pub(super) fn prescription_read(&self, row: &Row) -> Result<PrescriptionRow, StoreError> {
         let id: PrescriptionId = row.get("id");
         let details: Details = self.open_json(TABLE, id.as_bytes(), "sealed", row.get("sealed"))?;
         let patient: PatientId = row.get("patient_id");

@@ -175,8 +175,10 @@ async fn refusals_and_unseen_lines_are_told() {
     let (status, body) = door.check(OTHER_CLINIC, rx.sj1(), false).await;
     assert_eq!((status.as_u16(), code(&body)), (403, "not-permitted"));
     let token = door.token(CLINIC).await;
-    let bundle = door.post("/fhir/$medication-check", &token, FHIR, "{}".to_owned());
-    assert_eq!(answer(bundle).await.0, 415);
+    for (media_type, status) in [(FHIR, 422), ("application/xml", 415)] {
+        let body = door.post("/fhir/$medication-check", &token, media_type, "{}".to_owned());
+        assert_eq!(answer(body).await.0, status, "{media_type}");
+    }
 
     // With an identity token the patient is the one it stands for, if the document says nothing else.
     let identity = door.identity_token(OTHER_CLINIC, 3).await;

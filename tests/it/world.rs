@@ -19,7 +19,7 @@ use hikikae::exchange::error::ExchangeError;
 use hikikae::exchange::form::DocumentForm;
 use hikikae::exchange::identity::Identified;
 use hikikae::exchange::register::Sent;
-use hikikae::exchange::{Answered, Exchange, Request, Settings, TaskOutcome};
+use hikikae::exchange::{Answered, Exchange, HistoryTerm, Request, Settings, TaskOutcome};
 use hikikae::formulary::Formulary;
 use hikikae::formulary::shelf::Editions;
 use hikikae::prescription::consent::{Method, Permissions};
@@ -117,6 +117,7 @@ impl World {
             identity_attempts: limit,
             number_attempts: limit,
             check,
+            history: HistoryTerm { days: 100, most_days: 1826 },
             audiences: vec![base_url.to_owned(), format!("{base_url}/oauth2/token")],
         };
         let exchange = Exchange::new(

@@ -109,18 +109,19 @@ impl Sandbox {
         Ok(Config { formulary_dir: self.formulary.clone().or(config.formulary_dir.clone()), ..config })
     }
 
-    fn formulary(&self, config: &Config) -> anyhow::Result<Arc<Formulary>> {
-        let (editions, _) = serve::formulary(config)?;
-        Ok(editions.on(japanese_date(Clock::system().now())))
-    }
-
     /// Everything documents are made of.
     fn desk(&self, config: &Config, population: Population) -> anyhow::Result<Desk> {
-        let formulary = self.formulary(config)?;
+        let formulary = formulary_today(config)?;
         let drugs = Drugs::load(&formulary, population.frequencies.as_deref())?;
         let cast = Cast::open(&self.dir).context("no sandbox there; make one with hikikae demo --dir")?;
         Ok(Desk { cast, population, drugs, formulary })
     }
+}
+
+/// The formulary of the server's configuration, of today.
+fn formulary_today(config: &Config) -> anyhow::Result<Arc<Formulary>> {
+    let (editions, _) = serve::formulary(config)?;
+    Ok(editions.on(japanese_date(Clock::system().now())))
 }
 
 /// Where load goes to.

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::super::admin::database_leave;
 use super::super::{Answer, print};
-use super::{Sandbox, bar};
+use super::{Sandbox, bar, formulary_today};
 
 /// Add synthetic patients with a medication history to the database of a sandbox
 #[derive(Args)]
@@ -67,7 +67,7 @@ impl Populate {
             bail!("the patients that are there were drawn by another --frequencies");
         }
         let config = self.sandbox.config(self.config.as_deref())?;
-        let drugs = Arc::new(Drugs::load(&*self.sandbox.formulary(&config)?, frequencies.as_deref())?);
+        let drugs = Arc::new(Drugs::load(&*formulary_today(&config)?, frequencies.as_deref())?);
         population.frequencies = frequencies;
         let today = japanese_date(Clock::system().now());
         let cohort = population.cohort(self.patients, self.rows.div_ceil(2), today);

@@ -13,9 +13,11 @@ use super::super::answer::{self, FHIR};
 use super::super::call::{Call, call, respond};
 use super::super::endpoint::{Described, Endpoint, Form, Kind, OWNERS, Query, route};
 use super::super::problem::Problem;
+use super::history::feed_link;
 use super::{bad_query, query};
 use crate::codec::fhir;
 use crate::codec::fhir::task::{EXCHANGE_NUMBER, status};
+use crate::exchange::caller::Caller;
 use crate::exchange::read::{Page, Search};
 use crate::prescription::registered::{Registered, Viewer};
 use crate::prescription::state::Shown;
@@ -64,14 +66,25 @@ pub(in super::super) fn search(app: &App) -> Endpoint {
                 call.acceptable(FHIR)?;
                 let given = query(&call, &PARAMETERS)?;
                 let search = read(&given)?;
+                let feed = feed(&call, &caller, &search).await?;
                 let page = call.app().exchange.task_search(&caller, &search, &call.request()?).await?;
                 Ok(answer::fhir(
                     StatusCode::OK,
-                    &bundle(&call, &given, &page, |task| caller.viewer(&task.clinic)),
+                    &bundle(&call, &given, &page, feed, |task| caller.viewer(&task.clinic)),
                 ))
             })
         })
         .described(about)
+}
+
+/// Where to go on after a search by change: taken before the search, so that nothing falls between the two.
+async fn feed(call: &Call, caller: &Caller, search: &Search) -> Result<Option<serde_json::Value>, Problem> {
+    let by_change = search.filter.changed != (None, None) && search.after.is_none();
+    if !by_change || caller.facility().is_err() {
+        return Ok(None);
+    }
+    let end = call.app().exchange.feed_end().await?;
+    feed_link(call, caller, "feed", end, PAGE.1).map(Some)
 }
 
 fn read(given: &[(String, String)]) -> Result<Search, Problem> {
@@ -126,10 +139,10 @@ fn read(given: &[(String, String)]) -> Result<Search, Problem> {
     Ok(search)
 }
 
-type Range = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+pub(in super::super) type Range = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
 /// FHIR R4 3.1.1.4.5, the prefixes eq, ge, gt, le, lt; dates are Japanese dates.
-fn narrow(range: &mut Range, value: &str) -> Result<(), Problem> {
+pub(in super::super) fn narrow(range: &mut Range, value: &str) -> Result<(), Problem> {
     let fault = || bad_query("a date is YYYY-MM-DD or an instant, with prefix eq, ge, gt, le or lt");
     let (prefix, text) = match value.get(..2) {
         Some(prefix @ ("eq" | "ge" | "gt" | "le" | "lt")) => (prefix, &value[2..]),
@@ -169,6 +182,7 @@ fn bundle(
     call: &Call,
     given: &[(String, String)],
     page: &Page,
+    feed: Option<serde_json::Value>,
     viewer: impl Fn(&Registered) -> Viewer,
 ) -> serde_json::Value {
     let base = format!("{}/fhir/Task", call.app().base_url);
@@ -184,6 +198,7 @@ fn bundle(
     };
     let mut links = vec![link("self", None)];
     links.extend(page.next.map(|cursor| link("next", Some(cursor))));
+    links.extend(feed);
     let entry: Vec<_> = page
         .tasks
         .iter()

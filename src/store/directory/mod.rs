@@ -17,12 +17,14 @@ use super::seal::SealContext;
 use crate::prescription::identifier::InstitutionCode;
 
 pub mod attempt;
+pub mod claim;
 pub mod eligibility;
 pub mod import;
 mod insured;
 mod named;
 
 pub use attempt::{AttemptError, AttemptKind, AttemptLimit};
+pub use claim::Claims;
 pub use eligibility::{Eligibility, EligibilityFault};
 pub use import::{ImportError, Imported};
 pub use insured::{InsuredFault, InsuredIdentity};
