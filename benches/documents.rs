@@ -12,8 +12,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hikikae::codec::eps_xml::{EpsPrescription, Signatory, prescription_sign};
 use hikikae::codec::fhir;
 use hikikae::codec::sj1;
-use hikikae::prescription::registered::{ExchangeNumber, Registered};
-use hikikae::prescription::state::Life;
+use hikikae::prescription::registered::{DocumentVersion, ExchangeNumber, Registered, Viewer};
+use hikikae::prescription::state::{Kind, Life, Terms};
 use hikikae::sandbox::pki::{PersonSpec, Pki};
 use hikikae::store::{Keys, SealContext, Sealer};
 use hikikae::trust::c14n::{Method, canonicalise};
@@ -113,15 +113,19 @@ fn rendering(criterion: &mut Criterion) {
         version: 1,
         clinic: "1311234567".parse().expect("ten digits"),
         clinic_name: Some("見本クリニック".to_owned()),
-        exchange_number: number,
+        exchange_number: Some(number),
         issued_on: NaiveDate::default(),
         registered_at: now(),
         changed_at: now(),
-        life: Life::issued(NaiveDate::MAX, 1),
-        dispensers: Vec::new(),
+        life: Life::issued(
+            Kind::Electronic,
+            Terms { valid_until: NaiveDate::MAX, first_due: None, uses_allowed: 1 },
+        ),
+        document: DocumentVersion { number: 1, at: now() },
+        important_unread: Vec::new(),
     };
     criterion.bench_function("Task, rendered", |bencher| {
-        bencher.iter(|| fhir::task::task(black_box(&registered), true, now()).to_string());
+        bencher.iter(|| fhir::task::task(black_box(&registered), Viewer::Clinic, now()).to_string());
     });
 }
 

@@ -55,6 +55,9 @@ pub struct Config {
     pub trust_dir: PathBuf,
     /// Directory of formulary masters. Default none: those imported before.
     pub formulary_dir: Option<PathBuf>,
+    /// Font files that slips (処方内容（控え）) are printed with, asked in this order; of a collection the first font is
+    /// taken. Default IPAex Gothic, then Noto Sans CJK for rare characters, where Debian installs them.
+    pub slip_fonts: Vec<PathBuf>,
     /// TLS of the listener. Default none: plain HTTP, for use behind a proxy or on one machine.
     pub tls: Option<Tls>,
     /// What a signing certificate must be.
@@ -83,6 +86,12 @@ impl Default for Config {
             database_connections: 32,
             trust_dir: "trust".into(),
             formulary_dir: None,
+            slip_fonts: [
+                "/usr/share/fonts/opentype/ipaexfont-gothic/ipaexg.ttf",
+                "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
+            ]
+            .map(PathBuf::from)
+            .to_vec(),
             tls: None,
             signature: Signature::default(),
             lease_days: 7,

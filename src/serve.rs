@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock::Clock;
+use crate::codec::slip::Fonts;
 use crate::config::{Config, Tls};
 use crate::exchange::{Exchange, HistoryTerm, Settings};
 use crate::formulary::shelf::{Editions, ShelfError, Stamp};
@@ -277,9 +278,24 @@ fn settings(config: &Config, base_url: &str) -> Settings {
         identity_attempts: AttemptLimit { failures: config.attempt.identity_failures, window },
         number_attempts: AttemptLimit { failures: config.attempt.exchange_number_failures, window },
         check: config.check.clone(),
+        slip_fonts: slip_fonts(config),
         history: HistoryTerm { days: config.history.days, most_days: config.history.most_days },
         audiences: vec![base_url.to_owned(), format!("{base_url}/"), format!("{base_url}/oauth2/token")],
     }
+}
+
+/// The server does without fonts, and says so once.
+fn slip_fonts(config: &Config) -> Option<Fonts> {
+    let (fonts, errors) = Fonts::load(&config.slip_fonts);
+    for error in errors {
+        tracing::warn!(%error, "a font of slip_fonts cannot be used");
+    }
+    if fonts.is_none() {
+        tracing::warn!(
+            "no font to print slips with: install fonts-ipaexfont-gothic or name one in slip_fonts"
+        );
+    }
+    fonts
 }
 
 fn acceptor(tls: &Tls) -> Result<TlsAcceptor, StartError> {

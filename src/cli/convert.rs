@@ -7,7 +7,8 @@ use chrono::{FixedOffset, NaiveTime};
 use clap::{Args, ValueEnum};
 use hikikae::codec::eps_xml::{EpsDispensing, EpsPrescription};
 use hikikae::codec::fault::{Fault, Form};
-use hikikae::codec::{cj1, fhir, sj1};
+use hikikae::codec::notebook::{self, Dispensed, export};
+use hikikae::codec::{cj1, fhir, rx_symbol, sj1};
 use hikikae::prescription::document::Prescription;
 
 use super::document::{Envelope, Kind, cj1_read, read, sj1_inside, sj1_read, told};
@@ -22,6 +23,8 @@ Examples:
   hikikae convert --to fhir prescription.sj1.csv > prescription.json
   hikikae convert --to sj1 prescription.json
   hikikae convert --to sj1 result.xml     (the prescription inside a dispensing result)
+  hikikae convert --to notebook result.xml > notebook.txt
+  hikikae convert --to rx-symbol prescription.sj1.csv > symbol.txt
 
 No signature is verified: see hikikae verify.")]
 pub struct Convert {
@@ -40,34 +43,35 @@ enum Target {
     Cj1,
     /// Prescription as a document Bundle of the JP ePrescription profile
     Fhir,
-    /// Medicine notebook (電子版お薬手帳); not offered yet
+    /// Medicine notebook (電子版お薬手帳) of a signed dispensing result, Shift_JIS
     Notebook,
-    /// Outpatient prescription symbol (院外処方箋2次元シンボル); not offered yet
+    /// Outpatient prescription symbol (院外処方箋2次元シンボル), Shift_JIS
     RxSymbol,
 }
 
 impl Convert {
     pub fn run(self) -> anyhow::Result<Answer> {
-        if matches!(self.to, Target::Notebook | Target::RxSymbol) {
-            bail!("this form is not offered yet; --to sj1, --to cj1 and --to fhir are");
-        }
         let bytes = read(&self.file)?;
         let context = || self.file.display().to_string();
+        let payload = |to| payload(to, &bytes).with_context(context);
         let (written, unsaid) = match (Kind::of(&bytes), self.to) {
             (Some(Kind::Fhir), Target::Sj1) => sj1_of_bundle(&bytes).with_context(context)?,
-            (_, to) => {
-                let payload = payload(to, &bytes).with_context(context)?;
-                match to {
-                    Target::Cj1 => {
-                        let read = cj1_read(&payload)?;
-                        (cj1::write(&read.value, &read.form), Vec::new())
-                    }
-                    Target::Fhir => bundle_of_sj1(&sj1_read(&payload)?.value)?,
-                    _ => {
-                        let read = sj1_read(&payload)?;
-                        (sj1::write(&read.value, &read.form), Vec::new())
-                    }
-                }
+            (_, Target::Cj1) => {
+                let read = cj1_read(&payload(Target::Cj1)?)?;
+                (cj1::write(&read.value, &read.form), Vec::new())
+            }
+            (_, Target::Sj1) => {
+                let read = sj1_read(&payload(Target::Sj1)?)?;
+                (sj1::write(&read.value, &read.form), Vec::new())
+            }
+            (_, Target::Fhir) => bundle_of_sj1(&sj1_read(&payload(Target::Fhir)?)?.value)?,
+            (_, Target::RxSymbol) => {
+                let read = sj1_read(&payload(Target::Sj1)?)?;
+                (rx_symbol::write(&read.value, &Form::default()), Vec::new())
+            }
+            (_, Target::Notebook) => {
+                let (dispensing, prescription) = (payload(Target::Cj1)?, payload(Target::Sj1)?);
+                (notebook_of(&dispensing, &prescription)?, Vec::new())
             }
         };
         eprintln!("note: this is a rendering, not a signed original");
@@ -111,6 +115,14 @@ fn sj1_of_bundle(bytes: &[u8]) -> anyhow::Result<Rendering> {
         Err(faults) => faults,
     };
     Ok((written, unsaid))
+}
+
+/// The notebook of one dispensing result and its prescription.
+fn notebook_of(dispensing: &[u8], prescription: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let (dispensing, prescription) = (cj1_read(dispensing)?.value, sj1_read(prescription)?.value);
+    let dispensed = Dispensed { dispensing: &dispensing, prescription: &prescription };
+    let notebook = export(&[dispensed]).context("nothing was dispensed")?;
+    Ok(notebook::write(&notebook, &Form::default()))
 }
 
 /// Something about the document as a whole.

@@ -19,5 +19,6 @@ mod row;
 pub mod rx_symbol;
 mod signer;
 pub mod sj1;
+pub mod slip;
 mod spelling;
 mod text;

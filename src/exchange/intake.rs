@@ -65,8 +65,7 @@ impl Original {
         details: &Details,
         document: Document,
     ) -> Result<Self, ExchangeError> {
-        let form = DocumentForm::of_media_type(&document.media_type)
-            .ok_or(ExchangeError::Internal("a registered document has a form"))?;
+        let form = kept_form(&document)?;
         Ok(Self {
             form,
             bytes: document.bytes,
@@ -325,6 +324,44 @@ pub(super) fn dispensing_read(
             Ok(DispensingTaken { dispensing, split, signer: None, places })
         }
     }
+}
+
+/// The prescription of a document that was taken in before; a signature was verified then.
+pub(super) fn prescription_kept(document: &Document) -> Result<Prescription, ExchangeError> {
+    let bytes = &document.bytes;
+    let (prescription, _) = match kept_form(document)? {
+        DocumentForm::EpsXml => {
+            let envelope = EpsPrescription::read(bytes).map_err(ExchangeError::Document)?;
+            payload_read(Payload::Csv, envelope.payload())
+        }
+        DocumentForm::Jose => {
+            let envelope = JosePrescription::read(bytes).map_err(ExchangeError::Document)?;
+            payload_read(Payload::Fhir, envelope.payload())
+        }
+        form @ (DocumentForm::Csv | DocumentForm::Fhir) => payload_read(form.payload(), bytes),
+    }?;
+    Ok(prescription)
+}
+
+/// The dispensing result of a document that was taken in before.
+pub(super) fn dispensing_kept(document: &Document) -> Result<Dispensing, ExchangeError> {
+    let bytes = &document.bytes;
+    match kept_form(document)? {
+        DocumentForm::EpsXml => {
+            let envelope = EpsDispensing::read(bytes).map_err(ExchangeError::Document)?;
+            Ok(dispensing_parse(Payload::Csv, envelope.payload())?.0)
+        }
+        DocumentForm::Jose => {
+            let envelope = JoseDispensing::read(bytes).map_err(ExchangeError::Document)?;
+            Ok(envelope.document().map_err(ExchangeError::Document)?.dispensing)
+        }
+        form @ (DocumentForm::Csv | DocumentForm::Fhir) => Ok(dispensing_parse(form.payload(), bytes)?.0),
+    }
+}
+
+fn kept_form(document: &Document) -> Result<DocumentForm, ExchangeError> {
+    DocumentForm::of_media_type(&document.media_type)
+        .ok_or(ExchangeError::Internal("a registered document has a form"))
 }
 
 /// Does CPU work off the async threads.

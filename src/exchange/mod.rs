@@ -18,11 +18,13 @@ pub mod history;
 pub mod identity;
 pub mod intake;
 pub mod mitigate;
+pub mod notebook;
 pub mod order;
 pub mod read;
 pub mod register;
 pub mod reported;
 pub mod session;
+pub mod slip;
 pub mod withdraw;
 
 use std::sync::{Arc, RwLock};
@@ -34,6 +36,7 @@ use uuid::Uuid;
 
 use crate::check::{Coverage, Policy};
 use crate::clock::{Clock, japanese_date};
+use crate::codec::slip::Fonts;
 use crate::formulary::Formulary;
 use crate::formulary::shelf::Editions;
 use crate::prescription::registered::Registered;
@@ -65,6 +68,8 @@ pub struct Settings {
     pub number_attempts: AttemptLimit,
     /// Rules of the medication check.
     pub check: Policy,
+    /// What slips are printed with; `None` when no font could be read.
+    pub slip_fonts: Option<Fonts>,
     /// How far back the shared history goes.
     pub history: HistoryTerm,
     /// What an assertion's `aud` may name.

@@ -11,6 +11,7 @@ use super::App;
 use super::problem::Problem;
 use super::server::ClientCertificate;
 use crate::codec::fhir::parameters::Parameters;
+use crate::exchange::app::scope::Readable;
 use crate::exchange::caller::Caller;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::form::{DocumentForm, MEDIA_TYPES};
@@ -79,7 +80,7 @@ impl Call {
         Some(hash)
     }
 
-    /// Who calls, by `Authorization: Bearer`. Apps of patients are refused.
+    /// Who calls, by `Authorization: Bearer`. Apps of patients are refused: they read what [`Self::reader`] opens.
     pub(super) async fn caller(&self) -> Result<Caller, Problem> {
         let caller = self.bearer().await?;
         if caller.app.is_some() {
@@ -88,6 +89,13 @@ impl Call {
             )
             .into());
         }
+        Ok(caller)
+    }
+
+    /// Who reads records of this kind; an app when the patient has let it.
+    pub(super) async fn reader(&self, readable: Readable) -> Result<Caller, Problem> {
+        let caller = self.bearer().await?;
+        caller.app_may_read(readable)?;
         Ok(caller)
     }
 

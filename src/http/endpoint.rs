@@ -80,6 +80,8 @@ pub(super) enum Kind {
     Token,
     /// A FHIR search parameter of type date; may be repeated.
     Date,
+    /// A day, `YYYY-MM-DD`.
+    Day,
     /// Only as an earlier answer gave it.
     Opaque,
 }

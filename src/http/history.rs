@@ -16,6 +16,7 @@ use super::task::search::narrow;
 use super::task::{bad_query, query};
 use crate::clock::japanese_date;
 use crate::codec::fhir::medication_history::{claimed, medication_dispense, medication_request, medicine_id};
+use crate::exchange::app::scope::Readable;
 use crate::exchange::caller::Caller;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::history::{HistoryCursor, HistoryPage, HistorySearch, Record, Side};
@@ -69,7 +70,12 @@ pub(super) fn dispenses(app: &App) -> Endpoint {
 }
 
 async fn search(call: &Call, side: Side) -> Result<Response, Problem> {
-    let caller = call.caller().await?;
+    let caller = call
+        .reader(match side {
+            Side::Prescribed => Readable::MedicationRequest,
+            Side::GivenOut => Readable::MedicationDispense,
+        })
+        .await?;
     call.acceptable(FHIR)?;
     let given = query(call, &PARAMETERS)?;
     let search = read(&caller, &given, side)?;

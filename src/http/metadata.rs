@@ -94,7 +94,7 @@ fn describe(resource: &mut Value, kind: &str, rest: &[&str], about: &About) {
     for query in about.query.iter().filter(|_| interaction == "search-type") {
         let kind = match query.kind {
             Kind::Token | Kind::Word(_) | Kind::Boolean => "token",
-            Kind::Date => "date",
+            Kind::Date | Kind::Day => "date",
             // `_count` and cursors shape the answer; they search nothing.
             Kind::Number(..) | Kind::Opaque => continue,
         };

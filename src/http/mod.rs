@@ -11,6 +11,7 @@ mod history;
 mod metadata;
 mod openapi;
 mod operator;
+mod paper;
 mod patient;
 pub mod problem;
 mod reported;
@@ -75,6 +76,9 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         task::feed(app),
         task::events(app),
         task::document(app),
+        paper::slip(app),
+        paper::notebook(app),
+        paper::import(app),
         check::medication_check(app),
         patient::mitigate(app),
         history::requests(app),

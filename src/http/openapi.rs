@@ -107,6 +107,7 @@ fn query(query: &Query) -> Value {
         Kind::Number(from, to) => json!({ "type": "integer", "minimum": from, "maximum": to }),
         Kind::Word(words) => json!({ "type": "string", "enum": words }),
         Kind::Token | Kind::Opaque => json!({ "type": "string" }),
+        Kind::Day => json!({ "type": "string", "format": "date" }),
         Kind::Date => json!({ "type": "array", "items": { "type": "string" } }),
     };
     json!({ "name": query.name, "in": "query", "description": query.about, "schema": schema })

@@ -216,6 +216,12 @@ impl From<ExchangeError> for Problem {
                 "the verified patient has no prescription with this exchange number",
             ),
             ExchangeError::NotPermitted(reason) => Self::new(S::FORBIDDEN, "not-permitted", reason),
+            ExchangeError::ReportedFull => Self::new(
+                S::CONFLICT,
+                "state-conflict",
+                "there is no room for more entries; remove some first",
+            ),
+            ExchangeError::NotAvailable(reason) => Self::new(S::NOT_ACCEPTABLE, "not-acceptable", reason),
             ExchangeError::RoleMismatch => Self::new(
                 S::FORBIDDEN,
                 "role-mismatch",

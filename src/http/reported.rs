@@ -13,6 +13,7 @@ use super::endpoint::{By, Described, Endpoint, FHIR_BODY, Form, OWNERS, route};
 use super::problem::Problem;
 use super::task::query;
 use crate::codec::fhir::reported::{allergy_read, medicine_read, reported};
+use crate::exchange::app::scope::Readable;
 use crate::exchange::error::ExchangeError;
 use crate::prescription::reported::Content;
 use crate::store::reported::ReportedKind;
@@ -129,7 +130,12 @@ async fn patient_only(call: &Call) -> Result<(), Problem> {
 }
 
 async fn list(call: &Call, kind: ReportedKind) -> Result<Response, Problem> {
-    let caller = call.caller().await?;
+    let readable = match kind {
+        ReportedKind::Allergy => Readable::AllergyIntolerance,
+        ReportedKind::Medicine => Readable::MedicationStatement,
+        ReportedKind::Claim => return Err(ExchangeError::NotFound.into()),
+    };
+    let caller = call.reader(readable).await?;
     call.acceptable(FHIR)?;
     query(call, &[])?;
     let token = call.header("identity-token");

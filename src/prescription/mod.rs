@@ -12,7 +12,6 @@ pub mod mitigation;
 pub mod registered;
 pub mod reported;
 pub mod result;
-pub mod self_reported;
 pub mod state;
 pub mod usage;
 

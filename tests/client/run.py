@@ -11,6 +11,7 @@ import traceback
 import apps
 import cards
 import life
+import paper
 import races
 import refusals
 from world import World
@@ -23,6 +24,7 @@ SCENARIOS = {
     "race-register": races.registrations,
     "checker": life.checker,
     "foreign": life.foreign_hands,
+    "paper": paper.paper,
     "signatures": refusals.signatures,
     "contents": refusals.contents,
     "requests": refusals.requests,

@@ -16,6 +16,7 @@ mod harness;
 mod history;
 mod life;
 mod model;
+mod paper;
 mod store;
 mod tls;
 mod truth;

@@ -12,6 +12,8 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use hikikae::check::Policy;
 use hikikae::clock::{Clock, japanese_date};
 use hikikae::codec::eps_xml::{EpsPrescription, Signatory, dispensing_sign, prescription_sign};
+use hikikae::codec::slip::Fonts;
+use hikikae::config::Config;
 use hikikae::exchange::accept::{Accepted, Wanted};
 use hikikae::exchange::caller::{Actor, Caller};
 use hikikae::exchange::dispense::{Purpose, SentResult};
@@ -117,6 +119,7 @@ impl World {
             identity_attempts: limit,
             number_attempts: limit,
             check,
+            slip_fonts: Fonts::load(&Config::default().slip_fonts).0,
             history: HistoryTerm { days: 100, most_days: 1826 },
             audiences: vec![base_url.to_owned(), format!("{base_url}/oauth2/token")],
         };
