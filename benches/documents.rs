@@ -11,6 +11,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hikikae::codec::eps_xml::{EpsPrescription, Signatory, prescription_sign};
 use hikikae::codec::fhir;
+use hikikae::codec::fhir;
 use hikikae::codec::sj1;
 use hikikae::prescription::registered::{DocumentVersion, ExchangeNumber, Registered, Viewer};
 use hikikae::prescription::state::{Kind, Life, Terms};
@@ -62,7 +63,12 @@ fn documents(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("document");
     group.throughput(Throughput::Bytes(payload.len() as u64));
     group.bench_function("SJ1, parsed", |bencher| {
-        bencher.iter(|| sj1::read(black_box(&payload)).expect("it reads"))
+        bencher.iter(|| sj1::read(black_box(&payload)).expect("it reads"));
+    });
+    let bundle = include_bytes!("../fixtures/documents/general.fhir.json");
+    group.throughput(Throughput::Bytes(bundle.len() as u64));
+    group.bench_function("FHIR Bundle, parsed", |bencher| {
+        bencher.iter(|| fhir::prescription::read(black_box(bundle)).expect("it reads"));
     });
     let (document, trust) = signed();
     let at = now() + TimeDelta::minutes(1);
@@ -71,7 +77,7 @@ fn documents(criterion: &mut Criterion) {
     eprintln!("signed prescription: {} bytes", document.len());
     group.throughput(Throughput::Bytes(document.len() as u64));
     group.bench_function("XML, parsed", |bencher| {
-        bencher.iter(|| Xml::parse(black_box(&document)).expect("it reads"))
+        bencher.iter(|| Xml::parse(black_box(&document)).expect("it reads"));
     });
     let xml = Xml::parse(&document).expect("it reads");
     let method = Method::Inclusive;
@@ -94,13 +100,13 @@ fn sealing(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("sealing");
     for size in [1, 12] {
         let plain = vec![b'x'; size * 1024];
-        let sealed = sealer.seal(&place, &plain).expect("it seals");
+        let ciphertext = sealer.seal(&place, &plain).expect("it seals");
         group.throughput(Throughput::Bytes(plain.len() as u64));
         group.bench_function(format!("{size} KiB, sealed"), |bencher| {
             bencher.iter(|| sealer.seal(&place, black_box(&plain)).expect("it seals"));
         });
         group.bench_function(format!("{size} KiB, opened"), |bencher| {
-            bencher.iter(|| sealer.open(&place, black_box(&sealed)).expect("it opens"));
+            bencher.iter(|| sealer.open(&place, black_box(&ciphertext)).expect("it opens"));
         });
     }
     group.finish();
