@@ -11,7 +11,6 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hikikae::codec::eps_xml::{EpsPrescription, Signatory, prescription_sign};
 use hikikae::codec::fhir;
-use hikikae::codec::fhir;
 use hikikae::codec::sj1;
 use hikikae::prescription::registered::{DocumentVersion, ExchangeNumber, Registered, Viewer};
 use hikikae::prescription::state::{Kind, Life, Terms};
