@@ -6,6 +6,7 @@
 //!
 //! | room | owns |
 //! |---|---|
+//! | [`bench`] | load and limits: synthetic people, paced requests, the bare database beside them |
 //! | [`sandbox`] | the demonstration: its keys, its personas, its story |
 //! | [`serve`] | wires the rooms into a running server, as [`config`] says, on the one [`clock`] |
 //! | [`http`] | warp filters, tokens, `OperationOutcome`, the accept loop |
@@ -18,6 +19,7 @@
 //! | [`prescription`] | the domain: no I/O, no wire format |
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod check;
 pub mod clock;
 pub mod codec;

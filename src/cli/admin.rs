@@ -436,7 +436,7 @@ impl Common {
 }
 
 /// Stops a private cluster, unless a server uses it too.
-async fn database_leave(store: Store, cluster: Option<Cluster>) -> anyhow::Result<()> {
+pub(super) async fn database_leave(store: Store, cluster: Option<Cluster>) -> anyhow::Result<()> {
     drop(store);
     if let Some(cluster) = cluster {
         tokio::task::spawn_blocking(move || cluster.stop()).await??;

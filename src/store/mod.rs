@@ -19,6 +19,7 @@ pub mod identity;
 
 pub mod error;
 pub mod keys;
+pub mod load;
 pub mod medication;
 pub mod migration;
 pub mod pool;

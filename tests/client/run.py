@@ -10,6 +10,7 @@ import traceback
 
 import apps
 import cards
+import jose
 import life
 import paper
 import races
@@ -32,6 +33,7 @@ SCENARIOS = {
     "identity": refusals.identities,
     "apps": apps.apps,
     "cards": cards.cards,
+    "jose": jose.jose,
 }
 
 
