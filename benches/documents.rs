@@ -62,7 +62,12 @@ fn documents(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("document");
     group.throughput(Throughput::Bytes(payload.len() as u64));
     group.bench_function("SJ1, parsed", |bencher| {
-        bencher.iter(|| sj1::read(black_box(&payload)).expect("it reads"))
+        bencher.iter(|| sj1::read(black_box(&payload)).expect("it reads"));
+    });
+    let bundle = include_bytes!("../fixtures/documents/general.fhir.json");
+    group.throughput(Throughput::Bytes(bundle.len() as u64));
+    group.bench_function("FHIR Bundle, parsed", |bencher| {
+        bencher.iter(|| fhir::prescription::read(black_box(bundle)).expect("it reads"));
     });
     let (document, trust) = signed();
     let at = now() + TimeDelta::minutes(1);
@@ -71,7 +76,7 @@ fn documents(criterion: &mut Criterion) {
     eprintln!("signed prescription: {} bytes", document.len());
     group.throughput(Throughput::Bytes(document.len() as u64));
     group.bench_function("XML, parsed", |bencher| {
-        bencher.iter(|| Xml::parse(black_box(&document)).expect("it reads"))
+        bencher.iter(|| Xml::parse(black_box(&document)).expect("it reads"));
     });
     let xml = Xml::parse(&document).expect("it reads");
     let method = Method::Inclusive;
@@ -94,13 +99,13 @@ fn sealing(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("sealing");
     for size in [1, 12] {
         let plain = vec![b'x'; size * 1024];
-        let sealed = sealer.seal(&place, &plain).expect("it seals");
+        let ciphertext = sealer.seal(&place, &plain).expect("it seals");
         group.throughput(Throughput::Bytes(plain.len() as u64));
         group.bench_function(format!("{size} KiB, sealed"), |bencher| {
             bencher.iter(|| sealer.seal(&place, black_box(&plain)).expect("it seals"));
         });
         group.bench_function(format!("{size} KiB, opened"), |bencher| {
-            bencher.iter(|| sealer.open(&place, black_box(&sealed)).expect("it opens"));
+            bencher.iter(|| sealer.open(&place, black_box(&ciphertext)).expect("it opens"));
         });
     }
     group.finish();

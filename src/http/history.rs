@@ -10,9 +10,9 @@ use warp::reply::Response;
 use super::App;
 use super::answer::{self, FHIR};
 use super::call::{Call, call, respond};
+use super::date::narrow;
 use super::endpoint::{Described, Endpoint, Form, Kind, OWNERS, Query, route};
 use super::problem::Problem;
-use super::task::search::narrow;
 use super::task::{bad_query, query};
 use crate::clock::japanese_date;
 use crate::codec::fhir::medication_history::{claimed, medication_dispense, medication_request, medicine_id};
@@ -78,13 +78,18 @@ async fn search(call: &Call, side: Side) -> Result<Response, Problem> {
         .await?;
     call.acceptable(FHIR)?;
     let given = query(call, &PARAMETERS)?;
-    let search = read(&caller, &given, side)?;
+    let search = read(&caller, &given, side, call.app().exchange.clock().now())?;
     let (exchange, token) = (&call.app().exchange, call.header("identity-token"));
     let page = exchange.history_search(&caller, token, &search, medicine_id, &call.request()?).await?;
     Ok(answer::fhir(StatusCode::OK, &bundle(call, &given, side, &page)))
 }
 
-fn read(caller: &Caller, given: &[(String, String)], side: Side) -> Result<HistorySearch, Problem> {
+fn read(
+    caller: &Caller,
+    given: &[(String, String)],
+    side: Side,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<HistorySearch, Problem> {
     let mut search = HistorySearch { side, days: (None, None), count: PAGE.0 as usize, after: None };
     let mut range = (None, None);
     for (name, value) in given {
@@ -95,7 +100,7 @@ fn read(caller: &Caller, given: &[(String, String)], side: Side) -> Result<Histo
                     return Err(ExchangeError::NotFound.into());
                 }
             }
-            "date" => narrow(&mut range, value)?,
+            "date" => narrow(&mut range, value, now)?,
             "_count" => {
                 let count = value.parse().ok().filter(|count| (1..=PAGE.1).contains(count));
                 search.count = count.ok_or_else(|| bad_query("_count is a number from 1 to 200"))? as usize;

@@ -6,6 +6,7 @@ mod call;
 mod cds;
 mod check;
 mod consent;
+mod date;
 mod endpoint;
 mod history;
 mod metadata;

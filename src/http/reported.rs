@@ -179,7 +179,5 @@ async fn remove(call: &Call, kind: ReportedKind, id: Uuid) -> Result<Response, P
     let caller = call.caller().await?;
     let (exchange, token) = (&call.app().exchange, call.header("identity-token"));
     exchange.reported_remove(&caller, token, kind, id, &call.request()?).await?;
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    Ok(answer::empty(StatusCode::NO_CONTENT))
 }

@@ -7,7 +7,7 @@ use warp::reply::Response;
 
 use super::App;
 use super::answer::{self, FHIR};
-use super::call::{Call, call, respond};
+use super::call::{Call, Return, call, respond};
 use super::endpoint::{By, Described, Endpoint, Form, Kind, OWNERS, Query, SIGNED, route};
 use super::problem::Problem;
 use crate::codec::fhir;
@@ -21,12 +21,13 @@ use crate::exchange::form::MEDIA_TYPES;
 use crate::exchange::read::Which;
 use crate::exchange::register::Sent;
 use crate::exchange::{Answered, TaskOutcome};
+use crate::prescription::registered::Viewer;
 use crate::prescription::state;
 use crate::store::PrescriptionId;
 
 mod dispensing;
 mod history;
-pub(super) mod search;
+mod search;
 pub(super) use dispensing::{amend_dispense, dispense, withdraw_dispense};
 pub(super) use history::{events, feed, history, version};
 pub(super) use search::search;
@@ -64,6 +65,7 @@ pub(super) fn register(app: &App) -> Endpoint {
         .query(&REGISTER)
         .takes(MEDIA_TYPES)
         .repeatable()
+        .prefer()
         .answers(StatusCode::CREATED, Form::Resource("Task"))
         .header("Location")
         .header("ETag")
@@ -78,7 +80,7 @@ pub(super) fn register(app: &App) -> Endpoint {
                 let sent = registration(&call)?;
                 let answered = call.app().exchange.register(&caller, &sent, &call.request()?).await?;
                 let location = format!("{}/fhir/Task/{}", call.app().base_url, answered.outcome.task.id);
-                let mut response = task(StatusCode::CREATED, &caller, &answered);
+                let mut response = written(&call, StatusCode::CREATED, &caller, &answered);
                 if let Ok(value) = HeaderValue::from_str(&location) {
                     response.headers_mut().insert(header::LOCATION, value);
                 }
@@ -121,7 +123,7 @@ pub(super) fn amend(app: &App) -> Endpoint {
                 let (form, request) = (call.form()?, call.request()?);
                 let body = call.body.clone();
                 let answered = call.app().exchange.amend(&caller, id, form, body, &request).await?;
-                Ok(task(StatusCode::OK, &caller, &answered))
+                Ok(written(&call, StatusCode::OK, &caller, &answered))
             })
         })
         .described(about)
@@ -190,7 +192,7 @@ pub(super) fn cancel(app: &App) -> Endpoint {
                 let caller = call.caller().await?;
                 let reason = reason(&call)?;
                 let answered = call.app().exchange.cancel(&caller, id, reason, &call.request()?).await?;
-                Ok(task(StatusCode::OK, &caller, &answered))
+                Ok(written(&call, StatusCode::OK, &caller, &answered))
             })
         })
         .described(about)
@@ -207,7 +209,7 @@ pub(super) fn renew(app: &App) -> Endpoint {
                 let caller = call.caller().await?;
                 call.acceptable(FHIR)?;
                 let answered = call.app().exchange.renew(&caller, id, &call.request()?).await?;
-                Ok(task(StatusCode::OK, &caller, &answered))
+                Ok(written(&call, StatusCode::OK, &caller, &answered))
             })
         })
         .described(about)
@@ -228,7 +230,7 @@ pub(super) fn give_back(app: &App) -> Endpoint {
                 let caller = call.caller().await?;
                 let reason = reason(&call)?;
                 let answered = call.app().exchange.give_back(&caller, id, reason, &call.request()?).await?;
-                Ok(task(StatusCode::OK, &caller, &answered))
+                Ok(written(&call, StatusCode::OK, &caller, &answered))
             })
         })
         .described(about)
@@ -249,7 +251,7 @@ pub(super) fn collect(app: &App) -> Endpoint {
                 let caller = call.caller().await?;
                 let reason = reason(&call)?;
                 let answered = call.app().exchange.collect(&caller, id, reason, &call.request()?).await?;
-                Ok(task(StatusCode::OK, &caller, &answered))
+                Ok(written(&call, StatusCode::OK, &caller, &answered))
             })
         })
         .described(about)
@@ -261,6 +263,7 @@ pub(super) fn read(app: &App) -> Endpoint {
     let about = about
         .does("Reads where a prescription stands")
         .by(OWNERS)
+        .if_none_match()
         .answers(StatusCode::OK, Form::Resource("Task"))
         .header("ETag")
         .refuses(&["not-found"]);
@@ -270,6 +273,10 @@ pub(super) fn read(app: &App) -> Endpoint {
                 let caller = call.caller().await?;
                 call.acceptable(FHIR)?;
                 let outcome = call.app().exchange.task_read(&caller, id, &call.request()?).await?;
+                if call.holds(outcome.task.version) && as_changed(&caller, &outcome) {
+                    let unchanged = answer::empty(StatusCode::NOT_MODIFIED);
+                    return Ok(finish(unchanged, outcome.task.version, false));
+                }
                 Ok(task(StatusCode::OK, &caller, &Answered { outcome, replayed: false }))
             })
         })
@@ -353,6 +360,31 @@ fn task(status: StatusCode, caller: &Caller, answered: &Answered<TaskOutcome>) -
     let resource = fhir::task::task(task, caller.viewer(&task.clinic), *at);
     let resource = fhir::task::with_coverage(resource, coverage);
     finish(answer::fhir(status, &resource), task.version, answered.replayed)
+}
+
+/// What a write of a Task answers, with or without the Task, as the caller prefers.
+fn written(call: &Call, status: StatusCode, caller: &Caller, answered: &Answered<TaskOutcome>) -> Response {
+    let (mut response, applied) = match call.preferred() {
+        None => return task(status, caller, answered),
+        Some(Return::Representation) => (task(status, caller, answered), "return=representation"),
+        Some(Return::Minimal) => {
+            let status = if status == StatusCode::OK { StatusCode::NO_CONTENT } else { status };
+            let (version, replayed) = (answered.outcome.task.version, answered.replayed);
+            (finish(answer::empty(status), version, replayed), "return=minimal")
+        }
+    };
+    response.headers_mut().insert("preference-applied", HeaderValue::from_static(applied));
+    response
+}
+
+/// Whether the Task shows what it has shown since its last change, so that its version says all there is to it. The
+/// clock alone may show it otherwise, and a clinic that reads 重要情報 of a result makes no new version.
+fn as_changed(caller: &Caller, outcome: &TaskOutcome) -> bool {
+    let TaskOutcome { task, at, .. } = outcome;
+    let viewer = caller.viewer(&task.clinic);
+    let shown = |at| fhir::task::task(task, viewer, at);
+    let flagged = viewer == Viewer::Clinic && task.life.results.count() > 0;
+    !flagged && shown(*at) == shown(task.changed_at)
 }
 
 fn finish(mut response: Response, version: i64, replayed: bool) -> Response {

@@ -139,7 +139,7 @@ impl Follower {
             assert_eq!(answer.status(), StatusCode::OK);
             let (mut bytes, mut here) = (Vec::new(), 0);
             while here < few && seen.len() < wanted {
-                bytes.extend_from_slice(&answer.chunk().await.unwrap().expect("the stream goes on"));
+                bytes.extend_from_slice(&answer.chunk().await.unwrap().unwrap());
                 while let Some(end) = bytes.windows(2).position(|pair| pair == b"\n\n") {
                     let event = String::from_utf8(bytes.drain(..end + 2).collect()).unwrap();
                     let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
@@ -150,7 +150,7 @@ impl Follower {
                     }
                 }
             }
-            path = "/fhir/Task/$events".to_owned();
+            "/fhir/Task/$events".clone_into(&mut path);
         }
         seen
     }

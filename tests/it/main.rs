@@ -17,6 +17,7 @@ mod history;
 mod life;
 mod model;
 mod paper;
+mod reading;
 mod store;
 mod tls;
 mod truth;

@@ -4,6 +4,8 @@
 //!
 //! `HIKIKAE_MODEL_CASES` asks for more cases than the few of an ordinary run.
 
+#![expect(clippy::unwrap_used, reason = "a world that cannot be acted in fails its tests")]
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -17,6 +19,7 @@ use hikikae::exchange::error::ExchangeError;
 use hikikae::exchange::form::DocumentForm;
 use hikikae::exchange::read::Which;
 use hikikae::exchange::register::Sent;
+use hikikae::prescription::identifier::InstitutionCode;
 use hikikae::prescription::registered::{ExchangeNumber, Registered};
 use hikikae::prescription::state::{Kind, Refusal, Shown};
 use hikikae::store::PrescriptionId;
@@ -221,6 +224,7 @@ impl Ref {
     }
 
     /// The prescription after an act; `rx` is what an amendment says.
+    #[expect(clippy::too_many_lines, reason = "one table, read from top to bottom")]
     fn after(&self, what: What, by: usize, rx: Option<&Rx>, now: DateTime<Utc>) -> Result<Self, No> {
         let mut next = self.clone();
         next.version += 1;
@@ -441,7 +445,7 @@ impl Both {
                 match what {
                     What::Amend(_) => *next.originals.last_mut().unwrap() = document,
                     What::Dispense { .. } | What::AmendDispense { .. } => {
-                        next.result_documents.push(document)
+                        next.result_documents.push(document);
                     }
                     _ => {}
                 }
@@ -544,7 +548,7 @@ impl Both {
         };
         assert_eq!(task.life.shown(now), model.shown(now), "{model:?}");
         assert_eq!(task.version, model.version, "{model:?}");
-        assert_eq!(task.life.pharmacy(now).as_ref().map(|code| code.as_str()), owner, "{model:?}");
+        assert_eq!(task.life.pharmacy(now).as_ref().map(InstitutionCode::as_str), owner, "{model:?}");
         // The clock runs on between the two.
         let apart = task.life.lease_end(now).zip(lease_end).map(|(one, other)| (one - other).abs());
         assert_eq!(task.life.lease_end(now).is_some(), lease_end.is_some(), "{model:?}");

@@ -9,7 +9,7 @@ use super::super::answer::FHIR;
 use super::super::call::{Call, call, respond};
 use super::super::endpoint::{By, Described, Endpoint, Kind, Query, SIGNED, route};
 use super::super::problem::Problem;
-use super::{HOLDER, REASON, VERSION, bad_query, document_number, query, reason, task};
+use super::{HOLDER, REASON, VERSION, bad_query, document_number, query, reason, written};
 use crate::exchange::dispense::{Purpose, SentResult};
 use crate::exchange::form::MEDIA_TYPES;
 use crate::store::PrescriptionId;
@@ -111,7 +111,7 @@ pub(in super::super) fn withdraw_dispense(app: &App) -> Endpoint {
                 let request = call.request()?;
                 let exchange = &call.app().exchange;
                 let answered = exchange.withdraw_dispense(&caller, id, result, reason, &request).await?;
-                Ok(task(StatusCode::OK, &caller, &answered))
+                Ok(written(&call, StatusCode::OK, &caller, &answered))
             })
         })
         .described(about)
@@ -127,7 +127,7 @@ async fn send(
     call.acceptable(FHIR)?;
     let sent = SentResult { purpose, important, form: call.form()?, original: call.body.clone() };
     let answered = call.app().exchange.dispense(&caller, id, &sent, &call.request()?).await?;
-    Ok(task(StatusCode::OK, &caller, &answered))
+    Ok(written(call, StatusCode::OK, &caller, &answered))
 }
 
 fn truth(name: &str, value: &str) -> Result<bool, Problem> {

@@ -2,8 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeZone, Utc};
-use chrono_tz::Asia::Tokyo;
+use chrono::{DateTime, Utc};
 use http::StatusCode;
 use serde_json::json;
 use warp::Filter;
@@ -11,6 +10,7 @@ use warp::Filter;
 use super::super::App;
 use super::super::answer::{self, FHIR};
 use super::super::call::{Call, call, respond};
+use super::super::date::narrow;
 use super::super::endpoint::{Described, Endpoint, Form, Kind, OWNERS, Query, route};
 use super::super::problem::Problem;
 use super::history::feed_link;
@@ -65,7 +65,7 @@ pub(in super::super) fn search(app: &App) -> Endpoint {
                 let caller = call.caller().await?;
                 call.acceptable(FHIR)?;
                 let given = query(&call, &PARAMETERS)?;
-                let search = read(&given)?;
+                let search = read(&given, call.app().exchange.clock().now())?;
                 let feed = feed(&call, &caller, &search).await?;
                 let page = call.app().exchange.task_search(&caller, &search, &call.request()?).await?;
                 Ok(answer::fhir(
@@ -87,7 +87,7 @@ async fn feed(call: &Call, caller: &Caller, search: &Search) -> Result<Option<se
     feed_link(call, caller, "feed", end, PAGE.1).map(Some)
 }
 
-fn read(given: &[(String, String)]) -> Result<Search, Problem> {
+fn read(given: &[(String, String)], now: DateTime<Utc>) -> Result<Search, Problem> {
     let mut search = Search { count: PAGE.0 as usize, ..Search::default() };
     for (name, value) in given {
         match name.as_str() {
@@ -111,8 +111,8 @@ fn read(given: &[(String, String)]) -> Result<Search, Problem> {
                     }
                 }
             }
-            "authored-on" => narrow(&mut search.filter.registered, value)?,
-            "_lastUpdated" => narrow(&mut search.filter.changed, value)?,
+            "authored-on" => narrow(&mut search.filter.registered, value, now)?,
+            "_lastUpdated" => narrow(&mut search.filter.changed, value, now)?,
             "identifier" => {
                 let id = value.rsplit('|').next().unwrap_or_default();
                 if value.starts_with(EXCHANGE_NUMBER) {
@@ -137,35 +137,6 @@ fn read(given: &[(String, String)]) -> Result<Search, Problem> {
         }
     }
     Ok(search)
-}
-
-pub(in super::super) type Range = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
-
-/// FHIR R4 3.1.1.4.5, the prefixes eq, ge, gt, le, lt; dates are Japanese dates.
-pub(in super::super) fn narrow(range: &mut Range, value: &str) -> Result<(), Problem> {
-    let fault = || bad_query("a date is YYYY-MM-DD or an instant, with prefix eq, ge, gt, le or lt");
-    let (prefix, text) = match value.get(..2) {
-        Some(prefix @ ("eq" | "ge" | "gt" | "le" | "lt")) => (prefix, &value[2..]),
-        _ => ("eq", value),
-    };
-    let (start, end) = if let Ok(date) = text.parse::<NaiveDate>() {
-        let midnight = |date: NaiveDate| {
-            Tokyo.from_local_datetime(&date.and_time(NaiveTime::MIN)).single().map(|at| at.to_utc())
-        };
-        let next = date.checked_add_days(Days::new(1)).and_then(midnight);
-        (midnight(date).ok_or_else(fault)?, next.ok_or_else(fault)?)
-    } else {
-        let at = DateTime::parse_from_rfc3339(&text.replace(' ', "+")).map_err(|_| fault())?.to_utc();
-        (at, at + chrono::TimeDelta::microseconds(1))
-    };
-    match prefix {
-        "ge" => range.0 = Some(start),
-        "gt" => range.0 = Some(end),
-        "le" => range.1 = Some(end),
-        "lt" => range.1 = Some(start),
-        _ => *range = (Some(start), Some(end)),
-    }
-    Ok(())
 }
 
 fn cursor_write(cursor: Cursor) -> String {
@@ -211,6 +182,10 @@ fn bundle(
         })
         .collect();
     let mut bundle = json!({ "resourceType": "Bundle", "type": "searchset", "link": links });
+    // Counting what other pages hold would be another pass over all of it.
+    if page.next.is_none() && given.iter().all(|(name, _)| name != "cursor") {
+        bundle["total"] = json!(entry.len());
+    }
     if !entry.is_empty() {
         bundle["entry"] = entry.into();
     }
@@ -220,19 +195,6 @@ fn bundle(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dates_are_japanese() {
-        let mut range = (None, None);
-        narrow(&mut range, "2026-04-01").unwrap();
-        assert_eq!(range.0.unwrap().to_rfc3339(), "2026-03-31T15:00:00+00:00");
-        assert_eq!(range.1.unwrap().to_rfc3339(), "2026-04-01T15:00:00+00:00");
-        narrow(&mut range, "gt2026-04-01").unwrap();
-        assert_eq!(range.0.unwrap().to_rfc3339(), "2026-04-01T15:00:00+00:00");
-        for wrong in ["", "2026-02-30", "ap2026-04-01", "geX", "日本"] {
-            assert!(narrow(&mut range, wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_cursor_reads_back() {
