@@ -6,7 +6,7 @@
 //!
 //! | room | owns |
 //! |---|---|
-//! | [`bench`] | load and limits: synthetic people, paced requests, the bare database beside them |
+//! | [`mod@bench`] | load and limits: synthetic people, paced requests, the bare database beside them |
 //! | [`sandbox`] | the demonstration: its keys, its personas, its story |
 //! | [`serve`] | wires the rooms into a running server, as [`config`] says, on the one [`clock`] |
 //! | [`http`] | described endpoints, tokens, `OperationOutcome`, the accept loop |
