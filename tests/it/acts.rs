@@ -1,7 +1,5 @@
 //! The acts after the first ones: amending, correcting, withdrawing, collecting, parts, and what a retry of them is told.
 
-#![expect(clippy::unwrap_used, reason = "an act that should be done and is not fails its test")]
-
 use hikikae::exchange::accept::{Accepted, Wanted};
 use hikikae::exchange::dispense::{Purpose, SentResult};
 use hikikae::exchange::error::ExchangeError;
