@@ -11,7 +11,6 @@ use hikikae::exchange::form::DocumentForm;
 use hikikae::exchange::read::Which;
 use hikikae::prescription::mitigation::ManagementCode;
 use hikikae::store::PrescriptionId;
-use hikikae::store::feed::Place;
 use hikikae::trust::Algorithm;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -82,12 +81,12 @@ async fn an_important_result_stays_marked_as_long_as_it_stands() {
     assert_eq!(marked.life.results.important().collect::<Vec<_>>(), [1]);
     world.exchange.document(&clinic, id, Which::Dispensing(Some(1)), &request()).await.unwrap();
     assert_eq!(world.exchange.task_read(&clinic, id, &request()).await.unwrap().task, marked);
-    let changes = world.exchange.task_changes(&clinic, Place::default(), 10, &request()).await.unwrap();
-    assert_eq!(changes.iter().map(|change| change.task.version).collect::<Vec<_>>(), [1, 2, 3]);
+    let told = world.followed(CLINIC, &marked).await;
+    assert_eq!(told, [task.clone(), held.task.task.clone(), marked.clone()]);
     let corrected = send(Purpose::Amend { result: None }, false).await;
     assert_eq!(corrected.life.results.important().count(), 0);
     let versions = world.exchange.task_history(&clinic, id, &request()).await.unwrap();
-    assert_eq!(versions, [corrected, marked, changes[1].task.clone(), task]);
+    assert_eq!(versions, [corrected, marked, held.task.task, task]);
 }
 
 /// A facility's call over HTTP, with a document or Parameters.
@@ -241,7 +240,7 @@ async fn what_was_not_checked_is_told_by_every_act_that_checks() {
         assert!(place["expression"][0].as_str().unwrap().starts_with("Bundle.entry["), "{place}");
         task
     };
-    let rx = Rx { drug: "699999999,知られざる錠", ..world.rx(1) };
+    let rx = Rx { drug: "619999999,知られざる錠", ..world.rx(1) };
     let signed = |rx: &Rx| prescription(world, form, Algorithm::Es256, rx);
     let task = told(clinic.send("$register", form, &signed(&rx)).await);
     let (id, number) = (id_of(&task), task["identifier"][1]["value"].as_str().unwrap().parse().unwrap());
@@ -254,6 +253,13 @@ async fn what_was_not_checked_is_told_by_every_act_that_checks() {
     let known = Rx { chart: 2, ..world.rx(2) };
     let (status, task) = clinic.send("$register", form, &signed(&known)).await;
     assert_eq!((status, task.get("contained")), (201, None));
+}
+
+/// The states of what patient 1 was given, as the patient sees them.
+async fn given(door: &Door) -> Vec<Value> {
+    let call = door.client.get(format!("{}/fhir/MedicationDispense", door.base_url));
+    let (_, bundle) = answer(call.bearer_auth(door.patient_token(1).await)).await;
+    bundle["entry"].as_array().unwrap().iter().map(|entry| entry["resource"]["status"].clone()).collect()
 }
 
 /// 院内 and 紙 as Bundles: each is amended in the other unsigned form, and by nothing signed.
@@ -284,8 +290,14 @@ async fn unsigned_bundles_are_amended_in_either_unsigned_form() {
         assert_eq!(refused["issue"][0]["expression"], json!(["Content-Type"]));
         let (status, task) = clinic.send(&amend, fhir, &unsigned(fhir, &Rx { days: 7, ..rx })).await;
         assert_eq!((status, stands(&task)), (200, (state, "3")), "{task}");
+        if in_house {
+            assert_eq!(given(&door).await, ["completed"]);
+        }
         let (status, task) = clinic.act(&format!("{id}/$cancel")).await;
         assert_eq!((status, stands(&task)), (200, ("cancelled", "4")), "{task}");
+        if in_house {
+            assert_eq!(given(&door).await, ["cancelled"], "it was not given after all");
+        }
         let (status, refused) = clinic.send(&amend, csv, &unsigned(csv, &world.rx(patient))).await;
         assert_eq!((status, code(&refused)), (409, "cancelled"));
     }

@@ -30,6 +30,7 @@ use hikikae::prescription::state::Kind;
 use hikikae::sandbox::pki::{Credential, FacilitySpec, PatientSpec, PersonSpec, Pki};
 use hikikae::store::access::{AccessRow, Trace, TraceContent};
 use hikikae::store::directory::{AttemptLimit, Eligibility, Facility, FacilityKind, InsuredIdentity};
+use hikikae::store::feed::Place;
 use hikikae::store::{PatientId, PrescriptionId, Store};
 use hikikae::trust::{HcRole, SigningKey, TrustPolicy, TrustStore};
 use ring::rand::SystemRandom;
@@ -207,6 +208,21 @@ impl World {
         let mut rows = store.access_record_list(patient, None, 1000, self.now(), &trace).await.unwrap();
         rows.reverse();
         rows
+    }
+
+    /// What a facility is told of a prescription that has come to a version. Followers are told once every transaction
+    /// before is over, those of other tests on the same server too.
+    pub async fn followed(&self, code: &str, last: &Registered) -> Vec<Registered> {
+        loop {
+            let changes =
+                self.exchange.task_changes(&caller(code), Place::default(), 1000, &request()).await.unwrap();
+            let told = changes.into_iter().map(|change| change.task).filter(|told| told.id == last.id);
+            let told: Vec<Registered> = told.collect();
+            if told.last().is_some_and(|told| told.version >= last.version) {
+                return told;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The patient as an identity token by insurance data shows it.

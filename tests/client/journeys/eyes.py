@@ -60,9 +60,9 @@ class Eyes:
         return exchange_number(self.call("GET", f"/fhir/Task/{task}").resource())
 
     def medicines(self, task, kind="MedicationDispense"):
-        """How often a document of this prescription is in the shared history."""
+        """How many medicines of this prescription stand in the shared history."""
         found = entries(self.call("GET", f"/fhir/{kind}?_count=200"))
-        return sum(task in json.dumps(resource) for resource in found)
+        return sum(task in json.dumps(resource) for resource in found if resource["status"] != "cancelled")
 
     def consents(self):
         """What is in force: kind, permit or deny, and the institution code or None for all."""

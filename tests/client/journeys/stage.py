@@ -9,7 +9,7 @@ import traceback
 
 import records
 import signing
-from exchange_client import FHIR_JSON, business_state, exchange_number, parameters
+from exchange_client import FHIR_JSON, business_state, exchange_number, jwt, parameters
 
 from .eyes import Eyes, ThroughClinic
 
@@ -146,8 +146,6 @@ class Stage:
 
     def staffed(self, facility, person):
         """Calls of a facility with a person at its terminal."""
-        from exchange_client import jwt
-
         key, claims = self.world.signer(person), facility.claims(iss="person", sub="person")
         form = facility.assertion_form(jwt(facility.credentials, facility.claims()))
         answer = self.sandbox.token_request(form | {"practitioner_assertion": jwt(key, claims)})
