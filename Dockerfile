@@ -10,6 +10,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && install -D target/release/hikikae /out/hikikae
 
 FROM debian:bookworm-slim
+# What slips are printed with.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends fonts-ipaexfont-gothic fonts-noto-cjk \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --home-dir /var/lib/hikikae --create-home --shell /usr/sbin/nologin hikikae
 COPY --from=build /out/hikikae /usr/local/bin/hikikae
 USER hikikae

@@ -55,6 +55,9 @@ pub struct Config {
     pub trust_dir: PathBuf,
     /// Directory of formulary masters. Default none: those imported before.
     pub formulary_dir: Option<PathBuf>,
+    /// Font files that slips (処方内容（控え）) are printed with, asked in this order; of a collection the first font is
+    /// taken. Default IPAex Gothic, then Noto Sans CJK for rare characters, where Debian installs them.
+    pub slip_fonts: Vec<PathBuf>,
     /// TLS of the listener. Default none: plain HTTP, for use behind a proxy or on one machine.
     pub tls: Option<Tls>,
     /// What a signing certificate must be.
@@ -67,6 +70,8 @@ pub struct Config {
     pub attempt: Attempt,
     /// Rules of the medication check.
     pub check: Policy,
+    /// How far back the shared history goes.
+    pub history: History,
     /// Bounds of a request.
     pub request: Request,
 }
@@ -81,14 +86,37 @@ impl Default for Config {
             database_connections: 32,
             trust_dir: "trust".into(),
             formulary_dir: None,
+            slip_fonts: [
+                "/usr/share/fonts/opentype/ipaexfont-gothic/ipaexg.ttf",
+                "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
+            ]
+            .map(PathBuf::from)
+            .to_vec(),
             tls: None,
             signature: Signature::default(),
             lease_days: 7,
             token: Token::default(),
             attempt: Attempt::default(),
             check: Policy::default(),
+            history: History::default(),
             request: Request::default(),
         }
+    }
+}
+
+/// How far back the shared history goes, `[history]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct History {
+    /// Days shown unless more are asked for. Default 100, as the national service shows.
+    pub days: u16,
+    /// Days shown at most. Default 1826, five years.
+    pub most_days: u16,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { days: 100, most_days: 1826 }
     }
 }
 

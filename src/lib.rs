@@ -6,18 +6,20 @@
 //!
 //! | room | owns |
 //! |---|---|
+//! | [`mod@bench`] | load and limits: synthetic people, paced requests, the bare database beside them |
 //! | [`sandbox`] | the demonstration: its keys, its personas, its story |
 //! | [`serve`] | wires the rooms into a running server, as [`config`] says, on the one [`clock`] |
-//! | [`http`] | warp filters, tokens, `OperationOutcome`, the accept loop |
-//! | [`exchange`] | the acts: check, register, cancel, accept, return, dispense; each one transaction |
+//! | [`http`] | described endpoints, tokens, `OperationOutcome`, the accept loop |
+//! | [`exchange`] | the acts: check, register, amend, accept, dispense, …; identity, consent, history, apps |
 //! | [`store`] | PostgreSQL: pool, migrations, sealing, one file per table family |
 //! | [`check`] | the medication checker, pure |
 //! | [`formulary`] | products, ingredients, usage codes, forbidden pairs; the shelf of imported editions |
-//! | [`codec`] | SJ1, CJ1, the EPS XML envelopes, FHIR answers, CDS Hooks |
-//! | [`trust`] | certificates, paths, revocation, canonicalisation, signatures, timestamps |
+//! | [`codec`] | SJ1, CJ1, the EPS XML and JWS envelopes, FHIR, CDS Hooks, notebook, symbol, slip |
+//! | [`trust`] | certificates, paths, revocation, canonicalisation, XAdES and JWS, timestamps |
 //! | [`prescription`] | the domain: no I/O, no wire format |
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod check;
 pub mod clock;
 pub mod codec;

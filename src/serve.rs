@@ -20,8 +20,9 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock::Clock;
+use crate::codec::slip::Fonts;
 use crate::config::{Config, Tls};
-use crate::exchange::{Exchange, Settings};
+use crate::exchange::{Exchange, HistoryTerm, Settings};
 use crate::formulary::shelf::{Editions, ShelfError, Stamp};
 use crate::formulary::{Formulary, LoadError};
 use crate::http::server::{Limits, serve};
@@ -36,6 +37,8 @@ use crate::trust::{TrustPolicy, TrustStore, TrustStoreError};
 const TRUST_EVERY: Duration = Duration::from_mins(5);
 /// How often the shelf of imported formularies is looked at.
 const SHELF_EVERY: Duration = Duration::from_secs(2);
+/// How often waiting followers are looked after, all with one query.
+const FEED_EVERY: Duration = Duration::from_millis(500);
 /// How often ended tokens and answers are removed.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
@@ -82,6 +85,7 @@ pub struct Server {
     stop: oneshot::Sender<()>,
     listening: JoinHandle<()>,
     upkeep: JoinHandle<()>,
+    waking: JoinHandle<()>,
 }
 
 /// The database of a configuration: the one it names, or a private one that is started.
@@ -143,8 +147,9 @@ impl Server {
             let _ = stopped.await;
         }));
         let upkeep = tokio::spawn(upkeep(exchange.clone(), config.clone(), stamp));
+        let waking = tokio::spawn(waking(exchange.clone()));
         tracing::info!(%address, formulary = exchange.formulary().version(), "serving");
-        Ok(Self { address, exchange, cluster, stop, listening, upkeep })
+        Ok(Self { address, exchange, cluster, stop, listening, upkeep, waking })
     }
 
     /// Where it listens.
@@ -164,6 +169,8 @@ impl Server {
     /// When the database does not stop.
     pub async fn stop(self) -> Result<(), StartError> {
         self.upkeep.abort();
+        self.waking.abort();
+        self.exchange.feed_end_all();
         let _ = self.stop.send(());
         let _ = self.listening.await;
         drop(self.exchange);
@@ -171,6 +178,15 @@ impl Server {
             tokio::task::spawn_blocking(move || cluster.stop()).await.map_err(|_| StartError::Worker)??;
         }
         Ok(())
+    }
+}
+
+/// Tells followers that something has changed.
+async fn waking(exchange: Exchange) {
+    let (mut due, mut seen) = (tokio::time::interval(FEED_EVERY), None);
+    loop {
+        due.tick().await;
+        exchange.feed_wake(&mut seen).await;
     }
 }
 
@@ -262,8 +278,24 @@ fn settings(config: &Config, base_url: &str) -> Settings {
         identity_attempts: AttemptLimit { failures: config.attempt.identity_failures, window },
         number_attempts: AttemptLimit { failures: config.attempt.exchange_number_failures, window },
         check: config.check.clone(),
+        slip_fonts: slip_fonts(config),
+        history: HistoryTerm { days: config.history.days, most_days: config.history.most_days },
         audiences: vec![base_url.to_owned(), format!("{base_url}/"), format!("{base_url}/oauth2/token")],
     }
+}
+
+/// The server does without fonts, and says so once.
+fn slip_fonts(config: &Config) -> Option<Fonts> {
+    let (fonts, errors) = Fonts::load(&config.slip_fonts);
+    for error in errors {
+        tracing::warn!(%error, "a font of slip_fonts cannot be used");
+    }
+    if fonts.is_none() {
+        tracing::warn!(
+            "no font to print slips with: install fonts-ipaexfont-gothic or name one in slip_fonts"
+        );
+    }
+    fonts
 }
 
 fn acceptor(tls: &Tls) -> Result<TlsAcceptor, StartError> {

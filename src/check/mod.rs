@@ -2,6 +2,7 @@
 //! rules, what a finding is and what stands for coverage. Pure: no input or output, no clock, no consent, no wire
 //! format; the same arguments give the same outcome in any order of lines or history.
 
+pub mod entry;
 pub mod finding;
 pub mod period;
 pub mod policy;
@@ -16,6 +17,7 @@ mod sample;
 mod silent;
 pub mod subject;
 
+pub use entry::HistoryEntry;
 pub use finding::{
     Coverage, Finding, FindingKind, LineSide, OtherSide, Outcome, RuleText, Severity, Unchecked,
     UncheckedReason,

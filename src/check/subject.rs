@@ -10,6 +10,7 @@ use super::finding::UncheckedReason;
 use super::period::{Interval, Supply};
 use crate::formulary::{Formulary, IngredientId, Product, RouteClass};
 use crate::prescription::identifier::{DrugCode, InstitutionCode};
+use crate::prescription::state::Kind;
 
 /// 情報区分: what a line names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +104,16 @@ pub enum Source {
     Allergy,
     /// 自己申告: taken by the patient's own account, which nobody has verified.
     SelfReported,
+}
+
+impl Source {
+    /// What a prescription of this kind counts as once it is registered.
+    pub fn registered(kind: Kind) -> Self {
+        match kind {
+            Kind::Electronic | Kind::Paper => Self::Prescribed,
+            Kind::InHouse => Self::InHouse,
+        }
+    }
 }
 
 /// What an entry names that has no product code.

@@ -14,7 +14,7 @@ use hikikae::formulary::{self as masters, LoadError};
 use hikikae::prescription::identifier::InstitutionCode;
 use hikikae::serve::{formulary, formulary_shelf, store_open};
 use hikikae::store::app::App;
-use hikikae::store::directory::{Eligibility, EligibilityFault, Facility, FacilityKind, ImportError};
+use hikikae::store::directory::{Claims, Eligibility, EligibilityFault, Facility, FacilityKind, ImportError};
 use hikikae::store::keys;
 use hikikae::store::{Cluster, Store};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -37,6 +37,7 @@ The commands work on the database of the configuration: the one it names, or the
 its state_dir, also while a server runs on it.")]
 pub enum Admin {
     ImportEligibility(ImportEligibility),
+    ImportClaims(ImportClaims),
     FacilityAdd(FacilityAdd),
     AppAdd(AppAdd),
     ImportFormulary(ImportFormulary),
@@ -67,6 +68,23 @@ certificate. Empty may be: kana, symbol, branch_number, valid_until, card_sha256
 Importing a file again changes nothing; persons are never removed.")]
 pub struct ImportEligibility {
     /// The eligibility file
+    file: PathBuf,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Take up a claims file (レセプト由来の薬剤): all of it or, with any fault, nothing
+#[derive(Args)]
+#[command(after_help = "\
+FILE is CSV, UTF-8 or Shift_JIS, with the header
+  month,code,name,quantity,institution,insurer_number,symbol,number,branch_number,birth_date
+One line is one product of one person in one month, YYYY-MM. code is a receipt, YJ or HOT code,
+institution the code of 10 digits of who claimed. Empty may be: name, symbol, branch_number.
+
+Claims show in the history, marked as such; no check reads them. Importing a file again changes
+nothing.")]
+pub struct ImportClaims {
+    /// The claims file
     file: PathBuf,
     #[command(flatten)]
     common: Common,
@@ -193,6 +211,7 @@ impl Admin {
         log_to_stderr("warn");
         let (json, report) = match self {
             Self::ImportEligibility(import) => (import.common.json, import.run().await?),
+            Self::ImportClaims(import) => (import.common.json, import.run().await?),
             Self::FacilityAdd(add) => (add.common.json, add.run().await?),
             Self::AppAdd(add) => (add.common.json, add.run().await?),
             Self::ImportFormulary(import) => (import.common.json, import.run()?),
@@ -234,6 +253,27 @@ impl ImportEligibility {
                 "insurances_written": done.insurances_written,
                 "cards_added": done.cards_added,
             }),
+        })
+    }
+}
+
+impl ImportClaims {
+    async fn run(self) -> anyhow::Result<Report> {
+        let bytes = fs::read(&self.file).with_context(|| self.file.display().to_string())?;
+        let file = Claims::parse(&bytes).or_else(|faults| nothing_imported(&faults))?;
+        let (store, cluster) = self.common.database().await?;
+        let bar = bar(file.len() as u64)?;
+        let imported =
+            store.claims_import(&file, Clock::system().now(), &|done, _| bar.set_position(done as u64)).await;
+        bar.finish_and_clear();
+        database_leave(store, cluster).await?;
+        let added = imported.or_else(|error| match error {
+            ImportError::Faults(faults) => nothing_imported(&faults),
+            ImportError::Store(error) => Err(error.into()),
+        })?;
+        Ok(Report {
+            text: format!("imported {} claims: {added} added", file.len()),
+            facts: json!({ "claims": file.len(), "added": added }),
         })
     }
 }
@@ -396,7 +436,7 @@ impl Common {
 }
 
 /// Stops a private cluster, unless a server uses it too.
-async fn database_leave(store: Store, cluster: Option<Cluster>) -> anyhow::Result<()> {
+pub(super) async fn database_leave(store: Store, cluster: Option<Cluster>) -> anyhow::Result<()> {
     drop(store);
     if let Some(cluster) = cluster {
         tokio::task::spawn_blocking(move || cluster.stop()).await??;

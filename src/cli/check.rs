@@ -10,13 +10,11 @@ use anyhow::{Context as _, anyhow, bail};
 use chrono::NaiveDate;
 use clap::Args;
 use hikikae::check::{Policy, Proposal, UncheckedReason, check, proposal};
-use hikikae::codec::eps_xml::{EpsDispensing, EpsPrescription};
-use hikikae::codec::fault::drug_lines;
 use hikikae::formulary::{Formulary, LoadError};
 use hikikae::prescription::dispensing::Dispensing;
 use hikikae::prescription::identifier::InstitutionCode;
 
-use super::document::{Envelope, Kind, cj1_read, counted, read, sj1_inside, sj1_read, told};
+use super::document::{Content, counted, read};
 use super::{Answer, print};
 use report::Report;
 
@@ -28,7 +26,8 @@ Examples:
   hikikae check --formulary masters --on 2026-04-01 --json signed.xml
   hikikae check --pairs pairs.csv > reviewed.jsonl
 
-DOCUMENT is SJ1 or CJ1 CSV, or a signed EPS XML document; its signature is not verified.
+DOCUMENT is SJ1 or CJ1 CSV, a FHIR Bundle, or a signed document (EPS XML, compact JWS); its signature
+is not verified.
 
 A history is CSV (UTF-8) with the header
   kind,code_type,code,start,days,route,institution
@@ -135,38 +134,20 @@ struct Checked {
 
 impl Checked {
     fn of(bytes: &[u8]) -> anyhow::Result<Self> {
-        match Kind::of(bytes) {
-            Some(Kind::Sj1) => Self::of_prescription(bytes),
-            Some(Kind::Cj1) => Self::of_dispensing(bytes),
-            Some(Kind::Xml) => match Envelope::of(bytes)? {
-                Envelope::Prescription => {
-                    Self::of_prescription(told(EpsPrescription::read(bytes))?.payload())
-                }
-                Envelope::Dispensing => {
-                    let envelope = told(EpsDispensing::read(bytes))?;
-                    let mut checked = Self::of_dispensing(envelope.payload())?;
-                    let prescription = sj1_read(sj1_inside(&envelope)?)?.value;
-                    checked.proposal.institution = prescription.institution.code.clone();
-                    checked.proposal.split = proposal::split_part(&prescription);
-                    Ok(checked)
-                }
-            },
-            Some(Kind::Fhir) => bail!("FHIR documents cannot be checked yet"),
-            None => bail!("neither SJ1, CJ1 nor a signed XML document"),
+        let content = Content::of(bytes)?;
+        let Content::Dispensing(_, inside) = &content else {
+            let said = content.prescription()?;
+            let proposal = proposal::of_prescription(&said.value, &said.places);
+            return Ok(Self { document: "prescription", on: said.value.issued_on, proposal });
+        };
+        let said = content.dispensing()?;
+        let mut proposal = proposal::of_dispensing(&said.value, prescriber(&said.value), &said.places);
+        if inside.is_some() {
+            let prescription = content.prescription()?.value;
+            proposal.split = proposal::split_part(&prescription);
+            proposal.institution = prescription.institution.code;
         }
-    }
-
-    fn of_prescription(payload: &[u8]) -> anyhow::Result<Self> {
-        let prescription = sj1_read(payload)?.value;
-        let proposal = proposal::of_prescription(&prescription, &places("SJ1", payload)?);
-        Ok(Self { document: "prescription", on: prescription.issued_on, proposal })
-    }
-
-    fn of_dispensing(payload: &[u8]) -> anyhow::Result<Self> {
-        let dispensing = cj1_read(payload)?.value;
-        let proposal =
-            proposal::of_dispensing(&dispensing, prescriber(&dispensing), &places("CJ1", payload)?);
-        Ok(Self { document: "dispensing", on: dispensing.dispensed_on, proposal })
+        Ok(Self { document: "dispensing", on: said.value.dispensed_on, proposal })
     }
 
     fn begin_on(&mut self, on: NaiveDate) {
@@ -182,11 +163,6 @@ impl Checked {
 /// has that.
 fn prescriber(dispensing: &Dispensing) -> &InstitutionCode {
     dispensing.institution.as_ref().map_or(&dispensing.pharmacy.code, |institution| &institution.code)
-}
-
-/// Where every drug line stands, in order.
-fn places(form: &str, payload: &[u8]) -> anyhow::Result<Vec<String>> {
-    Ok(drug_lines(form, std::str::from_utf8(payload)?).map(|(place, _)| place).collect())
 }
 
 #[cfg(test)]

@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
+use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime};
 use clap::{Args, ValueEnum};
-use hikikae::codec::eps_xml::{EpsDispensing, EpsPrescription};
-use hikikae::codec::{cj1, sj1};
+use hikikae::codec::fault::{Fault, Form};
+use hikikae::codec::notebook::{self, Dispensed, export};
+use hikikae::codec::{cj1, fhir, rx_symbol, sj1};
+use hikikae::prescription::dispensing::Dispensing;
+use hikikae::prescription::document::Prescription;
 
-use super::document::{Envelope, Kind, cj1_read, read, sj1_inside, sj1_read, told};
+use super::document::{Content, Said, read};
 use super::{Answer, print};
 
 /// Write a document in another form: a rendering, never a signed original
@@ -16,14 +20,20 @@ use super::{Answer, print};
 Examples:
   hikikae convert --to sj1 signed.xml > prescription.sj1.csv
   hikikae convert --to cj1 result.xml > dispensing.cj1.csv
+  hikikae convert --to fhir prescription.sj1.csv > prescription.json
+  hikikae convert --to fhir dispensing.cj1.csv > dispensing.json
+  hikikae convert --to sj1 signed.jws
   hikikae convert --to sj1 result.xml     (the prescription inside a dispensing result)
+  hikikae convert --to notebook result.xml > notebook.txt
+  hikikae convert --to rx-symbol prescription.sj1.csv > symbol.txt
 
-No signature is verified: see hikikae verify.")]
+A Bundle of a dispensing result is written without the prescription inside: hikikae sign puts in the
+one that was delivered. No signature is verified: see hikikae verify.")]
 pub struct Convert {
     /// The form to write
     #[arg(long, value_enum, value_name = "FORM")]
     to: Target,
-    /// SJ1, CJ1 or a signed EPS XML document; - for standard input
+    /// SJ1, CJ1, a FHIR Bundle, or a signed document (EPS XML, compact JWS); - for standard input
     file: PathBuf,
 }
 
@@ -33,47 +43,97 @@ enum Target {
     Sj1,
     /// Dispensing result as CSV (調剤結果)
     Cj1,
-    /// JP Core documents; not offered yet
+    /// FHIR Bundle of what the document is: a prescription of the JP ePrescription profile, or a dispensing result
     Fhir,
-    /// Medicine notebook (電子版お薬手帳); not offered yet
+    /// Medicine notebook (電子版お薬手帳) of a signed dispensing result, Shift_JIS
     Notebook,
-    /// Outpatient prescription symbol (院外処方箋2次元シンボル); not offered yet
+    /// Outpatient prescription symbol (院外処方箋2次元シンボル), Shift_JIS
     RxSymbol,
 }
 
 impl Convert {
     pub fn run(self) -> anyhow::Result<Answer> {
-        if !matches!(self.to, Target::Sj1 | Target::Cj1) {
-            bail!("this form is not offered yet; --to sj1 and --to cj1 are");
-        }
         let bytes = read(&self.file)?;
-        let payload = payload(self.to, &bytes).with_context(|| self.file.display().to_string())?;
-        let written = if self.to == Target::Cj1 {
-            let read = cj1_read(&payload)?;
-            cj1::write(&read.value, &read.form)
-        } else {
-            let read = sj1_read(&payload)?;
-            sj1::write(&read.value, &read.form)
-        };
+        let (written, unsaid) =
+            rendering(self.to, &bytes).with_context(|| self.file.display().to_string())?;
         eprintln!("note: this is a rendering, not a signed original");
         print(written)?;
-        Ok(Answer::Yes)
+        for fault in &unsaid {
+            eprintln!("not said: {fault}");
+        }
+        Ok(if unsaid.is_empty() { Answer::Yes } else { Answer::No })
     }
 }
 
-/// The CSV asked for, out of whatever holds it.
-fn payload(to: Target, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
-    Ok(match (Kind::of(bytes), to) {
-        (Some(Kind::Sj1), Target::Sj1) | (Some(Kind::Cj1), Target::Cj1) => bytes.to_vec(),
-        (Some(Kind::Sj1), _) => bail!("a prescription holds no dispensing result"),
-        (Some(Kind::Cj1), _) => bail!("CJ1 alone does not hold the prescription; give the signed document"),
-        (Some(Kind::Xml), _) => match (Envelope::of(bytes)?, to) {
-            (Envelope::Prescription, Target::Cj1) => bail!("a prescription holds no dispensing result"),
-            (Envelope::Prescription, _) => told(EpsPrescription::read(bytes))?.payload().to_vec(),
-            (Envelope::Dispensing, Target::Cj1) => told(EpsDispensing::read(bytes))?.payload().to_vec(),
-            (Envelope::Dispensing, _) => sj1_inside(&told(EpsDispensing::read(bytes))?)?.to_vec(),
-        },
-        (Some(Kind::Fhir), _) => bail!("FHIR documents cannot be converted yet"),
-        (None, _) => bail!("neither SJ1, CJ1 nor a signed XML document"),
-    })
+/// A form, and what of the document it could not say.
+type Rendering = (Vec<u8>, Vec<Fault>);
+
+fn rendering(to: Target, bytes: &[u8]) -> anyhow::Result<Rendering> {
+    let content = Content::of(bytes)?;
+    match (to, &content) {
+        (Target::Sj1, _) => {
+            let Said { value, form, .. } = content.prescription()?;
+            let written = sj1::write(&value, &form);
+            let unsaid = csv_unsaid(sj1::read(&written).map(|again| again.value == value));
+            Ok((written, unsaid))
+        }
+        (Target::Cj1, _) => {
+            let Said { value, form, .. } = content.dispensing()?;
+            let written = cj1::write(&value, &form);
+            let unsaid = csv_unsaid(cj1::read(&written).map(|again| again.value == value));
+            Ok((written, unsaid))
+        }
+        (Target::Fhir, Content::Prescription(_)) => bundle_of_prescription(&content.prescription()?.value),
+        (Target::Fhir, Content::Dispensing(..)) => bundle_of_dispensing(&content.dispensing()?.value),
+        (Target::RxSymbol, _) => {
+            Ok((rx_symbol::write(&content.prescription()?.value, &Form::default()), Vec::new()))
+        }
+        (Target::Notebook, _) => {
+            let (dispensing, prescription) = (content.dispensing()?.value, content.prescription()?.value);
+            let dispensed = Dispensed { dispensing: &dispensing, prescription: &prescription };
+            let notebook = export(&[dispensed]).context("nothing was dispensed")?;
+            Ok((notebook::write(&notebook, &Form::default()), Vec::new()))
+        }
+    }
+}
+
+/// What CSV has no room for, told by where it stands there. `again` says whether what was written reads as the same.
+fn csv_unsaid(again: Result<bool, Vec<Fault>>) -> Vec<Fault> {
+    unsaid(again, "commas, line breaks or tabs of a text were replaced")
+}
+
+fn unsaid(again: Result<bool, Vec<Fault>>, otherwise: &str) -> Vec<Fault> {
+    match again {
+        Ok(true) => Vec::new(),
+        Ok(false) => vec![whole(otherwise)],
+        Err(faults) => faults,
+    }
+}
+
+/// A prescription as a Bundle. The number of the document and its time, which SJ1 does not have, are taken from the
+/// issue date.
+fn bundle_of_prescription(prescription: &Prescription) -> anyhow::Result<Rendering> {
+    let date = midnight(prescription.issued_on)?;
+    let number = format!("{}-00000000", prescription.issued_on.format("%Y"));
+    let bundle = fhir::prescription::write(prescription, &fhir::prescription::Header { number, date });
+    let again = fhir::prescription::read(&bundle).map(|read| read.value == *prescription);
+    Ok((bundle, unsaid(again, "the Bundle does not say all that the prescription does")))
+}
+
+/// A dispensing result as a Bundle, made at the beginning of its day.
+fn bundle_of_dispensing(dispensing: &Dispensing) -> anyhow::Result<Rendering> {
+    let bundle = fhir::dispensing::write(dispensing, None, midnight(dispensing.dispensed_on)?.to_utc());
+    let again = fhir::dispensing::read(&bundle).map(|read| read.dispensing == *dispensing);
+    Ok((bundle, unsaid(again, "the Bundle does not say all that the result does")))
+}
+
+/// The beginning of a day in Japan.
+fn midnight(day: NaiveDate) -> anyhow::Result<DateTime<FixedOffset>> {
+    let japan = FixedOffset::east_opt(9 * 3600).context("the offset of Japan")?;
+    day.and_time(NaiveTime::MIN).and_local_timezone(japan).single().context("the day has a midnight")
+}
+
+/// Something about the document as a whole.
+fn whole(message: &str) -> Fault {
+    Fault { place: "document".to_owned(), message: message.to_owned() }
 }

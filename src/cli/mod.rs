@@ -4,6 +4,7 @@
 //! Exit codes: 0 done, 1 the answer is no, 2 could not.
 
 mod admin;
+mod bench;
 mod check;
 mod convert;
 mod demo;
@@ -43,6 +44,8 @@ enum Command {
     Check(check::Check),
     #[command(subcommand)]
     Admin(admin::Admin),
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 /// What a command that came to its end found.
@@ -64,6 +67,7 @@ impl Command {
             Self::Convert(convert) => convert.run(),
             Self::Check(check) => check.run(),
             Self::Admin(admin) => admin.run().await,
+            Self::Bench(bench) => bench.run().await,
         }
     }
 }

@@ -9,12 +9,15 @@ use clap::Args;
 use hikikae::clock::Clock;
 use hikikae::codec::eps_xml::{EpsDispensing, EpsPrescription};
 use hikikae::codec::fault::Fault;
+use hikikae::codec::fhir;
+use hikikae::codec::fhir::dispensing::Embedded;
+use hikikae::codec::jose::{JOSE, JoseDispensing, JosePrescription};
 use hikikae::trust::verdict::{Check, CheckName, Outcome, Refusal, Verdict};
 use hikikae::trust::{TrustPolicy, TrustStore};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::document::{Envelope, Kind, read};
+use super::document::{Envelope, Kind, read, told};
 use super::{Answer, print};
 
 /// Verify the signatures of a prescription or a dispensing result, and say what each check found
@@ -23,6 +26,7 @@ use super::{Answer, print};
 Examples:
   hikikae verify --trust .hikikae/demo/pki/trust signed.xml
   hikikae verify --trust anchors --at 2026-04-01T09:00:00+09:00 --json signed.xml
+  hikikae verify --trust anchors signed.jws
 
 DIR holds anchors in hpki/*.pem (signers) and tsa/*.pem (time stamps), and revocation lists in crl/*.
 Certificates and lists that the document carries are used when they verify. Certificates are judged
@@ -39,7 +43,7 @@ pub struct Verify {
     /// Answer in JSON
     #[arg(long)]
     json: bool,
-    /// The signed document; - for standard input
+    /// The signed document, EPS XML or compact JWS; - for standard input
     file: PathBuf,
 }
 
@@ -58,18 +62,18 @@ struct Report {
 impl Verify {
     pub fn run(self) -> anyhow::Result<Answer> {
         let bytes = read(&self.file)?;
-        match Kind::of(&bytes) {
-            Some(Kind::Fhir) => bail!("FHIR documents cannot be verified yet"),
-            Some(Kind::Sj1 | Kind::Cj1) => bail!("{}: CSV without a signature", self.file.display()),
-            Some(Kind::Xml) | None => {}
-        }
-        let envelope = Envelope::of(&bytes).with_context(|| self.file.display().to_string())?;
+        let name = || self.file.display().to_string();
         let trust = match &self.trust {
             Some(directory) => trust_load(directory)?,
             None => TrustStore::new(TrustPolicy::default()),
         };
         let at = self.at.unwrap_or_else(|| Clock::system().now());
-        let mut report = report(envelope, &bytes, &trust, at);
+        let mut report = match Kind::of(&bytes) {
+            Some(Kind::Bundle) => bail!("{}: a FHIR document without a signature", name()),
+            Some(Kind::Sj1 | Kind::Cj1) => bail!("{}: CSV without a signature", name()),
+            Some(Kind::Jws) => jws_report(&bytes, &trust, at).with_context(name)?,
+            Some(Kind::Xml) | None => report(Envelope::of(&bytes).with_context(name)?, &bytes, &trust, at),
+        };
         if self.trust.is_none() {
             report.trust_missed();
         }
@@ -117,6 +121,38 @@ fn report(envelope: Envelope, bytes: &[u8], trust: &TrustStore, at: DateTime<Utc
             }
         }
     }
+}
+
+/// The verdicts on a compact JWS; what it is stands in its payload.
+fn jws_report(bytes: &[u8], trust: &TrustStore, at: DateTime<Utc>) -> anyhow::Result<Report> {
+    let prescription = told(JosePrescription::read(bytes))?;
+    if !fhir::dispensing::is_one(prescription.payload()) {
+        let signatures = vec![("prescription", prescription.verify(trust, at))];
+        return Ok(Report { document: "prescription", prescription_id: None, signatures });
+    }
+    let dispensing = told(JoseDispensing::read(bytes))?;
+    let mut signatures = vec![("dispensing", dispensing.verify(trust, at))];
+    let mut prescription_id = None;
+    match dispensing.document() {
+        Ok(document) => {
+            prescription_id = document.dispensing.prescription_id;
+            let inside = document.prescription.iter();
+            signatures.extend(inside.map(|inside| ("prescription", embedded_verdict(inside, trust, at))));
+        }
+        Err(faults) => signatures.push(("prescription", unstructured(faults, at))),
+    }
+    Ok(Report { document: "dispensing", prescription_id, signatures })
+}
+
+/// The verdict on the prescription that a Bundle holds.
+fn embedded_verdict(embedded: &Embedded, trust: &TrustStore, at: DateTime<Utc>) -> Verdict {
+    let bytes = &embedded.bytes;
+    let verdict = if embedded.media_type == JOSE {
+        JosePrescription::read(bytes).map(|read| read.verify(trust, at))
+    } else {
+        EpsPrescription::read(bytes).map(|read| read.verify(trust, at))
+    };
+    verdict.unwrap_or_else(|faults| unstructured(faults, at))
 }
 
 /// The verdict on an envelope that is not built as it must be: one failed check a fault, as when the signature is not.

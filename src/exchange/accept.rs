@@ -6,9 +6,8 @@ use super::caller::Caller;
 use super::change::{changed, if_match};
 use super::error::ExchangeError;
 use super::identity::Identified;
-use super::intake::blocking;
+use super::intake::{Original, blocking};
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
-use crate::codec::eps_xml::EpsPrescription;
 use crate::prescription::consent::{ConsentKind, Opening};
 use crate::prescription::disclosure::Disclosure;
 use crate::prescription::registered::ExchangeNumber;
@@ -16,7 +15,7 @@ use crate::prescription::state::Act;
 use crate::store::access::Trace;
 use crate::store::document::Part;
 use crate::store::finding::FindingRow;
-use crate::store::prescription::{PrescriptionRow, Written};
+use crate::store::prescription::{Doing, PrescriptionRow, Written};
 use crate::store::{PrescriptionId, StoreError};
 use crate::trust::verdict::Verdict;
 
@@ -38,8 +37,8 @@ pub struct Accepted {
     pub media_type: String,
     /// The delivered form.
     pub delivered: Vec<u8>,
-    /// The clinic's signature as the exchange sees it now.
-    pub verification: Verdict,
+    /// The clinic's signature as the exchange saw it when it took the document in; a paper prescription has none.
+    pub verification: Option<Verdict>,
     /// What the checker said at registration, with the clinic's reasons.
     pub findings: Vec<FindingRow>,
     /// What may be shown of the other side of the findings.
@@ -128,18 +127,21 @@ impl Exchange {
             };
             let repeated = next == row.registered.life;
             let task = if repeated { row.registered.clone() } else { changed(&row, next, now) };
-            let task = TaskOutcome { task, at: now };
+            let task = TaskOutcome::of(task, now);
             if repeated {
                 let outcome = self.accepted(caller, &row, task, &look, request).await?;
                 return Ok(Answered { outcome, replayed: false });
             }
             let answer = Self::answer(caller, request, &Kept { task: task.clone() }, now)?;
             let trace = look.trace(caller, request);
-            let written = self
-                .store
-                .prescription_change("accept", &row, &task.task.life, now, &trace, answer.as_ref())
-                .await?;
-            match written {
+            let doing = Doing {
+                act: "accept",
+                concerned: Some(&pharmacy.code),
+                now,
+                trace: &trace,
+                answer: answer.as_ref(),
+            };
+            match self.store.prescription_change(&row, &task.task.life, &doing).await? {
                 Written::Yes => {
                     let outcome = self.accepted(caller, &row, task, &look, request).await?;
                     return Ok(Answered { outcome, replayed: false });
@@ -161,23 +163,18 @@ impl Exchange {
     ) -> Result<Accepted, ExchangeError> {
         let id = PrescriptionId::from_uuid(task.task.id);
         let trace = look.trace(caller, request);
+        let part = Part::Prescription(task.task.document.number);
         let (document, findings) = tokio::try_join!(
-            self.store.document_read("accept", row.patient, id, Part::Prescription, task.at, &trace),
+            self.store.document_read("accept", (row.patient, id), part, false, task.at, &trace),
             self.store.finding_list(id),
         )?;
         let document = document.ok_or(ExchangeError::Internal("a prescription has its document"))?;
-        let (trust, conversions, at) =
-            (self.trust(), row.details.conversions.clone(), task.task.registered_at);
-        let (delivered, verification) = blocking(move || {
-            let original =
-                EpsPrescription::read_original(&document.bytes).map_err(ExchangeError::Document)?;
-            let delivered =
-                original.delivered(*id.as_uuid(), &conversions).map_err(ExchangeError::Document)?;
-            // Judged as at registration: a certificate that has expired since does not undo the prescription.
-            Ok((delivered, original.verify(&trust, at)))
-        })
-        .await?;
+        let media_type = document.media_type.clone();
+        let original = Original::of(&task.task, &row.details, document)?;
+        let trust = self.trust();
+        let (delivered, verification) =
+            blocking(move || Ok((original.delivered()?, original.verify(&trust)?))).await?;
         let disclosure = look.disclosure;
-        Ok(Accepted { task, media_type: document.media_type, delivered, verification, findings, disclosure })
+        Ok(Accepted { task, media_type, delivered, verification, findings, disclosure })
     }
 }

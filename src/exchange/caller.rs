@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::app::AppAccess;
 use super::error::ExchangeError;
 use crate::prescription::identifier::InstitutionCode;
-use crate::prescription::state::State;
+use crate::prescription::registered::Viewer;
 use crate::store::PatientId;
 use crate::store::directory::{Facility, FacilityKind};
 use crate::store::prescription::PrescriptionRow;
@@ -137,8 +137,8 @@ impl Caller {
         match &self.actor {
             Actor::Facility(facility) => {
                 row.registered.clinic == facility.code
-                    || row.registered.dispensers.contains(&facility.code)
-                    || last_holder(row) == Some(&facility.code)
+                    || row.registered.life.results.has(&facility.code)
+                    || row.registered.life.last_pharmacy() == Some(&facility.code)
             }
             Actor::Practitioner(_) => false,
             Actor::Patient { id, .. } => row.patient.as_uuid() == id,
@@ -150,27 +150,19 @@ impl Caller {
         match &self.actor {
             Actor::Facility(facility) => {
                 row.registered.clinic == facility.code
-                    || row.registered.dispensers.contains(&facility.code)
+                    || row.registered.life.results.has(&facility.code)
                     || row.registered.life.pharmacy(now).as_ref() == Some(&facility.code)
             }
             Actor::Practitioner(_) | Actor::Patient { .. } => self.may_see(row),
         }
     }
 
-    /// Whether the exchange number is shown: to the issuing clinic and the patient only.
-    pub fn sees_number(&self, clinic: &InstitutionCode) -> bool {
+    /// As whom the caller is shown a prescription of this clinic.
+    pub fn viewer(&self, clinic: &InstitutionCode) -> Viewer {
         match &self.actor {
-            Actor::Facility(facility) => facility.code == *clinic,
-            Actor::Practitioner(_) => false,
-            Actor::Patient { .. } => true,
+            Actor::Facility(facility) if facility.code == *clinic => Viewer::Clinic,
+            Actor::Patient { .. } => Viewer::Patient,
+            Actor::Facility(_) | Actor::Practitioner(_) => Viewer::Pharmacy,
         }
-    }
-}
-
-fn last_holder(row: &PrescriptionRow) -> Option<&InstitutionCode> {
-    match &row.registered.life.state {
-        State::Accepted { holder, .. } => Some(holder),
-        State::Dispensed { by } => Some(by),
-        State::Issued { .. } | State::Cancelled => None,
     }
 }

@@ -1,4 +1,4 @@
-//! Cancel, renew and return: acts that change nothing but the state.
+//! Cancel, renew, return and collect: acts that change nothing but the state.
 
 use super::caller::Caller;
 use super::error::ExchangeError;
@@ -6,7 +6,7 @@ use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
 use crate::prescription::registered::Registered;
 use crate::prescription::state::{Act, Life};
 use crate::store::PrescriptionId;
-use crate::store::prescription::{PrescriptionRow, Written};
+use crate::store::prescription::{Doing, PrescriptionRow, Written};
 
 impl Exchange {
     /// 処方箋取消: the issuing clinic takes a prescription back.
@@ -58,6 +58,22 @@ impl Exchange {
         self.change("return", caller, id, &Act::Return { by }, Some(reason), request).await
     }
 
+    /// 回収: the holder keeps the prescription for good; nothing more is dispensed on it.
+    ///
+    /// # Errors
+    ///
+    /// `state-conflict` when the lease has ended; `not-found` for any other facility.
+    pub async fn collect(
+        &self,
+        caller: &Caller,
+        id: PrescriptionId,
+        reason: String,
+        request: &Request,
+    ) -> Result<Answered<TaskOutcome>, ExchangeError> {
+        let by = caller.pharmacy()?.code.clone();
+        self.change("collect", caller, id, &Act::Collect { by }, Some(reason), request).await
+    }
+
     async fn change(
         &self,
         name: &'static str,
@@ -75,15 +91,13 @@ impl Exchange {
             let row = self.own(caller, id).await?;
             if_match(request, &row.registered)?;
             let next = row.registered.life.after(act, now)?;
-            let outcome = TaskOutcome { task: changed(&row, next, now), at: now };
+            let outcome = TaskOutcome::of(changed(&row, next, now), now);
             let answer = Self::answer(caller, request, &outcome, now)?;
             let mut trace = trace(caller, request, "done");
             trace.content.reason.clone_from(&reason);
-            let written = self
-                .store
-                .prescription_change(name, &row, &outcome.task.life, now, &trace, answer.as_ref())
-                .await?;
-            match written {
+            let concerned = caller.pharmacy().ok().map(|pharmacy| &pharmacy.code);
+            let doing = Doing { act: name, concerned, now, trace: &trace, answer: answer.as_ref() };
+            match self.store.prescription_change(&row, &outcome.task.life, &doing).await? {
                 Written::Yes => return Ok(Answered { outcome, replayed: false }),
                 Written::Lost => {}
             }

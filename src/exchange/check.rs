@@ -7,13 +7,14 @@ use uuid::Uuid;
 
 use super::caller::Caller;
 use super::error::ExchangeError;
-use super::intake::{blocking, dispensing_parse, prescription_parse, split_of};
+use super::form::{Item, Payload};
+use super::intake::{Original, blocking, dispensing_parse, prescription_parse};
 use super::register::{issued_in_time, named_institution};
 use super::{Exchange, Request, trace};
 use crate::check::{self, Coverage, Proposal, proposal};
 use crate::clock::japanese_date;
-use crate::codec::eps_xml::EpsPrescription;
 use crate::codec::fault::Fault;
+use crate::codec::fhir;
 use crate::prescription::consent::{Basis, ConsentKind, Opening};
 use crate::prescription::disclosure::Disclosure;
 use crate::prescription::dispensing::Dispensing;
@@ -47,10 +48,17 @@ const ACT: &str = "check";
 
 /// An unsigned document.
 enum Draft {
-    /// SJ1, with the places of its drug lines.
+    /// A prescription, with the places of its drug lines.
     Prescription(Box<Prescription>, Vec<String>),
-    /// CJ1, likewise.
-    Dispensing(Box<Dispensing>, Vec<String>),
+    /// A dispensing result.
+    Dispensing(Box<DispensingDraft>),
+}
+
+/// A dispensing result, and where its drug lines stand.
+struct DispensingDraft {
+    of: Payload,
+    dispensing: Dispensing,
+    places: Vec<String>,
 }
 
 /// Whom a document names.
@@ -61,7 +69,7 @@ struct Named<'d> {
 }
 
 impl Exchange {
-    /// Checks an unsigned prescription (SJ1) or dispensing result (CJ1) of the patient `token` stands for, else of
+    /// Checks an unsigned prescription or dispensing result, CSV or FHIR, of the patient `token` stands for, else of
     /// the one its insurance data name. Keeps the findings and the trace of the look. `oral`: the facility says that
     /// the patient agreed at the counter to details of the hits being shown (口頭同意).
     ///
@@ -72,18 +80,22 @@ impl Exchange {
         &self,
         caller: &Caller,
         token: Option<&str>,
-        document: Bytes,
+        (of, document): (Payload, Bytes),
         oral: bool,
         request: &Request,
     ) -> Result<Checked, ExchangeError> {
         let facility = caller.facility()?;
         let editions = self.editions();
         let draft = blocking(move || {
-            if document.starts_with(b"CJ1") {
-                let (dispensing, places) = dispensing_parse(&document)?;
-                return Ok(Draft::Dispensing(Box::new(dispensing), places));
+            let dispensed = match of {
+                Payload::Csv => document.starts_with(b"CJ1"),
+                Payload::Fhir => fhir::dispensing::is_one(&document),
+            };
+            if dispensed {
+                let (dispensing, places) = dispensing_parse(of, &document)?;
+                return Ok(Draft::Dispensing(Box::new(DispensingDraft { of, dispensing, places })));
             }
-            let (prescription, places) = prescription_parse(&document, &editions)?;
+            let (prescription, places) = prescription_parse(of, &document, &editions)?;
             Ok(Draft::Prescription(Box::new(prescription), places))
         })
         .await?;
@@ -93,7 +105,7 @@ impl Exchange {
                 if caller.pharmacy().is_err() {
                     named_institution(prescription, facility)?;
                 }
-                issued_in_time(prescription, today)?;
+                issued_in_time(prescription, of, today)?;
                 let named = Named {
                     identity: &prescription.insurance.identity,
                     born: prescription.patient.birth_date,
@@ -102,9 +114,7 @@ impl Exchange {
                 let about = self.about(caller, token, oral, &named).await?;
                 (about, proposal::of_prescription(prescription, places))
             }
-            Draft::Dispensing(dispensing, places) => {
-                self.dispensing_proposal(caller, token, oral, dispensing, places, request).await?
-            }
+            Draft::Dispensing(draft) => self.dispensing_proposal(caller, token, oral, draft, request).await?,
         };
         self.proposal_check(ACT, caller, &about, &proposal, request).await
     }
@@ -116,21 +126,20 @@ impl Exchange {
         caller: &Caller,
         token: Option<&str>,
         oral: bool,
-        dispensing: &Dispensing,
-        places: &[String],
+        DispensingDraft { of, dispensing, places }: &DispensingDraft,
         request: &Request,
     ) -> Result<(About, Proposal), ExchangeError> {
         let pharmacy = caller.pharmacy()?;
-        let mismatch = |place: &str, message: &str| {
-            let fault = Fault { place: place.to_owned(), message: message.to_owned() };
+        let mismatch = |item: Item, message: &str| {
+            let fault = Fault { place: of.place(item).to_owned(), message: message.to_owned() };
             ExchangeError::DocumentMismatch(vec![fault])
         };
         if dispensing.pharmacy.code != pharmacy.code {
-            return Err(mismatch("CJ1.11", "the pharmacy is not the one that sends the document"));
+            return Err(mismatch(Item::Pharmacy, "the pharmacy is not the one that sends the document"));
         }
         if dispensing.dispensed_on > japanese_date(self.clock.now()) {
             return Err(ExchangeError::Document(vec![Fault {
-                place: "CJ1.5.1".to_owned(),
+                place: of.place(Item::DispensingDate).to_owned(),
                 message: "the dispensing date is in the future".to_owned(),
             }]));
         }
@@ -144,15 +153,15 @@ impl Exchange {
         let Some(id) = dispensing.prescription_id else {
             let institution = dispensing.institution.as_ref().ok_or_else(|| {
                 ExchangeError::Document(vec![Fault {
-                    place: "CJ1.51".to_owned(),
-                    message: "expected the prescribing institution, or the prescription id in record 7"
-                        .to_owned(),
+                    place: of.place(Item::PrescribingInstitution).to_owned(),
+                    message: "expected the prescribing institution, or the prescription id".to_owned(),
                 }])
             })?;
             return Ok((about, proposal::of_dispensing(dispensing, &institution.code, places)));
         };
-        let unknown =
-            || mismatch("CJ1.7.1", "the prescription id is none of this patient's that you may see");
+        let unknown = || {
+            mismatch(Item::PrescriptionId, "the prescription id is none of this patient's that you may see")
+        };
         let row = match self.own(caller, PrescriptionId::from_uuid(id)).await {
             Ok(row) if row.patient == patient => row,
             Ok(_) | Err(ExchangeError::NotFound) => return Err(unknown()),
@@ -160,17 +169,14 @@ impl Exchange {
         };
         let trace = trace(caller, request, "done");
         let (now, id) = (self.clock.now(), PrescriptionId::from_uuid(id));
+        let part = Part::Prescription(row.registered.document.number);
         let registered = self
             .store
-            .document_read(ACT, patient, id, Part::Prescription, now, &trace)
+            .document_read(ACT, (patient, id), part, false, now, &trace)
             .await?
             .ok_or(ExchangeError::Internal("a prescription has its document"))?;
-        let split = blocking(move || {
-            let registered = EpsPrescription::read_original(&registered.bytes)
-                .map_err(|_| ExchangeError::Internal("a registered document reads back"))?;
-            split_of(&registered)
-        })
-        .await?;
+        let original = Original::of(&row.registered, &row.details, registered)?;
+        let split = blocking(move || original.split()).await?;
         let mut proposal = proposal::of_dispensing(dispensing, &row.registered.clinic, places);
         proposal.split = split;
         proposal.documents.push(id.to_string());

@@ -1,34 +1,92 @@
-//! 調剤結果登録: the signed dispensing result is written back by the pharmacy that holds the prescription.
+//! 調剤結果登録 and 調剤結果変更: the dispensing result is written back by the pharmacy that holds the prescription, or
+//! takes the place of one of its own.
 
 use super::caller::Caller;
 use super::change::{changed, if_match};
 use super::error::ExchangeError;
+use super::form::{DocumentForm, Item};
 use super::identity::insured;
-use super::intake::{SignedDispensing, blocking, dispensing_read};
-use super::register::{EPS_XML, Shown, signer_name};
+use super::intake::{DispensingTaken, Original, blocking, dispensing_read};
+use super::register::{Shown, signer_name};
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
 use crate::check::{Source, proposal};
 use crate::clock::japanese_date;
-use crate::codec::eps_xml::EpsPrescription;
 use crate::codec::fault::Fault;
-use crate::prescription::state::Act;
+use crate::prescription::identifier::InstitutionCode;
+use crate::prescription::state::{Act, Dispensed, Life, Refusal};
 use crate::store::dispensing::DispensingResult;
 use crate::store::document::Part;
-use crate::store::prescription::{PrescriptionRow, Written};
+use crate::store::prescription::{Doing, PrescriptionRow, Written};
 use crate::store::{PrescriptionId, StoreError};
 
+/// A dispensing result as a pharmacy sends it.
+#[derive(Clone, Debug)]
+pub struct SentResult {
+    /// What it is to be.
+    pub purpose: Purpose,
+    /// 重要情報: whether the physician is to read it.
+    pub important: bool,
+    /// The form of its bytes.
+    pub form: DocumentForm,
+    /// The bytes.
+    pub original: bytes::Bytes,
+}
+
+/// What a dispensing result is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The next part of this use.
+    Dispense {
+        /// Whether the use is complete with it.
+        complete: bool,
+    },
+    /// In the place of an earlier one.
+    Amend {
+        /// Its number; the pharmacy's last one that stands unless given.
+        result: Option<i16>,
+    },
+}
+
+impl Purpose {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Dispense { .. } => "dispense",
+            Self::Amend { .. } => "amend-dispense",
+        }
+    }
+
+    /// The result whose place it takes.
+    fn replaced(self, life: &Life, by: &InstitutionCode) -> Result<Option<i16>, Refusal> {
+        match self {
+            Self::Dispense { .. } => Ok(None),
+            Self::Amend { result: Some(result) } => Ok(Some(result)),
+            Self::Amend { result: None } => life.results.last_of(by).map(Some).ok_or(Refusal::NoSuchResult),
+        }
+    }
+
+    fn act(self, by: &InstitutionCode, replaced: Option<i16>, supply: Dispensed) -> Act {
+        let by = by.clone();
+        match (self, replaced) {
+            (Self::Dispense { complete }, None) => Act::Dispense { by, supply, complete },
+            (Self::Dispense { .. } | Self::Amend { .. }, result) => {
+                Act::AmendDispense { by, result: result.unwrap_or_default(), supply }
+            }
+        }
+    }
+}
+
 impl Exchange {
-    /// Writes a dispensing result back. `complete` says whether this use of the prescription is now finished.
+    /// Writes a dispensing result back.
     ///
     /// # Errors
     ///
-    /// Everything the contract names for `$dispense`; nothing is stored then but findings and the trace.
+    /// Everything the contract names for `$dispense` and `$amend-dispense`; nothing is stored then but findings and
+    /// the trace.
     pub async fn dispense(
         &self,
         caller: &Caller,
         id: PrescriptionId,
-        complete: bool,
-        original: bytes::Bytes,
+        sent: &SentResult,
         request: &Request,
     ) -> Result<Answered<TaskOutcome>, ExchangeError> {
         let pharmacy = caller.pharmacy()?;
@@ -37,29 +95,25 @@ impl Exchange {
         }
         let row = self.own(caller, id).await?;
         if_match(request, &row.registered)?;
-        // Whether this pharmacy may dispense now at all, before its document is looked at.
+        // Whether this pharmacy may do it now at all, before its document is looked at.
         let now = self.clock.now();
-        let probe =
-            Act::Dispense { by: pharmacy.code.clone(), on: japanese_date(now), days_supplied: 0, complete };
-        row.registered.life.after(&probe, now)?;
+        let life = &row.registered.life;
+        let replaced = sent.purpose.replaced(life, &pharmacy.code)?;
+        let probe = Dispensed { on: japanese_date(now), days: 0 };
+        life.after(&sent.purpose.act(&pharmacy.code, replaced, probe), now)?;
 
         let trace = trace(caller, request, "read");
+        let part = Part::Prescription(row.registered.document.number);
         let stored = self
             .store
-            .document_read("dispense", row.patient, id, Part::Prescription, now, &trace)
+            .document_read(sent.purpose.name(), (row.patient, id), part, false, now, &trace)
             .await?
             .ok_or(ExchangeError::Internal("a prescription has its document"))?;
-        let (trust, bytes, conversions) = (self.trust(), original.clone(), row.details.conversions.clone());
-        let registered_at = row.registered.registered_at;
-        let signed = blocking(move || {
-            let delivered = EpsPrescription::read_original(&stored.bytes)
-                .and_then(|prescription| prescription.delivered(*id.as_uuid(), &conversions))
-                .map_err(|_| ExchangeError::Internal("a registered document reads back"))?;
-            dispensing_read(&bytes, &delivered, &trust, registered_at, now)
-        })
-        .await?;
-        self.belongs(caller, &row, &signed).await?;
-        self.dispense_checked(caller, id, complete, &signed, &original, request).await
+        let original = Original::of(&row.registered, &row.details, stored)?;
+        let (trust, form, document) = (self.trust(), sent.form, sent.original.clone());
+        let taken = blocking(move || dispensing_read(form, &document, &original, &trust, now)).await?;
+        self.belongs(caller, &row, form, &taken).await?;
+        self.dispense_checked(caller, row, sent, &taken, request).await
     }
 
     /// Whether the document answers this prescription, for this patient, by this pharmacy, on a possible day.
@@ -67,26 +121,28 @@ impl Exchange {
         &self,
         caller: &Caller,
         row: &PrescriptionRow,
-        signed: &SignedDispensing,
+        form: DocumentForm,
+        taken: &DispensingTaken,
     ) -> Result<(), ExchangeError> {
         let pharmacy = caller.pharmacy()?;
-        let dispensing = &signed.dispensing;
+        let place = |item| form.payload().place(item);
+        let dispensing = &taken.dispensing;
         let today = japanese_date(self.clock.now());
         if dispensing.dispensed_on > today || dispensing.dispensed_on < row.registered.issued_on {
             return Err(ExchangeError::Document(vec![Fault {
-                place: "CJ1.5.1".to_owned(),
+                place: place(Item::DispensingDate).to_owned(),
                 message: "the dispensing date must lie between the issue date and today".to_owned(),
             }]));
         }
         let mut faults = Vec::new();
-        let mut mismatch = |place: &str, message: &str| {
-            faults.push(Fault { place: place.to_owned(), message: message.to_owned() });
+        let mut mismatch = |item: Item, message: &str| {
+            faults.push(Fault { place: place(item).to_owned(), message: message.to_owned() });
         };
         if dispensing.prescription_id != Some(row.registered.id) {
-            mismatch("CJ1.7.1", "the prescription id is not that of this Task");
+            mismatch(Item::PrescriptionId, "the prescription id is not that of this Task");
         }
         if dispensing.pharmacy.code != pharmacy.code {
-            mismatch("CJ1.11", "the pharmacy is not the one that sends the document");
+            mismatch(Item::Pharmacy, "the pharmacy is not the one that sends the document");
         }
         let person = match insured(&dispensing.identity) {
             None => None,
@@ -96,7 +152,7 @@ impl Exchange {
             }
         };
         if person.is_none_or(|person| person.patient.id != row.patient) {
-            mismatch("CJ1.6", "the insurance data and birth date are not the patient's");
+            mismatch(Item::DispensedTo, "the insurance data and birth date are not the patient's");
         }
         if faults.is_empty() { Ok(()) } else { Err(ExchangeError::DocumentMismatch(faults)) }
     }
@@ -104,60 +160,69 @@ impl Exchange {
     async fn dispense_checked(
         &self,
         caller: &Caller,
-        id: PrescriptionId,
-        complete: bool,
-        signed: &SignedDispensing,
-        original: &[u8],
+        mut row: PrescriptionRow,
+        sent: &SentResult,
+        taken: &DispensingTaken,
         request: &Request,
     ) -> Result<Answered<TaskOutcome>, ExchangeError> {
         let pharmacy = caller.pharmacy()?;
-        let dispensing = &signed.dispensing;
+        let id = PrescriptionId::from_uuid(row.registered.id);
+        let answered_document = row.registered.document;
+        let dispensing = &taken.dispensing;
+        let supply = Dispensed { on: dispensing.dispensed_on, days: dispensing.days_supplied() };
         let mut trace = trace(caller, request, "done");
         // The look at the prescription above has left its own record.
         trace.request = self.request_id()?;
-        trace.content.signer = Some(signer_name(&signed.signer));
-        let act = Act::Dispense {
-            by: pharmacy.code.clone(),
-            on: dispensing.dispensed_on,
-            days_supplied: dispensing.days_supplied(),
-            complete,
-        };
+        trace.content.signer = taken.signer.as_ref().map(signer_name);
+        let mut proposal = taken.proposal(&row.registered.clinic);
+        proposal.documents.push(id.to_string());
         for attempt in 0..ATTEMPTS {
-            if attempt > 0
-                && let Some(answered) = self.replayed(caller, request).await?
-            {
-                return Ok(answered);
+            if attempt > 0 {
+                if let Some(answered) = self.replayed(caller, request).await? {
+                    return Ok(answered);
+                }
+                row = self.own(caller, id).await?;
+                if_match(request, &row.registered)?;
+                if row.registered.document != answered_document {
+                    // Returned, amended and accepted again meanwhile: the document answers what is no more.
+                    return Err(ExchangeError::VersionMismatch);
+                }
             }
             let now = self.clock.now();
-            let row = self.own(caller, id).await?;
+            let life = &row.registered.life;
+            let replaced = sent.purpose.replaced(life, &pharmacy.code)?;
+            let next = life.after(&sent.purpose.act(&pharmacy.code, replaced, supply), now)?;
             let history = self.history(row.patient).await?;
-            if_match(request, &row.registered)?;
-            let next = row.registered.life.after(&act, now)?;
-            let mut proposal = signed.proposal(&row.registered.clinic);
-            proposal.documents.push(id.to_string());
+            let name = sent.purpose.name();
             let shown = Shown { patient: row.patient, request };
-            let findings =
-                self.findings_answered("dispense", caller, &shown, &proposal, &history, &trace).await?;
+            let checked = self.findings_answered(name, caller, &shown, &proposal, &history, &trace).await?;
             let mut task = changed(&row, next, now);
-            task.dispensers.push(pharmacy.code.clone());
-            let outcome = TaskOutcome { task, at: now };
+            task.important_unread.retain(|unread| Some(*unread) != replaced);
+            if sent.important {
+                task.important_unread.push(task.life.results.count());
+            }
+            let outcome = TaskOutcome { task, at: now, coverage: checked.coverage };
             let answer = Self::answer(caller, request, &outcome, now)?;
-            let name = row.registered.clinic_name.as_deref().unwrap_or_default();
-            let periods = proposal::periods(&proposal, Source::Dispensed, &id.to_string(), name);
+            let clinic_name = row.registered.clinic_name.as_deref().unwrap_or_default();
             let written = self
                 .store
                 .dispensing_insert(&DispensingResult {
                     row: &row,
                     next: &outcome.task.life,
+                    replaced,
                     history_version: history.version,
-                    pharmacy: &pharmacy.code,
-                    media_type: EPS_XML,
-                    original,
-                    periods: &periods,
-                    findings: &findings,
-                    now,
-                    trace: &trace,
-                    answer: answer.as_ref(),
+                    media_type: sent.form.media_type(),
+                    original: &sent.original,
+                    periods: &proposal::periods(&proposal, Source::Dispensed, &id.to_string(), clinic_name),
+                    findings: &checked.findings,
+                    important: sent.important,
+                    doing: Doing {
+                        act: name,
+                        concerned: Some(&pharmacy.code),
+                        now,
+                        trace: &trace,
+                        answer: answer.as_ref(),
+                    },
                 })
                 .await?;
             match written {

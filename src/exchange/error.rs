@@ -74,6 +74,12 @@ pub enum ExchangeError {
     /// The database did not do its part.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The patient has too many entries of the kind.
+    #[error("no room for more entries")]
+    ReportedFull,
+    /// The answer cannot be made in the form asked for.
+    #[error("not available: {0}")]
+    NotAvailable(&'static str),
     /// The server's own fault, already logged where it arose.
     #[error("internal: {0}")]
     Internal(&'static str),

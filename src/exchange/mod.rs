@@ -2,8 +2,9 @@
 //! read; whoever loses the race reads and decides anew. Knows no HTTP.
 
 pub mod accept;
-pub mod break_glass;
+pub mod amend;
 pub mod app;
+pub mod break_glass;
 pub mod caller;
 mod card;
 pub mod change;
@@ -11,13 +12,20 @@ pub mod check;
 pub mod consent;
 pub mod dispense;
 pub mod error;
+pub mod follow;
+pub mod form;
+pub mod history;
 pub mod identity;
 pub mod intake;
 pub mod mitigate;
+pub mod notebook;
 pub mod order;
 pub mod read;
 pub mod register;
+pub mod reported;
 pub mod session;
+pub mod slip;
+pub mod withdraw;
 
 use std::sync::{Arc, RwLock};
 
@@ -26,8 +34,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::check::Policy;
+use crate::check::{Coverage, Policy};
 use crate::clock::{Clock, japanese_date};
+use crate::codec::slip::Fonts;
 use crate::formulary::Formulary;
 use crate::formulary::shelf::Editions;
 use crate::prescription::registered::Registered;
@@ -59,8 +68,21 @@ pub struct Settings {
     pub number_attempts: AttemptLimit,
     /// Rules of the medication check.
     pub check: Policy,
+    /// What slips are printed with; `None` when no font could be read.
+    pub slip_fonts: Option<Fonts>,
+    /// How far back the shared history goes.
+    pub history: HistoryTerm,
     /// What an assertion's `aud` may name.
     pub audiences: Vec<String>,
+}
+
+/// How far back the shared history (薬剤情報) goes.
+#[derive(Clone, Copy, Debug)]
+pub struct HistoryTerm {
+    /// Days shown unless more are asked for.
+    pub days: u16,
+    /// Days shown at most.
+    pub most_days: u16,
 }
 
 /// The exchange: its store, its trust, its formulary and its clock. Cheap to clone.
@@ -71,6 +93,7 @@ pub struct Exchange {
     formulary: Arc<RwLock<Editions>>,
     clock: Clock,
     settings: Arc<Settings>,
+    followers: Arc<follow::Followers>,
 }
 
 /// What every act is told of the request it answers.
@@ -112,6 +135,15 @@ pub struct TaskOutcome {
     pub task: Registered,
     /// When; what is shown depends on it.
     pub at: DateTime<Utc>,
+    /// What the act's medication check could not see; nothing when the act makes none.
+    pub coverage: Coverage,
+}
+
+impl TaskOutcome {
+    /// The outcome of an act without a medication check.
+    pub fn of(task: Registered, at: DateTime<Utc>) -> Self {
+        Self { task, at, coverage: Coverage::default() }
+    }
 }
 
 impl Exchange {
@@ -129,6 +161,7 @@ impl Exchange {
             formulary: Arc::new(RwLock::new(formulary)),
             clock,
             settings: Arc::new(settings),
+            followers: Arc::default(),
         }
     }
 

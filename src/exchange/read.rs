@@ -34,6 +34,15 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
+/// Which original; without a number the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// A version of the prescription.
+    Prescription(Option<i16>),
+    /// A dispensing document.
+    Dispensing(Option<i16>),
+}
+
 impl Exchange {
     /// One prescription.
     ///
@@ -50,7 +59,7 @@ impl Exchange {
         let at = self.clock.now();
         let trace = trace(caller, request, "done");
         self.store.access_record_insert("read", row.bucket, row.patient, Some(id), at, &trace).await?;
-        Ok(TaskOutcome { task: row.registered, at })
+        Ok(TaskOutcome::of(row.registered, at))
     }
 
     /// The caller's prescriptions: those it issued, those it holds or dispensed, or the patient's own. For a pharmacy with
@@ -100,7 +109,7 @@ impl Exchange {
             for row in batch {
                 if tasks.len() + shown.len() == search.count {
                     self.looked_at(caller, &shown, at, opening, request).await?;
-                    tasks.extend(shown.into_iter().map(|row| TaskOutcome { task: row.registered, at }));
+                    tasks.extend(shown.into_iter().map(|row| TaskOutcome::of(row.registered, at)));
                     return Ok(Page { tasks, next: after });
                 }
                 after = Some(Cursor { changed_at: row.registered.changed_at, id: row.registered.id });
@@ -109,7 +118,7 @@ impl Exchange {
                 }
             }
             self.looked_at(caller, &shown, at, opening, request).await?;
-            tasks.extend(shown.into_iter().map(|row| TaskOutcome { task: row.registered, at }));
+            tasks.extend(shown.into_iter().map(|row| TaskOutcome::of(row.registered, at)));
             if ended {
                 return Ok(Page { tasks, next: None });
             }
@@ -132,26 +141,32 @@ impl Exchange {
         Ok(self.store.access_record_insert_many("search", &patients, at, &trace).await?)
     }
 
-    /// A signed original.
+    /// An original: of the prescription or of what answers it, of the given number or the last. The issuing clinic
+    /// that reads a dispensing document has read what the pharmacist marked in it (重要情報).
     ///
     /// # Errors
     ///
-    /// `not-found`, also for what is not the caller's to see and for a dispensing that is not there.
+    /// `not-found`, also for what is not the caller's to see and for a document that is not there.
     pub async fn document(
         &self,
         caller: &Caller,
         id: PrescriptionId,
-        dispensing: Option<i16>,
+        which: Which,
         request: &Request,
     ) -> Result<Document, ExchangeError> {
         let row = self.own(caller, id).await?;
         if !caller.may_read(&row, self.clock.now()) {
             return Err(ExchangeError::NotFound);
         }
-        let part = dispensing.map_or(Part::Prescription, Part::Dispensing);
+        let task = &row.registered;
+        let part = match which {
+            Which::Prescription(number) => Part::Prescription(number.unwrap_or(task.document.number)),
+            Which::Dispensing(number) => Part::Dispensing(number.unwrap_or(task.life.results.count())),
+        };
         let trace = trace(caller, request, "done");
+        let by_clinic = caller.clinic().is_ok_and(|clinic| clinic.code == task.clinic);
         self.store
-            .document_read("document", row.patient, id, part, self.clock.now(), &trace)
+            .document_read("document", (row.patient, id), part, by_clinic, self.clock.now(), &trace)
             .await?
             .ok_or(ExchangeError::NotFound)
     }

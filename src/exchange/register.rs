@@ -4,19 +4,20 @@ use chrono::{Days, NaiveDate};
 
 use super::caller::Caller;
 use super::error::ExchangeError;
-use super::intake::{SignedPrescription, blocking, prescription_read};
+use super::form::{DocumentForm, Item, Payload};
+use super::intake::{PrescriptionTaken, blocking, prescription_read, terms};
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
-use crate::check::{Proposal, Source, proposal};
+use crate::check::{Coverage, Proposal, Source, proposal};
 use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
 use crate::prescription::disclosure::Disclosure;
 use crate::prescription::document::Prescription;
-use crate::prescription::registered::{ExchangeNumber, Registered};
-use crate::prescription::state::{Life, Refusal};
+use crate::prescription::registered::{DocumentVersion, ExchangeNumber, Registered};
+use crate::prescription::state::{Kind, Life, Refusal};
 use crate::store::access::Trace;
 use crate::store::directory::Facility;
 use crate::store::medication::History;
-use crate::store::prescription::{Details, Written};
+use crate::store::prescription::{Details, Doing, Written};
 use crate::store::registration::Registration;
 use crate::store::{PatientId, StoreError};
 use crate::trust::verdict::Verified;
@@ -25,8 +26,24 @@ use uuid::Uuid;
 /// How far a checked document's first day may lie in the past.
 const LOOK_BACK: Days = Days::new(100);
 
-/// The media type of the EPS envelope.
-pub const EPS_XML: &str = "application/xml";
+/// A prescription as a clinic sends it.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// How it is issued.
+    pub kind: Kind,
+    /// The form of its bytes.
+    pub form: DocumentForm,
+    /// The bytes.
+    pub original: bytes::Bytes,
+}
+
+/// A check that found nothing, or nothing without a reason.
+pub(super) struct Checked {
+    /// The ids of all findings.
+    pub(super) findings: Vec<Uuid>,
+    /// What was not checked.
+    pub(super) coverage: Coverage,
+}
 
 /// To whom findings are shown: the patient they are about, and the request that may carry the patient's consent.
 #[derive(Clone, Copy)]
@@ -36,7 +53,8 @@ pub(super) struct Shown<'r> {
 }
 
 impl Exchange {
-    /// Registers a signed prescription and draws its exchange number.
+    /// Registers a prescription. For pharmacies it draws an exchange number; an in-house one (院内) is given out with
+    /// its registration.
     ///
     /// # Errors
     ///
@@ -44,40 +62,60 @@ impl Exchange {
     pub async fn register(
         &self,
         caller: &Caller,
-        original: bytes::Bytes,
+        sent: &Sent,
         request: &Request,
     ) -> Result<Answered<TaskOutcome>, ExchangeError> {
-        let clinic = caller.clinic()?;
+        caller.clinic()?;
         if let Some(answered) = self.replayed(caller, request).await? {
             return Ok(answered);
         }
+        let (taken, patient) = self.prescription_take(caller, sent).await?;
+        self.register_checked(caller, request, sent, &taken, patient).await
+    }
+
+    /// Reads what a clinic sends, up to whose it is.
+    pub(super) async fn prescription_take(
+        &self,
+        caller: &Caller,
+        sent: &Sent,
+    ) -> Result<(PrescriptionTaken, PatientId), ExchangeError> {
+        let clinic = caller.clinic()?;
+        if !sent.form.fits(sent.kind) {
+            return Err(ExchangeError::DocumentMismatch(vec![Fault {
+                place: "Content-Type".to_owned(),
+                message: "an electronic prescription is signed; one on paper or in-house is not".to_owned(),
+            }]));
+        }
         let now = self.clock.now();
-        let (trust, editions, bytes) = (self.trust(), self.editions(), original.clone());
-        let signed = blocking(move || prescription_read(&bytes, &trust, &editions, now)).await?;
-        let prescription = &signed.prescription;
+        let (trust, editions, Sent { form, original, .. }) = (self.trust(), self.editions(), sent.clone());
+        let taken = blocking(move || prescription_read(form, &original, &trust, &editions, now)).await?;
+        let prescription = &taken.prescription;
         named_institution(prescription, clinic)?;
+        if sent.kind == Kind::InHouse {
+            given_at_once(prescription, sent.form.payload())?;
+        }
         let today = japanese_date(now);
-        issued_in_time(prescription, today)?;
+        issued_in_time(prescription, sent.form.payload(), today)?;
         let identity = &prescription.insurance.identity;
         let patient = self.person_find(clinic, identity, prescription.patient.birth_date, today).await?;
-        self.register_checked(caller, request, &signed, patient, &original).await
+        Ok((taken, patient))
     }
 
     async fn register_checked(
         &self,
         caller: &Caller,
         request: &Request,
-        signed: &SignedPrescription,
+        sent: &Sent,
+        taken: &PrescriptionTaken,
         patient: PatientId,
-        original: &[u8],
     ) -> Result<Answered<TaskOutcome>, ExchangeError> {
-        let prescription = &signed.prescription;
+        let prescription = &taken.prescription;
         let clinic = caller.clinic()?;
         let bucket = self.store.buckets().of_patient(patient);
-        let proposal = signed.proposal();
+        let proposal = taken.proposal();
         let shown = Shown { patient, request };
         let mut trace = trace(caller, request, "done");
-        trace.content.signer = Some(signer_name(&signed.signer));
+        trace.content.signer = taken.signer.as_ref().map(signer_name);
         for attempt in 0..ATTEMPTS {
             if attempt > 0
                 && let Some(answered) = self.replayed(caller, request).await?
@@ -86,30 +124,38 @@ impl Exchange {
             }
             let now = self.clock.now();
             let history = self.history(patient).await?;
-            let findings =
+            let checked =
                 self.findings_answered("register", caller, &shown, &proposal, &history, &trace).await?;
             let id =
                 self.store.buckets().prescription_mint(self.store.rng(), bucket).map_err(StoreError::from)?;
+            let (life, exchange_number) = match sent.kind {
+                Kind::InHouse => (Life::given_in_house(clinic.code.clone(), terms(prescription)), None),
+                kind => {
+                    let number = ExchangeNumber::draw(self.store.rng()).map_err(StoreError::from)?;
+                    (Life::issued(kind, terms(prescription)), Some(number))
+                }
+            };
             let registered = Registered {
                 id: *id.as_uuid(),
                 version: 1,
                 clinic: clinic.code.clone(),
                 clinic_name: prescription.institution.name.clone(),
-                exchange_number: ExchangeNumber::draw(self.store.rng()).map_err(StoreError::from)?,
+                exchange_number,
                 issued_on: prescription.issued_on,
                 registered_at: now,
                 changed_at: now,
-                life: Life::issued(prescription.valid_until(), prescription.uses_allowed()),
-                dispensers: Vec::new(),
+                life,
+                document: DocumentVersion { number: 1, at: now },
+                important_unread: Vec::new(),
             };
             let details = Details {
                 exchange_number: registered.exchange_number.clone(),
                 clinic_name: registered.clinic_name.clone(),
-                conversions: signed.conversions.clone(),
+                conversions: taken.conversions.clone(),
             };
-            let outcome = TaskOutcome { task: registered, at: now };
+            let outcome = TaskOutcome { task: registered, at: now, coverage: checked.coverage };
             let answer = Self::answer(caller, request, &outcome, now)?;
-            let periods = proposal::periods(&proposal, Source::Prescribed, &id.to_string(), &clinic.name);
+            let source = Source::registered(sent.kind);
             let written = self
                 .store
                 .registration_insert(&Registration {
@@ -117,12 +163,17 @@ impl Exchange {
                     history_version: history.version,
                     registered: &outcome.task,
                     details: &details,
-                    media_type: EPS_XML,
-                    original,
-                    periods: &periods,
-                    findings: &findings,
-                    trace: &trace,
-                    answer: answer.as_ref(),
+                    media_type: sent.form.media_type(),
+                    original: &sent.original,
+                    periods: &proposal::periods(&proposal, source, &id.to_string(), &clinic.name),
+                    findings: &checked.findings,
+                    doing: Doing {
+                        act: "register",
+                        concerned: None,
+                        now,
+                        trace: &trace,
+                        answer: answer.as_ref(),
+                    },
                 })
                 .await;
             match written {
@@ -130,17 +181,25 @@ impl Exchange {
                 // Another history, a number already taken, or a twin of this request: read and decide anew.
                 Ok(Written::Lost) => {}
                 Err(error) if error.is_constraint("prescription_exchange_number") => {}
-                Err(error) if error.is_constraint("prescription_document") => {
-                    // A twin with the same key has both: its answer is the one to give.
-                    if let Some(answered) = self.replayed(caller, request).await? {
-                        return Ok(answered);
-                    }
-                    return Err(ExchangeError::DuplicateDocument);
-                }
-                Err(error) => return Err(error.into()),
+                Err(error) => return self.sent_before(caller, request, error).await,
             }
         }
         Err(StoreError::Overloaded.into())
+    }
+
+    /// What a refused write of a prescription means: `duplicate-document` when its bytes are registered, unless it
+    /// was a twin of this request that has registered them.
+    pub(super) async fn sent_before(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        error: StoreError,
+    ) -> Result<Answered<TaskOutcome>, ExchangeError> {
+        if !error.is_constraint("document_hash") {
+            return Err(error.into());
+        }
+        // A twin with the same key has both: its answer is the one to give.
+        self.replayed(caller, request).await?.ok_or(ExchangeError::DuplicateDocument)
     }
 
     /// The history a check needs.
@@ -164,12 +223,13 @@ impl Exchange {
         proposal: &Proposal,
         history: &History,
         trace: &Trace,
-    ) -> Result<Vec<Uuid>, ExchangeError> {
+    ) -> Result<Checked, ExchangeError> {
         let facility = caller.facility()?;
         let Shown { patient, request } = *shown;
-        let findings = self.findings(facility, patient, proposal, history).await?.findings;
+        let checked = self.findings(facility, patient, proposal, history).await?;
+        let (findings, coverage) = (checked.findings, checked.coverage);
         if findings.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Checked { findings: Vec::new(), coverage });
         }
         let ids: Vec<Uuid> = findings.iter().map(|row| row.id).collect();
         let answered = findings.iter().filter(|row| row.mitigation.is_some()).count();
@@ -188,7 +248,11 @@ impl Exchange {
             let (at, trace) = (self.clock.now(), unresolved.then_some(&trace));
             self.store.finding_insert(act, patient, &facility.code, &findings, at, trace).await?;
         }
-        if unresolved { Err(ExchangeError::CheckUnresolved(findings, disclosure)) } else { Ok(ids) }
+        if unresolved {
+            Err(ExchangeError::CheckUnresolved(findings, disclosure))
+        } else {
+            Ok(Checked { findings: ids, coverage })
+        }
     }
 }
 
@@ -200,15 +264,28 @@ pub(super) fn named_institution(prescription: &Prescription, clinic: &Facility) 
     Err(ExchangeError::NotPermitted("the prescription names another institution than the one that sends it"))
 }
 
+/// What is given out with its registration is given out once and whole.
+fn given_at_once(prescription: &Prescription, of: Payload) -> Result<(), ExchangeError> {
+    let fault = |item, message: &str| Fault { place: of.place(item).to_owned(), message: message.to_owned() };
+    let refill = prescription.refill.map(|_| fault(Item::Refill, "an in-house prescription has no refills"));
+    let split = prescription.split.map(|_| fault(Item::Split, "an in-house prescription is not split"));
+    let faults: Vec<Fault> = refill.into_iter().chain(split).collect();
+    if faults.is_empty() { Ok(()) } else { Err(ExchangeError::Document(faults)) }
+}
+
 /// The issue date has come, and the use period (使用期間) has not passed.
-pub(super) fn issued_in_time(prescription: &Prescription, today: NaiveDate) -> Result<(), ExchangeError> {
+pub(super) fn issued_in_time(
+    prescription: &Prescription,
+    of: Payload,
+    today: NaiveDate,
+) -> Result<(), ExchangeError> {
     if prescription.issued_on > today {
         return Err(ExchangeError::Document(vec![Fault {
-            place: "SJ1.51.1".to_owned(),
+            place: of.place(Item::IssueDate).to_owned(),
             message: "the issue date is in the future".to_owned(),
         }]));
     }
-    if prescription.valid_until() < today {
+    if terms(prescription).valid_until < today {
         return Err(Refusal::Expired.into());
     }
     Ok(())

@@ -26,7 +26,9 @@ pub fn bytes(status: StatusCode, media_type: &str, body: Vec<u8>) -> Response {
 pub fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Vec::new().into());
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

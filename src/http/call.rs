@@ -11,8 +11,10 @@ use super::App;
 use super::problem::Problem;
 use super::server::ClientCertificate;
 use crate::codec::fhir::parameters::Parameters;
+use crate::exchange::app::scope::Readable;
 use crate::exchange::caller::Caller;
 use crate::exchange::error::ExchangeError;
+use crate::exchange::form::{DocumentForm, MEDIA_TYPES};
 use crate::exchange::{IdentityHeader, Request};
 
 /// The longest `Idempotency-Key`, in characters.
@@ -78,7 +80,7 @@ impl Call {
         Some(hash)
     }
 
-    /// Who calls, by `Authorization: Bearer`. Apps of patients are refused.
+    /// Who calls, by `Authorization: Bearer`. Apps of patients are refused: they read what [`Self::reader`] opens.
     pub(super) async fn caller(&self) -> Result<Caller, Problem> {
         let caller = self.bearer().await?;
         if caller.app.is_some() {
@@ -87,6 +89,13 @@ impl Call {
             )
             .into());
         }
+        Ok(caller)
+    }
+
+    /// Who reads records of this kind; an app when the patient has let it.
+    pub(super) async fn reader(&self, readable: Readable) -> Result<Caller, Problem> {
+        let caller = self.bearer().await?;
+        caller.app_may_read(readable)?;
         Ok(caller)
     }
 
@@ -154,11 +163,14 @@ impl Call {
         hash
     }
 
+    /// The media type of the body, parameters left out.
+    fn media_type(&self) -> &str {
+        self.header(header::CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default().trim()
+    }
+
     /// Refuses a body of another media type.
     pub(super) fn content_type(&self, accepted: &[&str]) -> Result<(), Problem> {
-        let given =
-            self.header(header::CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default();
-        if accepted.iter().any(|accepted| accepted.eq_ignore_ascii_case(given.trim())) {
+        if accepted.iter().any(|accepted| accepted.eq_ignore_ascii_case(self.media_type())) {
             Ok(())
         } else {
             Err(Problem::new(
@@ -169,23 +181,17 @@ impl Call {
         }
     }
 
+    /// The form of a document sent as body.
+    pub(super) fn form(&self) -> Result<DocumentForm, Problem> {
+        self.content_type(MEDIA_TYPES)?;
+        DocumentForm::of_media_type(self.media_type())
+            .ok_or_else(|| ExchangeError::Internal("an accepted media type has a form").into())
+    }
+
     /// Refuses a caller who cannot read `media_type`.
     pub(super) fn acceptable(&self, media_type: &str) -> Result<(), Problem> {
         let Some(accept) = self.header(header::ACCEPT) else { return Ok(()) };
-        let (major, _) = media_type.split_once('/').unwrap_or((media_type, ""));
-        let fits = accept.split(',').any(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let name = parts.next().unwrap_or_default();
-            let refused =
-                parts.any(|parameter| parameter.replace(' ', "").trim_end_matches(['0', '.']) == "q=");
-            let json = media_type == "application/fhir+json" && name.eq_ignore_ascii_case("application/json");
-            !refused
-                && (json
-                    || name == "*/*"
-                    || name.eq_ignore_ascii_case(media_type)
-                    || name.eq_ignore_ascii_case(&format!("{major}/*")))
-        });
-        if fits {
+        if accepts(accept, media_type) {
             Ok(())
         } else {
             Err(Problem::new(
@@ -196,10 +202,68 @@ impl Call {
         }
     }
 
+    /// What the caller prefers to get back from a write (RFC 7240 4.2); other preferences are passed over.
+    pub(super) fn preferred(&self) -> Option<Return> {
+        let given = self.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+        given.flat_map(|value| value.split(',')).find_map(preference)
+    }
+
+    /// Whether the caller says that it holds this version (`If-None-Match`).
+    pub(super) fn holds(&self, version: i64) -> bool {
+        let given =
+            self.headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+        given
+            .flat_map(|value| value.split(','))
+            .any(|tag| tag.trim() == "*" || etag_version(tag) == Some(version))
+    }
+
     /// A FHIR `Parameters` body with these parameters and no others.
     pub(super) fn parameters(&self, accepted: &[&str]) -> Result<Parameters, Problem> {
         self.content_type(&["application/fhir+json", "application/json"])?;
         Ok(Parameters::read(&self.body, accepted)?)
+    }
+}
+
+/// Whether `Accept` takes a media type: the range that names it most closely decides (RFC 9110 12.5.1).
+fn accepts(accept: &str, media_type: &str) -> bool {
+    let (major, _) = media_type.split_once('/').unwrap_or((media_type, ""));
+    let ranges = accept.split(',').filter_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let name = parts.next()?.to_ascii_lowercase();
+        let closeness = match name.as_str() {
+            name if name == media_type => 3,
+            "application/json" if media_type == "application/fhir+json" => 2,
+            "*/*" => 0,
+            name => (name.strip_suffix("/*") == Some(major)).then_some(1)?,
+        };
+        let refused = parts.any(|parameter| {
+            let parameter = parameter.replace(' ', "").to_ascii_lowercase();
+            parameter.strip_prefix("q=").is_some_and(|weight| weight.parse() == Ok(0.0_f32))
+        });
+        Some((closeness, !refused))
+    });
+    ranges.max().is_some_and(|(_, taken)| taken)
+}
+
+/// What a write gives back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Return {
+    /// Headers alone.
+    Minimal,
+    /// The resource.
+    Representation,
+}
+
+/// One preference, its own parameters left out.
+fn preference(text: &str) -> Option<Return> {
+    let (name, value) = text.split(';').next()?.split_once('=')?;
+    if !name.trim().eq_ignore_ascii_case("return") {
+        return None;
+    }
+    match value.trim().trim_matches('"') {
+        "minimal" => Some(Return::Minimal),
+        "representation" => Some(Return::Representation),
+        _ => None,
     }
 }
 
@@ -213,6 +277,40 @@ fn etag_version(tag: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_closest_range_of_accept_decides() {
+        let fhir = "application/fhir+json";
+        for taken in [
+            "*/*",
+            "application/*",
+            "Application/FHIR+JSON",
+            "application/json; q=0.1",
+            "text/html, */*;q=0.01",
+        ] {
+            assert!(accepts(taken, fhir), "{taken}");
+        }
+        for refused in [
+            "",
+            "text/html",
+            "application/xml",
+            "*/*; q=0.000",
+            "*/*, application/fhir+json;q=0",
+            "application/*;Q=0, */*",
+        ] {
+            assert!(!accepts(refused, fhir), "{refused}");
+        }
+        assert!(!accepts("application/json", "application/pdf"));
+    }
+
+    #[test]
+    fn preferences() {
+        assert_eq!(preference("return=minimal"), Some(Return::Minimal));
+        assert_eq!(preference(" Return = \"representation\" ; x=1"), Some(Return::Representation));
+        for other in ["", "return", "return=OperationOutcome", "respond-async", "x=minimal"] {
+            assert_eq!(preference(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn entity_tags() {

@@ -11,6 +11,7 @@ use super::task::{bad_query, query};
 use crate::codec::fhir::collection;
 use crate::codec::fhir::coverage::coverage;
 use crate::codec::fhir::detected_issue::detected_issue;
+use crate::exchange::form::UNSIGNED_MEDIA_TYPES;
 
 const CHECK: [Query; 1] = [Query {
     name: "oral-consent",
@@ -26,7 +27,7 @@ pub(super) fn medication_check(app: &App) -> Endpoint {
         .by(FACILITIES)
         .identity_token(false)
         .query(&CHECK)
-        .takes(&["text/csv"])
+        .takes(UNSIGNED_MEDIA_TYPES)
         .answers(StatusCode::OK, Form::Resource("Bundle"))
         .refuses(&["document-invalid", "document-mismatch", "expired"])
         .refuses(&["identity-not-verified", "too-many-attempts"]);
@@ -36,7 +37,8 @@ pub(super) fn medication_check(app: &App) -> Endpoint {
                 let caller = call.caller().await?;
                 caller.facility()?;
                 call.acceptable(FHIR)?;
-                call.content_type(&["text/csv"])?;
+                call.content_type(UNSIGNED_MEDIA_TYPES)?;
+                let of = call.form()?.payload();
                 let oral_consent = match query(&call, &CHECK)?.first() {
                     None => false,
                     Some((_, value)) => {
@@ -46,7 +48,7 @@ pub(super) fn medication_check(app: &App) -> Endpoint {
                 let (token, request) = (call.header("identity-token"), call.request()?);
                 let exchange = &call.app().exchange;
                 let checked = exchange
-                    .medication_check(&caller, token, call.body.clone(), oral_consent, &request)
+                    .medication_check(&caller, token, (of, call.body.clone()), oral_consent, &request)
                     .await?;
                 let findings = checked.findings.iter().map(|row| {
                     detected_issue(row.id, &row.finding, row.mitigation.as_ref(), checked.disclosure)

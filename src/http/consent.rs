@@ -70,7 +70,7 @@ pub(super) fn withdraw(app: &App) -> Endpoint {
             respond(async move {
                 let caller = call.caller().await?;
                 call.app().exchange.consent_withdraw(&caller, id, &call.request()?).await?;
-                Ok(answer::bytes(StatusCode::NO_CONTENT, FHIR, Vec::new()))
+                Ok(answer::empty(StatusCode::NO_CONTENT))
             })
         })
         .described(about)

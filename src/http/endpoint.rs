@@ -80,6 +80,8 @@ pub(super) enum Kind {
     Token,
     /// A FHIR search parameter of type date; may be repeated.
     Date,
+    /// A day, `YYYY-MM-DD`.
+    Day,
     /// Only as an earlier answer gave it.
     Opaque,
 }
@@ -108,12 +110,13 @@ pub(super) struct About {
     pub(super) by: &'static [By],
     /// Whether `Identity-Token` is read, and needed.
     pub(super) identity: Option<bool>,
-    /// Whether it writes a Task: `Idempotency-Key`, `If-Match`, `ETag`, `Idempotent-Replay`.
-    pub(super) key: bool,
-    pub(super) if_match: bool,
+    /// Headers that are read when they are there: `Idempotency-Key`, `If-Match`, `If-None-Match`, `Prefer`.
+    pub(super) reads: BTreeSet<&'static str>,
     pub(super) query: &'static [Query],
     /// Media types of the body; empty: none is read.
     pub(super) body: &'static [&'static str],
+    /// The FHIR resource in the body, when it is one.
+    pub(super) resource: &'static str,
     /// Names of the `Parameters` in the body, when it is one.
     pub(super) parameters: &'static [&'static str],
     pub(super) answers: Vec<(StatusCode, Form)>,
@@ -130,10 +133,10 @@ impl About {
             summary: "",
             by: &[],
             identity: None,
-            key: false,
-            if_match: false,
+            reads: BTreeSet::new(),
             query: &[],
             body: &[],
+            resource: "Bundle",
             parameters: &[],
             answers: Vec::new(),
             headers: BTreeSet::new(),
@@ -177,9 +180,19 @@ impl About {
         Self { parameters, ..self }.takes(FHIR_BODY)
     }
 
+    /// The body is a FHIR resource of this type.
+    pub(super) fn resource(self, resource: &'static str) -> Self {
+        Self { resource, ..self }.takes(FHIR_BODY)
+    }
+
+    fn reads(mut self, name: &'static str) -> Self {
+        self.reads.insert(name);
+        self
+    }
+
     /// A write that may be repeated with its `Idempotency-Key`.
     pub(super) fn repeatable(self) -> Self {
-        Self { key: true, ..self }.header("Idempotent-Replay").refuses(&["idempotency-key-reused"])
+        self.reads("Idempotency-Key").header("Idempotent-Replay").refuses(&["idempotency-key-reused"])
     }
 
     /// The body is a form with these fields.
@@ -189,13 +202,25 @@ impl About {
 
     /// Does nothing when `If-Match` names another version.
     pub(super) fn if_match(self) -> Self {
-        Self { if_match: true, ..self }.refuses(&["version-mismatch"])
+        self.reads("If-Match").refuses(&["version-mismatch"])
     }
 
-    /// A write to a Task that is there: `Idempotency-Key`, `If-Match`, answers the Task with its `ETag`.
+    /// Answers 304 to whoever holds what would be answered.
+    pub(super) fn if_none_match(self) -> Self {
+        self.reads("If-None-Match").answers(StatusCode::NOT_MODIFIED, Form::Bytes(&[]))
+    }
+
+    /// Leaves the body out on `Prefer: return=minimal`.
+    pub(super) fn prefer(self) -> Self {
+        self.reads("Prefer").header("Preference-Applied")
+    }
+
+    /// A write to a Task that is there: `Idempotency-Key`, `If-Match`, `Prefer`, answers the Task with its `ETag`.
     pub(super) fn task_write(self) -> Self {
         self.repeatable()
             .if_match()
+            .prefer()
+            .answers(StatusCode::NO_CONTENT, Form::Bytes(&[]))
             .header("ETag")
             .answers(StatusCode::OK, Form::Resource("Task"))
             .refuses(&["not-found"])

@@ -82,6 +82,7 @@ fn describe(resource: &mut Value, kind: &str, rest: &[&str], about: &About) {
         }
         (&Method::GET, []) => "search-type",
         (&Method::POST, []) => "create",
+        (&Method::GET, ["_history"]) => "history-type",
         (&Method::GET, [_]) => "read",
         (&Method::PUT, [_]) => "update",
         (&Method::DELETE, [_]) => "delete",
@@ -93,7 +94,7 @@ fn describe(resource: &mut Value, kind: &str, rest: &[&str], about: &About) {
     for query in about.query.iter().filter(|_| interaction == "search-type") {
         let kind = match query.kind {
             Kind::Token | Kind::Word(_) | Kind::Boolean => "token",
-            Kind::Date => "date",
+            Kind::Date | Kind::Day => "date",
             // `_count` and cursors shape the answer; they search nothing.
             Kind::Number(..) | Kind::Opaque => continue,
         };

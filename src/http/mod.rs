@@ -6,12 +6,16 @@ mod call;
 mod cds;
 mod check;
 mod consent;
+mod date;
 mod endpoint;
+mod history;
 mod metadata;
 mod openapi;
 mod operator;
+mod paper;
 mod patient;
 pub mod problem;
+mod reported;
 pub mod server;
 mod task;
 mod token;
@@ -61,12 +65,31 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         task::cancel(app),
         task::renew(app),
         task::give_back(app),
+        task::amend(app),
+        task::collect(app),
         task::dispense(app),
+        task::amend_dispense(app),
+        task::withdraw_dispense(app),
         task::read(app),
         task::search(app),
+        task::history(app),
+        task::version(app),
+        task::feed(app),
+        task::events(app),
         task::document(app),
+        paper::slip(app),
+        paper::notebook(app),
+        paper::import(app),
         check::medication_check(app),
         patient::mitigate(app),
+        history::requests(app),
+        history::dispenses(app),
+        reported::allergies(app),
+        reported::allergy_record(app),
+        reported::allergy_remove(app),
+        reported::medicines(app),
+        reported::medicine_record(app),
+        reported::medicine_remove(app),
         cds::services(),
         cds::order_sign(app),
         cds::feedback(app),

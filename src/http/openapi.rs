@@ -91,11 +91,22 @@ fn parameters(about: &About) -> Vec<Value> {
     let header = |name: &str, required: bool, schema: Value| json!({ "name": name, "in": "header", "required": required, "schema": schema });
     let headers = [
         about.identity.map(|needed| header("Identity-Token", needed, json!({ "type": "string" }))),
-        about.key.then(|| {
+        about.reads.contains("Idempotency-Key").then(|| {
             header("Idempotency-Key", false, json!({ "type": "string", "pattern": "^[\\x21-\\x7e]{1,128}$" }))
         }),
-        about.if_match.then(|| {
+        about.reads.contains("If-Match").then(|| {
             header("If-Match", false, json!({ "type": "string", "pattern": "^(W/)?\"[1-9][0-9]{0,17}\"$" }))
+        }),
+        about
+            .reads
+            .contains("If-None-Match")
+            .then(|| header("If-None-Match", false, json!({ "type": "string" }))),
+        about.reads.contains("Prefer").then(|| {
+            header(
+                "Prefer",
+                false,
+                json!({ "type": "string", "enum": ["return=minimal", "return=representation"] }),
+            )
         }),
     ];
     path.chain(about.query.iter().map(query)).chain(headers.into_iter().flatten()).collect()
@@ -107,6 +118,7 @@ fn query(query: &Query) -> Value {
         Kind::Number(from, to) => json!({ "type": "integer", "minimum": from, "maximum": to }),
         Kind::Word(words) => json!({ "type": "string", "enum": words }),
         Kind::Token | Kind::Opaque => json!({ "type": "string" }),
+        Kind::Day => json!({ "type": "string", "format": "date" }),
         Kind::Date => json!({ "type": "array", "items": { "type": "string" } }),
     };
     json!({ "name": query.name, "in": "query", "description": query.about, "schema": schema })
@@ -135,7 +147,7 @@ fn body(about: &About, media: &str) -> Value {
                 } },
             },
         }),
-        FHIR => reference("Bundle"),
+        FHIR => reference(about.resource),
         "application/json" => json!({ "type": "object" }),
         _ => json!({ "type": "string" }),
     };

@@ -169,7 +169,11 @@ impl From<Refusal> for Problem {
             Refusal::Cancelled => ("cancelled", "ask the clinic for a new one"),
             Refusal::Expired => ("expired", "the patient needs a new one"),
             Refusal::NotYetDue => ("not-yet-due", "come back within 7 days of the due date"),
-            Refusal::NotHeld => ("state-conflict", "read the Task to see where it stands"),
+            Refusal::Collected
+            | Refusal::NotHeld
+            | Refusal::NoSuchResult
+            | Refusal::LaterResult
+            | Refusal::TooManyResults => ("state-conflict", "read the Task to see where it stands"),
         };
         Self::new(StatusCode::CONFLICT, code, format!("{refusal}; {advice}"))
     }
@@ -212,6 +216,12 @@ impl From<ExchangeError> for Problem {
                 "the verified patient has no prescription with this exchange number",
             ),
             ExchangeError::NotPermitted(reason) => Self::new(S::FORBIDDEN, "not-permitted", reason),
+            ExchangeError::ReportedFull => Self::new(
+                S::CONFLICT,
+                "state-conflict",
+                "there is no room for more entries; remove some first",
+            ),
+            ExchangeError::NotAvailable(reason) => Self::new(S::NOT_ACCEPTABLE, "not-acceptable", reason),
             ExchangeError::RoleMismatch => Self::new(
                 S::FORBIDDEN,
                 "role-mismatch",

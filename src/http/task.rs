@@ -7,7 +7,7 @@ use warp::reply::Response;
 
 use super::App;
 use super::answer::{self, FHIR};
-use super::call::{Call, call, respond};
+use super::call::{Call, Return, call, respond};
 use super::endpoint::{By, Described, Endpoint, Form, Kind, OWNERS, Query, SIGNED, route};
 use super::problem::Problem;
 use crate::codec::fhir;
@@ -17,27 +17,37 @@ use crate::codec::fhir::verdict::verification;
 use crate::exchange::accept::{Accepted, Wanted};
 use crate::exchange::caller::Caller;
 use crate::exchange::error::ExchangeError;
+use crate::exchange::form::MEDIA_TYPES;
+use crate::exchange::read::Which;
+use crate::exchange::register::Sent;
 use crate::exchange::{Answered, TaskOutcome};
+use crate::prescription::registered::Viewer;
+use crate::prescription::state;
 use crate::store::PrescriptionId;
 
+mod dispensing;
+mod history;
 mod search;
+pub(super) use dispensing::{amend_dispense, dispense, withdraw_dispense};
+pub(super) use history::{events, feed, history, version};
 pub(super) use search::search;
 
-/// Media types of a prescription to register.
-const REGISTER: [&str; 1] = ["application/xml"];
-/// Media types of a dispensing result.
-const DISPENSING: [&str; 1] = ["application/xml"];
 const ACCEPT: [&str; 2] = ["exchangeNumber", "prescription"];
 const REASON: [&str; 1] = ["reason"];
 /// Why an act of the holder is refused.
 const HOLDER: &[&str] = &["already-dispensed", "cancelled", "expired", "state-conflict"];
-const DISPENSE: [Query; 1] = [Query {
-    name: "final",
-    kind: Kind::Boolean,
-    about: "false when the use goes on after this part; true unless given",
+const REGISTER: [Query; 1] = [Query {
+    name: "kind",
+    kind: Kind::Word(&["in-house"]),
+    about: "in-house (院内) when the clinic gives the medicines out itself",
 }];
+const VERSION: Query = Query {
+    name: "version",
+    kind: Kind::Number(1, 32767),
+    about: "which document, from 1; the last unless given",
+};
 const DOCUMENT: [Query; 2] = [
-    Query { name: "version", kind: Kind::Number(1, 32767), about: "which dispensing result, from 1" },
+    VERSION,
     Query {
         name: "part",
         kind: Kind::Word(&["prescription", "dispensing"]),
@@ -49,31 +59,71 @@ const DOCUMENT: [Query; 2] = [
 pub(super) fn register(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "Task" / "$register");
     let about = about
-        .does("Registers a signed prescription (処方箋登録)")
+        .does("Registers a prescription (処方箋登録): a signed one, the unsigned copy of one on paper, or one given out in-house")
         .by(&[By::Clinic])
         .identity_token(false)
-        .takes(&REGISTER)
+        .query(&REGISTER)
+        .takes(MEDIA_TYPES)
         .repeatable()
+        .prefer()
         .answers(StatusCode::CREATED, Form::Resource("Task"))
         .header("Location")
         .header("ETag")
         .refuses(SIGNED)
-        .refuses(&["expired", "identity-not-verified", "too-many-attempts"])
+        .refuses(&["document-mismatch", "expired", "identity-not-verified", "too-many-attempts"])
         .refuses(&["medication-check-unresolved", "duplicate-document"]);
     path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
                 call.acceptable(FHIR)?;
-                call.content_type(&REGISTER)?;
-                let request = call.request()?;
-                let answered = call.app().exchange.register(&caller, call.body.clone(), &request).await?;
+                let sent = registration(&call)?;
+                let answered = call.app().exchange.register(&caller, &sent, &call.request()?).await?;
                 let location = format!("{}/fhir/Task/{}", call.app().base_url, answered.outcome.task.id);
-                let mut response = task(StatusCode::CREATED, &caller, &answered);
+                let mut response = written(&call, StatusCode::CREATED, &caller, &answered);
                 if let Ok(value) = HeaderValue::from_str(&location) {
                     response.headers_mut().insert(header::LOCATION, value);
                 }
                 Ok(response)
+            })
+        })
+        .described(about)
+}
+
+/// What a clinic registers: in-house by `kind`, else as the form says.
+fn registration(call: &Call) -> Result<Sent, Problem> {
+    let form = call.form()?;
+    let kind = match query(call, &REGISTER)?.first() {
+        Some((_, kind)) if kind == "in-house" => state::Kind::InHouse,
+        Some(_) => return Err(bad_query("kind is in-house, or left out")),
+        None if form.is_signed() => state::Kind::Electronic,
+        None => state::Kind::Paper,
+    };
+    Ok(Sent { kind, form, original: call.body.clone() })
+}
+
+/// `POST /fhir/Task/{id}/$amend`
+pub(super) fn amend(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$amend");
+    let about = about
+        .does("Puts another document in the place of one that nobody has used (処方箋変更)")
+        .by(&[By::Clinic])
+        .identity_token(false)
+        .takes(MEDIA_TYPES)
+        .task_write()
+        .refuses(&["held-by-pharmacy", "already-dispensed", "cancelled", "expired", "state-conflict"])
+        .refuses(SIGNED)
+        .refuses(&["document-mismatch", "identity-not-verified", "too-many-attempts"])
+        .refuses(&["medication-check-unresolved", "duplicate-document"]);
+    path.and(call(app))
+        .then(|id, call: Call| {
+            respond(async move {
+                let caller = call.caller().await?;
+                call.acceptable(FHIR)?;
+                let (form, request) = (call.form()?, call.request()?);
+                let body = call.body.clone();
+                let answered = call.app().exchange.amend(&caller, id, form, body, &request).await?;
+                Ok(written(&call, StatusCode::OK, &caller, &answered))
             })
         })
         .described(about)
@@ -92,7 +142,8 @@ pub(super) fn accept(app: &App) -> Endpoint {
         .answers(StatusCode::OK, Form::Resource("Parameters"))
         .header("ETag")
         .refuses(&["not-found", "consent-required", "exchange-number-unknown", "too-many-attempts"])
-        .refuses(&["held-by-pharmacy", "already-dispensed", "cancelled", "expired", "not-yet-due"]);
+        .refuses(&["held-by-pharmacy", "already-dispensed", "cancelled", "expired", "not-yet-due"])
+        .refuses(&["state-conflict"]);
     path.and(call(app))
         .then(|call: Call| {
             respond(async move {
@@ -134,14 +185,14 @@ pub(super) fn cancel(app: &App) -> Endpoint {
         .by(&[By::Clinic])
         .parameters(&REASON)
         .task_write()
-        .refuses(&["held-by-pharmacy", "already-dispensed", "cancelled", "expired"]);
+        .refuses(&["held-by-pharmacy", "already-dispensed", "cancelled", "expired", "state-conflict"]);
     path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
                 let reason = reason(&call)?;
                 let answered = call.app().exchange.cancel(&caller, id, reason, &call.request()?).await?;
-                Ok(task(StatusCode::OK, &caller, &answered))
+                Ok(written(&call, StatusCode::OK, &caller, &answered))
             })
         })
         .described(about)
@@ -158,7 +209,7 @@ pub(super) fn renew(app: &App) -> Endpoint {
                 let caller = call.caller().await?;
                 call.acceptable(FHIR)?;
                 let answered = call.app().exchange.renew(&caller, id, &call.request()?).await?;
-                Ok(task(StatusCode::OK, &caller, &answered))
+                Ok(written(&call, StatusCode::OK, &caller, &answered))
             })
         })
         .described(about)
@@ -179,39 +230,28 @@ pub(super) fn give_back(app: &App) -> Endpoint {
                 let caller = call.caller().await?;
                 let reason = reason(&call)?;
                 let answered = call.app().exchange.give_back(&caller, id, reason, &call.request()?).await?;
-                Ok(task(StatusCode::OK, &caller, &answered))
+                Ok(written(&call, StatusCode::OK, &caller, &answered))
             })
         })
         .described(about)
 }
 
-/// `POST /fhir/Task/{id}/$dispense`
-pub(super) fn dispense(app: &App) -> Endpoint {
-    let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$dispense");
+/// `POST /fhir/Task/{id}/$collect`
+pub(super) fn collect(app: &App) -> Endpoint {
+    let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$collect");
     let about = about
-        .does("Records a signed dispensing result (調剤結果登録)")
+        .does("Keeps a prescription for good: nothing more is dispensed on it (処方箋回収)")
         .by(&[By::Pharmacy])
-        .identity_token(false)
-        .query(&DISPENSE)
-        .takes(&DISPENSING)
+        .parameters(&REASON)
         .task_write()
-        .refuses(HOLDER)
-        .refuses(SIGNED)
-        .refuses(&["document-mismatch", "medication-check-unresolved", "not-yet-due"]);
+        .refuses(HOLDER);
     path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
-                call.acceptable(FHIR)?;
-                call.content_type(&DISPENSING)?;
-                let complete = match query(&call, &DISPENSE)?.first() {
-                    None => true,
-                    Some((_, value)) => value.parse().map_err(|_| bad_query("final is true or false"))?,
-                };
-                let request = call.request()?;
-                let body = call.body.clone();
-                let answered = call.app().exchange.dispense(&caller, id, complete, body, &request).await?;
-                Ok(task(StatusCode::OK, &caller, &answered))
+                let reason = reason(&call)?;
+                let answered = call.app().exchange.collect(&caller, id, reason, &call.request()?).await?;
+                Ok(written(&call, StatusCode::OK, &caller, &answered))
             })
         })
         .described(about)
@@ -223,6 +263,7 @@ pub(super) fn read(app: &App) -> Endpoint {
     let about = about
         .does("Reads where a prescription stands")
         .by(OWNERS)
+        .if_none_match()
         .answers(StatusCode::OK, Form::Resource("Task"))
         .header("ETag")
         .refuses(&["not-found"]);
@@ -232,6 +273,10 @@ pub(super) fn read(app: &App) -> Endpoint {
                 let caller = call.caller().await?;
                 call.acceptable(FHIR)?;
                 let outcome = call.app().exchange.task_read(&caller, id, &call.request()?).await?;
+                if call.holds(outcome.task.version) && as_changed(&caller, &outcome) {
+                    let unchanged = answer::empty(StatusCode::NOT_MODIFIED);
+                    return Ok(finish(unchanged, outcome.task.version, false));
+                }
                 Ok(task(StatusCode::OK, &caller, &Answered { outcome, replayed: false }))
             })
         })
@@ -242,41 +287,42 @@ pub(super) fn read(app: &App) -> Endpoint {
 pub(super) fn document(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "Task" / {id: PrescriptionId} / "$document");
     let about = about
-        .does("Reads a signed original, byte for byte")
+        .does("Reads an original, byte for byte")
         .by(OWNERS)
         .query(&DOCUMENT)
-        .answers(StatusCode::OK, Form::Bytes(&["application/xml"]))
+        .answers(StatusCode::OK, Form::Bytes(MEDIA_TYPES))
         .refuses(&["not-found", "not-acceptable"]);
     path.and(call(app))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
-                let (mut version, mut dispensing) = (1, false);
-                for (name, value) in query(&call, &DOCUMENT)? {
-                    match (name.as_str(), value.as_str()) {
-                        ("part", "prescription") => dispensing = false,
-                        ("part", "dispensing") => dispensing = true,
-                        ("version", number) => {
-                            version = number
-                                .parse()
-                                .ok()
-                                .filter(|version| *version >= 1)
-                                .ok_or_else(|| bad_query("version is a number from 1"))?;
-                        }
-                        _ => return Err(bad_query("part is prescription or dispensing")),
-                    }
-                }
-                if !dispensing && version != 1 {
-                    return Err(ExchangeError::NotFound.into());
-                }
-                let exchange = &call.app().exchange;
-                let part = dispensing.then_some(version);
-                let document = exchange.document(&caller, id, part, &call.request()?).await?;
+                let which = which(&call)?;
+                let document = call.app().exchange.document(&caller, id, which, &call.request()?).await?;
                 call.acceptable(&document.media_type)?;
                 Ok(answer::bytes(StatusCode::OK, &document.media_type, document.bytes))
             })
         })
         .described(about)
+}
+
+/// Which document `part` and `version` name.
+fn which(call: &Call) -> Result<Which, Problem> {
+    let (mut version, mut dispensing) = (None, false);
+    for (name, value) in query(call, &DOCUMENT)? {
+        match (name.as_str(), value.as_str()) {
+            ("part", "prescription") => dispensing = false,
+            ("part", "dispensing") => dispensing = true,
+            ("version", number) => version = Some(document_number(number)?),
+            _ => return Err(bad_query("part is prescription or dispensing")),
+        }
+    }
+    Ok(if dispensing { Which::Dispensing(version) } else { Which::Prescription(version) })
+}
+
+/// The number of a document, from 1.
+fn document_number(text: &str) -> Result<i16, Problem> {
+    let number = text.parse().ok().filter(|number| *number >= 1);
+    number.ok_or_else(|| bad_query("version is a number from 1"))
 }
 
 /// The reason the contract asks for. A missing body is a missing reason.
@@ -310,9 +356,35 @@ pub(super) fn bad_query(text: &str) -> Problem {
 }
 
 fn task(status: StatusCode, caller: &Caller, answered: &Answered<TaskOutcome>) -> Response {
-    let TaskOutcome { task, at } = &answered.outcome;
-    let resource = fhir::task::task(task, caller.sees_number(&task.clinic), *at);
+    let TaskOutcome { task, at, coverage } = &answered.outcome;
+    let resource = fhir::task::task(task, caller.viewer(&task.clinic), *at);
+    let resource = fhir::task::with_coverage(resource, coverage);
     finish(answer::fhir(status, &resource), task.version, answered.replayed)
+}
+
+/// What a write of a Task answers, with or without the Task, as the caller prefers.
+fn written(call: &Call, status: StatusCode, caller: &Caller, answered: &Answered<TaskOutcome>) -> Response {
+    let (mut response, applied) = match call.preferred() {
+        None => return task(status, caller, answered),
+        Some(Return::Representation) => (task(status, caller, answered), "return=representation"),
+        Some(Return::Minimal) => {
+            let status = if status == StatusCode::OK { StatusCode::NO_CONTENT } else { status };
+            let (version, replayed) = (answered.outcome.task.version, answered.replayed);
+            (finish(answer::empty(status), version, replayed), "return=minimal")
+        }
+    };
+    response.headers_mut().insert("preference-applied", HeaderValue::from_static(applied));
+    response
+}
+
+/// Whether the Task shows what it has shown since its last change, so that its version says all there is to it. The
+/// clock alone may show it otherwise, and a clinic that reads 重要情報 of a result makes no new version.
+fn as_changed(caller: &Caller, outcome: &TaskOutcome) -> bool {
+    let TaskOutcome { task, at, .. } = outcome;
+    let viewer = caller.viewer(&task.clinic);
+    let shown = |at| fhir::task::task(task, viewer, at);
+    let flagged = viewer == Viewer::Clinic && task.life.results.count() > 0;
+    !flagged && shown(*at) == shown(task.changed_at)
 }
 
 fn finish(mut response: Response, version: i64, replayed: bool) -> Response {
@@ -330,7 +402,7 @@ fn accepted(caller: &Caller, answered: &Answered<Accepted>) -> Response {
     use base64::Engine;
     let Accepted { task, media_type, delivered, verification: verdict, findings, disclosure } =
         &answered.outcome;
-    let resource = fhir::task::task(&task.task, caller.sees_number(&task.task.clinic), task.at);
+    let resource = fhir::task::task(&task.task, caller.viewer(&task.task.clinic), task.at);
     let findings = fhir::collection(
         findings.iter().map(|row| detected_issue(row.id, &row.finding, row.mitigation.as_ref(), *disclosure)),
     );
@@ -342,7 +414,7 @@ fn accepted(caller: &Caller, answered: &Answered<Accepted>) -> Response {
     let body = parameters(&[
         json!({ "name": "task", "resource": resource }),
         json!({ "name": "document", "resource": document }),
-        verification(verdict),
+        verification(verdict.as_ref()),
         json!({ "name": "findings", "resource": findings }),
     ]);
     finish(answer::fhir(StatusCode::OK, &body), task.task.version, answered.replayed)

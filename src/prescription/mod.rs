@@ -11,7 +11,7 @@ pub mod line;
 pub mod mitigation;
 pub mod registered;
 pub mod reported;
-pub mod self_reported;
+pub mod result;
 pub mod state;
 pub mod usage;
 

@@ -18,8 +18,8 @@ pub struct Registered {
     pub clinic: InstitutionCode,
     /// Its name as written in the prescription.
     pub clinic_name: Option<String>,
-    /// 引換番号, the number the patient shows.
-    pub exchange_number: ExchangeNumber,
+    /// 引換番号, the number the patient shows; an in-house prescription has none.
+    pub exchange_number: Option<ExchangeNumber>,
     /// 交付年月日.
     pub issued_on: NaiveDate,
     /// When it was registered.
@@ -28,8 +28,30 @@ pub struct Registered {
     pub changed_at: DateTime<Utc>,
     /// Its life.
     pub life: Life,
-    /// The pharmacy of each dispensing document that answers it, in order.
-    pub dispensers: Vec<InstitutionCode>,
+    /// The document in force.
+    pub document: DocumentVersion,
+    /// 重要情報: the dispensing documents whose word to the physician the clinic has not read yet, by number.
+    pub important_unread: Vec<i16>,
+}
+
+/// Which of a prescription's documents is in force: 1 is the one it was registered with, each amendment adds one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentVersion {
+    /// Its number.
+    pub number: i16,
+    /// When it was taken in; signatures are judged as at that moment.
+    pub at: DateTime<Utc>,
+}
+
+/// For whom a prescription is rendered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Viewer {
+    /// The issuing clinic: sees the exchange number and what the pharmacist marked as important.
+    Clinic,
+    /// The patient: sees the exchange number.
+    Patient,
+    /// A pharmacy: sees neither.
+    Pharmacy,
 }
 
 /// 引換番号: six digits, unique among one patient's prescriptions, never used again for that patient.

@@ -5,64 +5,85 @@ use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::identifier::InstitutionCode;
+use super::result::{DispensingEntry, Results, Standing};
 use crate::clock::japanese_date;
 
-/// Each later use of a refill prescription (リフィル) happens within this many days before or after its due date.
-pub const REFILL_WINDOW: Days = Days::new(7);
+#[cfg(test)]
+mod tests;
+
+/// Each later use of a refill prescription (リフィル), and each later part of a split one (分割), is accepted within
+/// this many days before or after its due date.
+pub const DUE_WINDOW: Days = Days::new(7);
 
 /// Everything that decides what may happen to a prescription next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Life {
-    /// 使用期間, first day to last day, both inclusive. Governs the first use only.
-    pub valid_until: NaiveDate,
-    /// 総使用回数 and how many uses are complete.
-    pub uses: Uses,
+    /// How it was issued.
+    pub kind: Kind,
+    /// For how long and how often it may be used.
+    pub terms: Terms,
     /// Where it stands.
     pub state: State,
+    /// What was dispensed on it.
+    pub results: Results,
 }
 
-/// Uses of a prescription. An ordinary one allows a single use, a refill prescription up to three.
+/// 発行形態.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// 電子: the signed document is the original.
+    Electronic,
+    /// 紙, 登録あり: the original is on paper; what is registered is its unsigned copy.
+    Paper,
+    /// 院内: prescribed and given out by the same clinic or hospital; unsigned.
+    InHouse,
+}
+
+/// What the document allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Uses {
-    /// How often the prescription may be dispensed in full.
-    pub allowed: u8,
-    /// How often it has been.
-    pub done: u8,
+pub struct Terms {
+    /// Last day of 使用期間. Governs the first use only.
+    pub valid_until: NaiveDate,
+    /// When the first use falls due: of a later part of a split prescription only.
+    pub first_due: Option<NaiveDate>,
+    /// 総使用回数: 1, of a refill prescription up to 3.
+    pub uses_allowed: u8,
 }
 
 /// A state with its facts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
-    /// 未受付: waiting for a pharmacy. `due` is 次回調剤予定日 once a refill has been dispensed before.
-    Issued {
-        /// The next due date of a refill prescription.
-        due: Option<NaiveDate>,
-    },
+    /// 未受付: waiting for a pharmacy.
+    Issued,
     /// 調剤中: one pharmacy holds it.
     Accepted {
         /// The pharmacy.
         holder: InstitutionCode,
         /// When the lease falls back unless it is renewed or something has been dispensed.
         lease_end: DateTime<Utc>,
-        /// The due date this use answers to, kept for a return.
-        due: Option<NaiveDate>,
-        /// Whether part of this use has been dispensed.
-        partly: bool,
     },
     /// 調剤済.
     Dispensed {
-        /// The pharmacy that dispensed last.
+        /// The pharmacy that dispensed last; of an in-house prescription its clinic.
         by: InstitutionCode,
     },
     /// 取消.
     Cancelled,
+    /// 回収.
+    Collected {
+        /// The pharmacy.
+        by: InstitutionCode,
+    },
 }
 
 /// What somebody wants to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// 取消 by the issuing clinic.
+    /// 処方箋取消 by the issuing clinic.
     Cancel,
+    /// 処方箋変更 by the issuing clinic, to what the new document allows.
+    Amend(Terms),
     /// 受付 by a pharmacy, with the lease it gets.
     Accept {
         /// The pharmacy.
@@ -82,23 +103,53 @@ pub enum Act {
         /// The pharmacy.
         by: InstitutionCode,
     },
+    /// 回収 by the holder: nothing more will be dispensed on it.
+    Collect {
+        /// The pharmacy.
+        by: InstitutionCode,
+    },
     /// 調剤結果登録 by the holder.
     Dispense {
         /// The pharmacy.
         by: InstitutionCode,
-        /// 調剤日.
-        on: NaiveDate,
-        /// 調剤日数, the longest of the document; decides the next due date of a refill.
-        days_supplied: u16,
+        /// What the document says.
+        supply: Dispensed,
         /// Whether this use is now complete.
         complete: bool,
     },
+    /// 調剤結果変更 by the pharmacy of that result.
+    AmendDispense {
+        /// The pharmacy.
+        by: InstitutionCode,
+        /// Number of the document it replaces.
+        result: i16,
+        /// What the new document says.
+        supply: Dispensed,
+    },
+    /// 調剤結果取消 by the pharmacy of that result.
+    WithdrawDispense {
+        /// The pharmacy.
+        by: InstitutionCode,
+        /// Number of the document.
+        result: i16,
+        /// How long it then holds the prescription at least.
+        lease: TimeDelta,
+    },
+}
+
+/// What of a dispensing document decides the next due date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dispensed {
+    /// 調剤日.
+    pub on: NaiveDate,
+    /// 調剤日数, the longest of the document.
+    pub days: u16,
 }
 
 /// Why an act is refused. Each variant is one rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
-    /// Another pharmacy holds the prescription, or the clinic wants to cancel what a pharmacy holds.
+    /// A pharmacy holds the prescription, and it is not the caller, or not for this use.
     #[error("a pharmacy holds this prescription")]
     HeldByPharmacy,
     /// Something has been dispensed.
@@ -107,15 +158,27 @@ pub enum Refusal {
     /// The clinic has cancelled it.
     #[error("this prescription has been cancelled")]
     Cancelled,
+    /// The pharmacy that held it has collected it.
+    #[error("this prescription has been collected")]
+    Collected,
     /// The use period, or the window of a refill, has passed.
     #[error("the use period of this prescription has passed")]
     Expired,
-    /// The window of the next refill has not opened.
-    #[error("the next use of this refill prescription is not yet due")]
+    /// The window of the next refill or part has not opened.
+    #[error("the next use of this prescription is not yet due")]
     NotYetDue,
     /// The caller does not hold the prescription now: its lease has ended, or it never had one.
     #[error("you do not hold this prescription now; accept it again")]
     NotHeld,
+    /// The dispensing result is not the caller's, or no longer stands.
+    #[error("you have no such dispensing result in force")]
+    NoSuchResult,
+    /// A later dispensing result stands.
+    #[error("a later dispensing result stands; withdraw that one first")]
+    LaterResult,
+    /// It has as many dispensing documents as are kept.
+    #[error("this prescription has too many dispensing results")]
+    TooManyResults,
 }
 
 /// What a reader is shown.
@@ -123,7 +186,7 @@ pub enum Refusal {
 pub enum Shown {
     /// Waiting for its first use.
     Issued,
-    /// Waiting for the next use of a refill.
+    /// Waiting for the next use of a refill, or a later part of a split.
     AwaitingNextUse,
     /// Held, nothing dispensed in this use.
     Accepted,
@@ -133,50 +196,85 @@ pub enum Shown {
     Dispensed,
     /// Cancelled by the clinic.
     Cancelled,
+    /// Collected by the pharmacy that held it.
+    Collected,
     /// Its time has passed unused; computed, never stored.
     Expired,
 }
 
+/// How far the present use has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Nothing was dispensed.
+    Nothing,
+    /// All that was dispensed was withdrawn: the holder keeps it, for there is no telling who has the medicine.
+    Withdrawn,
+    /// Part of it was dispensed.
+    Part,
+}
+
 impl Life {
-    /// A newly registered prescription.
-    pub fn issued(valid_until: NaiveDate, uses_allowed: u8) -> Self {
-        Self {
-            valid_until,
-            uses: Uses { allowed: uses_allowed, done: 0 },
-            state: State::Issued { due: None },
-        }
+    /// A newly registered prescription for pharmacies.
+    pub fn issued(kind: Kind, terms: Terms) -> Self {
+        Self { kind, terms, state: State::Issued, results: Results::default() }
+    }
+
+    /// A newly registered in-house prescription, given out by its clinic.
+    pub fn given_in_house(by: InstitutionCode, terms: Terms) -> Self {
+        Self { state: State::Dispensed { by }, ..Self::issued(Kind::InHouse, terms) }
     }
 
     /// The life as it is at `now`: a lease that has ended with nothing dispensed has fallen back.
     fn at(mut self, now: DateTime<Utc>) -> Self {
-        if let State::Accepted { lease_end, due, partly: false, .. } = self.state
+        if let State::Accepted { lease_end, .. } = self.state
             && lease_end <= now
+            && self.progress() == Progress::Nothing
         {
-            self.state = State::Issued { due };
+            self.state = State::Issued;
         }
         self
+    }
+
+    fn present_use(&self) -> u8 {
+        self.results.uses_done().saturating_add(1)
+    }
+
+    fn progress(&self) -> Progress {
+        if self.results.parts(self.present_use()) > 0 {
+            Progress::Part
+        } else if self.results.withdrawn(self.present_use()) {
+            Progress::Withdrawn
+        } else {
+            Progress::Nothing
+        }
     }
 
     /// What a reader is shown at `now`.
     pub fn shown(&self, now: DateTime<Utc>) -> Shown {
         let life = self.clone().at(now);
         match life.state {
-            State::Issued { .. } if life.has_expired(now) => Shown::Expired,
-            State::Issued { due: None } => Shown::Issued,
-            State::Issued { due: Some(_) } => Shown::AwaitingNextUse,
-            State::Accepted { partly: false, .. } => Shown::Accepted,
-            State::Accepted { partly: true, .. } => Shown::PartlyDispensed,
+            State::Issued if life.has_expired(now) => Shown::Expired,
+            State::Issued if life.due().is_some() => Shown::AwaitingNextUse,
+            State::Issued => Shown::Issued,
+            State::Accepted { .. } if life.progress() == Progress::Part => Shown::PartlyDispensed,
+            State::Accepted { .. } => Shown::Accepted,
             State::Dispensed { .. } => Shown::Dispensed,
             State::Cancelled => Shown::Cancelled,
+            State::Collected { .. } => Shown::Collected,
         }
     }
 
-    /// The pharmacy that may act on the prescription at `now`: the holder, or who dispensed it.
+    /// The pharmacy that may act on the prescription at `now`: the holder, or who dispensed or collected it.
     pub fn pharmacy(&self, now: DateTime<Utc>) -> Option<InstitutionCode> {
-        match self.clone().at(now).state {
+        self.clone().at(now).last_pharmacy().cloned()
+    }
+
+    /// The pharmacy that held it last, whether or not its lease has ended since.
+    pub fn last_pharmacy(&self) -> Option<&InstitutionCode> {
+        match &self.state {
             State::Accepted { holder, .. } => Some(holder),
-            State::Dispensed { by } => Some(by),
-            State::Issued { .. } | State::Cancelled => None,
+            State::Dispensed { by } | State::Collected { by } => Some(by),
+            State::Issued | State::Cancelled => None,
         }
     }
 
@@ -188,11 +286,19 @@ impl Life {
         }
     }
 
+    /// 次回調剤予定日: when the present use falls due, where it has such a day.
+    pub fn due(&self) -> Option<NaiveDate> {
+        match self.results.uses_done() {
+            0 => self.terms.first_due,
+            done => self.results.due_after(done),
+        }
+    }
+
     /// The last day on which a pharmacy may accept it.
     pub fn acceptable_until(&self) -> NaiveDate {
-        match self.state {
-            State::Issued { due: Some(due) } | State::Accepted { due: Some(due), .. } => due + REFILL_WINDOW,
-            _ => self.valid_until,
+        match (&self.state, self.results.uses_done(), self.due()) {
+            (State::Issued | State::Accepted { .. }, 1.., Some(due)) => due + DUE_WINDOW,
+            _ => self.terms.valid_until,
         }
     }
 
@@ -205,205 +311,147 @@ impl Life {
     /// # Errors
     ///
     /// The rule that refuses the act; the life is then unchanged.
-    #[expect(clippy::match_same_arms, reason = "the table is read by state, then by act")]
     pub fn after(&self, act: &Act, now: DateTime<Utc>) -> Result<Self, Refusal> {
         let life = self.clone().at(now);
-        let state = match (life.state.clone(), act) {
-            (
-                State::Dispensed { .. },
-                Act::Renew { by, .. } | Act::Return { by } | Act::Dispense { by, .. },
-            ) if self.pharmacy(now).as_ref() != Some(by) => {
-                return Err(Refusal::NotHeld);
-            }
-            (State::Dispensed { .. }, _) => return Err(Refusal::AlreadyDispensed),
-            (State::Cancelled, _) => return Err(Refusal::Cancelled),
+        if let Act::AmendDispense { by, result, supply } = act {
+            return life.result_amended(by, *result, *supply);
+        }
+        match life.state.clone() {
+            State::Issued => life.issued_after(act, now),
+            State::Accepted { holder, lease_end } => life.accepted_after(&holder, lease_end, act, now),
+            State::Dispensed { by } => life.dispensed_after(&by, act, now),
+            State::Cancelled => Err(Refusal::Cancelled),
+            State::Collected { .. } => Err(Refusal::Collected),
+        }
+    }
 
-            (State::Issued { .. }, Act::Renew { .. } | Act::Return { .. } | Act::Dispense { .. }) => {
-                return Err(Refusal::NotHeld);
+    fn issued_after(self, act: &Act, now: DateTime<Utc>) -> Result<Self, Refusal> {
+        match act {
+            Act::Renew { .. } | Act::Return { .. } | Act::Collect { .. } | Act::Dispense { .. } => {
+                Err(Refusal::NotHeld)
             }
-            (State::Issued { .. }, Act::Cancel) if life.uses.done > 0 => {
-                return Err(Refusal::AlreadyDispensed);
+            Act::AmendDispense { .. } => Err(Refusal::NoSuchResult),
+            Act::Cancel | Act::Amend(_) if self.results.uses_done() > 0 => Err(Refusal::AlreadyDispensed),
+            _ if self.has_expired(now) => Err(Refusal::Expired),
+            Act::Cancel => Ok(self.become_state(State::Cancelled)),
+            Act::Amend(terms) => Ok(Self { terms: *terms, ..self }),
+            Act::Accept { .. } if self.due().is_some_and(|due| japanese_date(now) < due - DUE_WINDOW) => {
+                Err(Refusal::NotYetDue)
             }
-            (State::Issued { .. }, _) if life.has_expired(now) => return Err(Refusal::Expired),
-            (State::Issued { due: Some(due) }, Act::Accept { .. })
-                if japanese_date(now) < due - REFILL_WINDOW =>
-            {
-                return Err(Refusal::NotYetDue);
+            Act::Accept { by, lease } => {
+                Ok(self.become_state(State::Accepted { holder: by.clone(), lease_end: now + *lease }))
             }
-            (State::Issued { .. }, Act::Cancel) => State::Cancelled,
-            (State::Issued { due }, Act::Accept { by, lease }) => {
-                State::Accepted { holder: by.clone(), lease_end: now + *lease, due, partly: false }
-            }
+            Act::WithdrawDispense { by, result, lease } => self.withdrawn(by, *result, now + *lease),
+        }
+    }
 
-            (State::Accepted { partly: true, .. }, Act::Cancel) => return Err(Refusal::AlreadyDispensed),
-            (State::Accepted { .. }, Act::Cancel) => return Err(Refusal::HeldByPharmacy),
+    #[expect(clippy::match_same_arms, reason = "the table is read by act, then by rule")]
+    fn accepted_after(
+        self,
+        holder: &InstitutionCode,
+        lease_end: DateTime<Utc>,
+        act: &Act,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Refusal> {
+        let progress = self.progress();
+        match act {
+            Act::Cancel | Act::Amend(_) if progress == Progress::Part => Err(Refusal::AlreadyDispensed),
+            Act::Cancel | Act::Amend(_) => Err(Refusal::HeldByPharmacy),
             // The holder accepting again is told the same as the first time; nothing changes.
-            (State::Accepted { holder, .. }, Act::Accept { by, .. }) if holder == *by => life.state.clone(),
-            (State::Accepted { .. }, Act::Accept { .. }) => return Err(Refusal::HeldByPharmacy),
-            (
-                State::Accepted { holder, .. },
-                Act::Renew { by, .. } | Act::Return { by } | Act::Dispense { by, .. },
-            ) if holder != *by => return Err(Refusal::NotHeld),
-            (State::Accepted { holder, due, partly, lease_end }, Act::Renew { lease, .. }) => {
-                State::Accepted { holder, due, partly, lease_end: lease_end.max(now + *lease) }
+            Act::Accept { by, .. } if by == holder => Ok(self),
+            Act::Accept { .. } => Err(Refusal::HeldByPharmacy),
+            Act::Renew { by, .. } | Act::Return { by } | Act::Collect { by } | Act::Dispense { by, .. }
+                if by != holder =>
+            {
+                Err(Refusal::NotHeld)
             }
-            (State::Accepted { partly: true, .. }, Act::Return { .. }) => {
-                return Err(Refusal::AlreadyDispensed);
-            }
-            (State::Accepted { due, .. }, Act::Return { .. }) => State::Issued { due },
-            (State::Accepted { holder, due, lease_end, .. }, Act::Dispense { complete: false, .. }) => {
-                State::Accepted { holder, due, lease_end, partly: true }
-            }
-            (State::Accepted { holder, .. }, Act::Dispense { on, days_supplied, .. }) => {
-                let uses = Uses { done: life.uses.done + 1, ..life.uses };
-                let state = if uses.done < uses.allowed {
-                    State::Issued { due: Some(*on + Days::new(u64::from(*days_supplied))) }
-                } else {
-                    State::Dispensed { by: holder }
-                };
-                return Ok(Self { uses, state, ..life });
-            }
-        };
-        Ok(Self { state, ..life })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn pharmacy(n: u8) -> InstitutionCode {
-        format!("13412345{n:02}").parse().unwrap()
-    }
-
-    fn at(text: &str) -> DateTime<Utc> {
-        text.parse().unwrap()
-    }
-
-    const LEASE: TimeDelta = TimeDelta::days(7);
-
-    fn accept(n: u8) -> Act {
-        Act::Accept { by: pharmacy(n), lease: LEASE }
-    }
-
-    fn dispense(n: u8, on: &str) -> Act {
-        Act::Dispense { by: pharmacy(n), on: on.parse().unwrap(), days_supplied: 28, complete: true }
-    }
-
-    fn ordinary() -> Life {
-        Life::issued("2026-04-04".parse().unwrap(), 1)
-    }
-
-    #[test]
-    fn the_main_job() {
-        let now = at("2026-04-01T03:00:00Z");
-        let accepted = ordinary().after(&accept(1), now).unwrap();
-        assert_eq!(accepted.shown(now), Shown::Accepted);
-        assert_eq!(accepted.after(&accept(2), now), Err(Refusal::HeldByPharmacy));
-        assert_eq!(accepted.after(&Act::Cancel, now), Err(Refusal::HeldByPharmacy));
-        let dispensed = accepted.after(&dispense(1, "2026-04-01"), now).unwrap();
-        assert_eq!(dispensed.shown(now), Shown::Dispensed);
-        assert_eq!(dispensed.after(&Act::Cancel, now), Err(Refusal::AlreadyDispensed));
-        assert_eq!(dispensed.after(&Act::Return { by: pharmacy(1) }, now), Err(Refusal::AlreadyDispensed));
-    }
-
-    #[test]
-    fn the_use_period_ends_with_its_last_japanese_day() {
-        let last = at("2026-04-04T14:59:59Z");
-        let passed = at("2026-04-04T15:00:00Z");
-        assert_eq!(ordinary().shown(last), Shown::Issued);
-        assert!(ordinary().after(&accept(1), last).is_ok());
-        assert_eq!(ordinary().shown(passed), Shown::Expired);
-        assert_eq!(ordinary().after(&accept(1), passed), Err(Refusal::Expired));
-        assert_eq!(ordinary().after(&Act::Cancel, passed), Err(Refusal::Expired));
-    }
-
-    #[test]
-    fn a_lease_falls_back_unless_something_was_dispensed() {
-        let now = at("2026-04-01T03:00:00Z");
-        let held = ordinary().after(&accept(1), now).unwrap();
-        let later = now + LEASE;
-        assert_eq!(held.shown(later), Shown::Expired);
-        assert_eq!(held.after(&dispense(1, "2026-04-08"), later), Err(Refusal::NotHeld));
-        let renewed =
-            held.after(&Act::Renew { by: pharmacy(1), lease: LEASE }, now + TimeDelta::days(6)).unwrap();
-        assert_eq!(renewed.shown(later), Shown::Accepted);
-        let part = Act::Dispense {
-            by: pharmacy(1),
-            on: "2026-04-01".parse().unwrap(),
-            days_supplied: 14,
-            complete: false,
-        };
-        let partly = held.after(&part, now).unwrap();
-        assert_eq!(partly.shown(later), Shown::PartlyDispensed);
-        assert_eq!(partly.after(&Act::Return { by: pharmacy(1) }, now), Err(Refusal::AlreadyDispensed));
-    }
-
-    #[test]
-    fn a_refill_is_due_within_seven_days_of_its_date() {
-        let now = at("2026-04-01T03:00:00Z");
-        let refill = Life::issued("2026-04-04".parse().unwrap(), 3);
-        let first = refill.after(&accept(1), now).unwrap().after(&dispense(1, "2026-04-01"), now).unwrap();
-        assert_eq!(first.state, State::Issued { due: Some("2026-04-29".parse().unwrap()) });
-        assert_eq!(first.shown(now), Shown::AwaitingNextUse);
-        assert_eq!(first.after(&accept(2), at("2026-04-21T03:00:00Z")), Err(Refusal::NotYetDue));
-        assert!(first.after(&accept(2), at("2026-04-22T03:00:00Z")).is_ok());
-        assert!(first.after(&accept(2), at("2026-05-06T03:00:00Z")).is_ok());
-        assert_eq!(first.after(&accept(2), at("2026-05-07T03:00:00Z")), Err(Refusal::Expired));
-        assert_eq!(first.after(&Act::Cancel, now), Err(Refusal::AlreadyDispensed));
-    }
-
-    fn any_act() -> impl Strategy<Value = Act> {
-        let who = 1u8..4;
-        prop_oneof![
-            Just(Act::Cancel),
-            who.clone().prop_map(accept),
-            who.clone().prop_map(|n| Act::Renew { by: pharmacy(n), lease: LEASE }),
-            who.clone().prop_map(|n| Act::Return { by: pharmacy(n) }),
-            (who, 0u16..90, any::<bool>(), 0u64..60).prop_map(|(n, days_supplied, complete, day)| {
-                Act::Dispense {
-                    by: pharmacy(n),
-                    on: NaiveDate::from_ymd_opt(2026, 4, 1).unwrap() + Days::new(day),
-                    days_supplied,
-                    complete,
-                }
-            }),
-        ]
-    }
-
-    proptest! {
-        /// Whatever happens: finished stays finished, uses never exceed what is allowed, only the holder changes
-        /// what is held, and what is shown agrees with what the next accept meets.
-        #[test]
-        fn the_table_keeps_its_promises(
-            uses in 1u8..=3,
-            steps in prop::collection::vec((any_act(), 0i64..400), 1..40),
-        ) {
-            let mut now = at("2026-04-01T00:00:00Z");
-            let mut life = Life::issued("2026-04-04".parse().unwrap(), uses);
-            for (act, hours) in steps {
-                now += TimeDelta::hours(hours);
-                let before = life.clone();
-                let shown = before.shown(now);
-                if let Ok(after) = before.after(&act, now) {
-                    prop_assert!(!matches!(shown, Shown::Dispensed | Shown::Cancelled | Shown::Expired));
-                    prop_assert!(after.uses.done <= after.uses.allowed);
-                    prop_assert!(after.uses.done >= before.uses.done);
-                    life = after;
-                }
-                let outsider = life.after(&accept(9), now);
-                let expected = match life.shown(now) {
-                    Shown::AwaitingNextUse if outsider == Err(Refusal::NotYetDue) => Err(Refusal::NotYetDue),
-                    Shown::Issued | Shown::AwaitingNextUse => Ok(()),
-                    Shown::Accepted | Shown::PartlyDispensed => Err(Refusal::HeldByPharmacy),
-                    Shown::Dispensed => Err(Refusal::AlreadyDispensed),
-                    Shown::Cancelled => Err(Refusal::Cancelled),
-                    Shown::Expired => Err(Refusal::Expired),
-                };
-                prop_assert_eq!(outsider.map(drop), expected);
+            Act::Renew { lease, .. } => Ok(self.held_by(holder, lease_end.max(now + *lease))),
+            Act::Return { .. } if progress != Progress::Nothing => Err(Refusal::AlreadyDispensed),
+            Act::Return { .. } => Ok(self.become_state(State::Issued)),
+            Act::Collect { by } => Ok(self.become_state(State::Collected { by: by.clone() })),
+            Act::Dispense { by, supply, complete } => self.dispensed(by, *supply, *complete),
+            Act::AmendDispense { .. } => Err(Refusal::NoSuchResult),
+            // A result of an earlier use cannot be withdrawn under the feet of the present one.
+            Act::WithdrawDispense { .. } if progress != Progress::Part => Err(Refusal::HeldByPharmacy),
+            Act::WithdrawDispense { by, result, lease } => {
+                self.withdrawn(by, *result, lease_end.max(now + *lease))
             }
         }
+    }
+
+    fn dispensed_after(self, by: &InstitutionCode, act: &Act, now: DateTime<Utc>) -> Result<Self, Refusal> {
+        match act {
+            Act::Cancel if self.kind == Kind::InHouse => Ok(self.become_state(State::Cancelled)),
+            Act::Amend(terms) if self.kind == Kind::InHouse => Ok(Self { terms: *terms, ..self }),
+            Act::Renew { by: caller, .. }
+            | Act::Return { by: caller }
+            | Act::Collect { by: caller }
+            | Act::Dispense { by: caller, .. }
+                if caller != by =>
+            {
+                Err(Refusal::NotHeld)
+            }
+            Act::WithdrawDispense { by, result, lease } => self.withdrawn(by, *result, now + *lease),
+            _ => Err(Refusal::AlreadyDispensed),
+        }
+    }
+
+    fn become_state(self, state: State) -> Self {
+        Self { state, ..self }
+    }
+
+    fn held_by(self, holder: &InstitutionCode, lease_end: DateTime<Utc>) -> Self {
+        self.become_state(State::Accepted { holder: holder.clone(), lease_end })
+    }
+
+    fn dispensed(mut self, by: &InstitutionCode, supply: Dispensed, complete: bool) -> Result<Self, Refusal> {
+        if self.results.is_full() {
+            return Err(Refusal::TooManyResults);
+        }
+        let use_number = self.present_use();
+        self.results.add(DispensingEntry {
+            by: by.clone(),
+            on: supply.on,
+            days_supplied: supply.days,
+            use_number,
+            part: self.results.parts(use_number).saturating_add(1),
+            complete,
+            standing: Standing::Valid,
+        });
+        if complete {
+            let last = use_number >= self.terms.uses_allowed;
+            self.state = if last { State::Dispensed { by: by.clone() } } else { State::Issued };
+        }
+        Ok(self)
+    }
+
+    /// A correction of what was dispensed is possible as long as the result stands, wherever the prescription is.
+    fn result_amended(
+        mut self,
+        by: &InstitutionCode,
+        result: i16,
+        supply: Dispensed,
+    ) -> Result<Self, Refusal> {
+        let entry = self.results.own(result, by).ok_or(Refusal::NoSuchResult)?.clone();
+        if self.results.is_full() {
+            return Err(Refusal::TooManyResults);
+        }
+        self.results.mark(result, Standing::Replaced);
+        self.results.add(DispensingEntry { on: supply.on, days_supplied: supply.days, ..entry });
+        Ok(self)
+    }
+
+    fn withdrawn(
+        mut self,
+        by: &InstitutionCode,
+        result: i16,
+        lease_end: DateTime<Utc>,
+    ) -> Result<Self, Refusal> {
+        self.results.own(result, by).ok_or(Refusal::NoSuchResult)?;
+        if self.results.last().is_some_and(|(last, _)| last != result) {
+            return Err(Refusal::LaterResult);
+        }
+        self.results.mark(result, Standing::Withdrawn);
+        Ok(self.held_by(by, lease_end))
     }
 }

@@ -56,7 +56,11 @@ pub struct Registered {
 impl Registered {
     /// Reads the Task that the issuing clinic is answered.
     pub fn of(answer: &Answer) -> Option<Self> {
-        let task = answer.json();
+        Self::of_task(&answer.json())
+    }
+
+    /// Reads a Task as JSON.
+    pub fn of_task(task: &serde_json::Value) -> Option<Self> {
         let mut identifiers = task["identifier"].as_array()?.iter();
         let number = identifiers.find(|identifier| identifier["system"] == EXCHANGE_NUMBER)?;
         Some(Self { id: task["id"].as_str()?.parse().ok()?, number: number["value"].as_str()?.to_owned() })
@@ -109,7 +113,7 @@ impl<'w> Desk<'w> {
     pub fn draft(
         &self,
         patient: &'w PatientPersona,
-        tablets: &'w [Tablet],
+        tablets: &'w [Tablet<'w>],
         days: u16,
     ) -> Result<Draft<'w>, DeskError> {
         let client = &self.world.client;

@@ -22,24 +22,27 @@ use crate::prescription::usage::UsageCode;
 
 /// A tablet a day: what the sandbox prescribes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tablet {
-    receipt_code: &'static str,
-    name: &'static str,
+pub struct Tablet<'a> {
+    /// レセプト電算コード
+    pub receipt_code: &'a str,
+    /// 品名
+    pub name: &'a str,
 }
 
 /// アムロジピン, the drug of the story.
-pub const AMLODIPINE: Tablet = Tablet { receipt_code: "612170710", name: "ノルバスク錠５ｍｇ" };
+pub const AMLODIPINE: Tablet<'_> = Tablet { receipt_code: "612170710", name: "ノルバスク錠５ｍｇ" };
 /// アムロジピン under another name.
-pub const AMLODIPINE_GENERIC: Tablet =
+pub const AMLODIPINE_GENERIC: Tablet<'_> =
     Tablet { receipt_code: "620007818", name: "アムロジピンＯＤ錠５ｍｇ「トーワ」" };
 /// レバミピド, which meets nothing.
-pub const REBAMIPIDE: Tablet =
+pub const REBAMIPIDE: Tablet<'_> =
     Tablet { receipt_code: "622533701", name: "レバミピド錠１００ｍｇ「オーツカ」" };
 /// アスピリン
-pub const ASPIRIN: Tablet =
+pub const ASPIRIN: Tablet<'_> =
     Tablet { receipt_code: "610443053", name: "バイアスピリン錠１００ｍｇ" };
 /// シンバスタチン, which must not meet itraconazole.
-pub const SIMVASTATIN: Tablet = Tablet { receipt_code: "612180263", name: "リポバス錠５　５ｍｇ" };
+pub const SIMVASTATIN: Tablet<'_> =
+    Tablet { receipt_code: "612180263", name: "リポバス錠５　５ｍｇ" };
 
 const USAGE_CODE: &str = "1011000400000000";
 const USAGE_NAME: &str = "１日１回朝食後　服用";
@@ -56,7 +59,7 @@ pub struct Draft<'a> {
     /// Under which insurance.
     pub insurance: &'a InsurancePersona,
     /// One tablet a day of each.
-    pub tablets: &'a [Tablet],
+    pub tablets: &'a [Tablet<'a>],
     /// For how many days.
     pub days: u16,
     /// 交付年月日
@@ -236,7 +239,7 @@ impl Draft<'_> {
     }
 }
 
-fn line(tablet: Tablet) -> Result<Line, DraftError> {
+fn line(tablet: Tablet<'_>) -> Result<Line, DraftError> {
     Ok(Line {
         number: 1,
         class: Some(InformationClass::Drug),
@@ -290,7 +293,7 @@ mod tests {
     use super::*;
     use crate::formulary::Formulary;
 
-    const TABLETS: [Tablet; 5] = [AMLODIPINE, AMLODIPINE_GENERIC, REBAMIPIDE, ASPIRIN, SIMVASTATIN];
+    const TABLETS: [Tablet<'_>; 5] = [AMLODIPINE, AMLODIPINE_GENERIC, REBAMIPIDE, ASPIRIN, SIMVASTATIN];
 
     #[test]
     fn every_patients_documents_read_back() {

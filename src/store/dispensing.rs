@@ -1,17 +1,13 @@
-//! Writing a dispensing result back: one statement, guarded by the versions of the prescription and of the
-//! history that were read.
+//! Writing, amending and withdrawing a dispensing result: one statement each, guarded by the versions of the
+//! prescription and of the history that were read.
 
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::access::Trace;
 use super::bucket::PrescriptionId;
 use super::document::Part;
-use super::idempotency::StoredAnswer;
 use super::pool::{Store, StoreError};
-use super::prescription::{PrescriptionRow, Written, flat};
+use super::prescription::{Doing, Flat, PrescriptionRow, Written, flat, tail};
 use crate::check::{Period, Source};
-use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::state::Life;
 
 /// Everything a dispensing writes.
@@ -19,12 +15,12 @@ use crate::prescription::state::Life;
 pub struct DispensingResult<'a> {
     /// The prescription as read.
     pub row: &'a PrescriptionRow,
-    /// Its life afterwards.
+    /// Its life afterwards; its last result is this one.
     pub next: &'a Life,
+    /// The result it takes the place of.
+    pub replaced: Option<i16>,
     /// The version of the history the check saw.
     pub history_version: i64,
-    /// The pharmacy.
-    pub pharmacy: &'a InstitutionCode,
     /// Media type of the original.
     pub media_type: &'a str,
     /// The original.
@@ -33,12 +29,10 @@ pub struct DispensingResult<'a> {
     pub periods: &'a [Period],
     /// The findings it is dispensed in spite of.
     pub findings: &'a [Uuid],
-    /// When.
-    pub now: DateTime<Utc>,
-    /// The trace.
-    pub trace: &'a Trace,
-    /// The answer to keep.
-    pub answer: Option<&'a StoredAnswer>,
+    /// 重要情報: whether the pharmacist wants the physician to read it.
+    pub important: bool,
+    /// The act and its request.
+    pub doing: Doing<'a>,
 }
 
 impl Store {
@@ -50,81 +44,133 @@ impl Store {
     pub async fn dispensing_insert(&self, result: &DispensingResult<'_>) -> Result<Written, StoreError> {
         // When the prescription has changed, the history version may be raised for nothing: checks under way
         // read again, and that is all.
-        const SQL: &str = "-- dispense
+        const SQL: &str = concat!(
+            "-- dispense
             WITH guard AS (
                 UPDATE patient
-                SET history_version = history_version + 1, updated_at = now(), updated_by = 'dispense'
-                WHERE bucket = $1 AND id = $2 AND history_version = $3
+                SET history_version = history_version + 1, updated_at = now(), updated_by = $1
+                WHERE bucket = $10 AND id = $11 AND history_version = $12
                 RETURNING id
             ), changed AS (
                 UPDATE prescription
-                SET version = version + 1, state = $7, pharmacy = $8, lease_end = $9, due_on = $10,
-                    partly = $11, uses_done = $12, dispensers = array_append(dispensers, $19::text), changed_at = $6, updated_at = now(),
-                    updated_by = 'dispense'
+                SET version = version + 1, state = $15, pharmacy = $16, lease_end = $17, results = $18,
+                    dispensers = $19, changed_at = $20, updated_at = now(), updated_by = $1,
+                    important_unread = array_remove(important_unread, $21::smallint)
+                        || CASE WHEN $22::boolean THEN ARRAY[$23::smallint] ELSE '{}'::smallint[] END
                 FROM guard
-                WHERE prescription.bucket = $1 AND prescription.id = $4 AND prescription.version = $5
-                RETURNING prescription.id
+                WHERE prescription.bucket = $10 AND prescription.id = $13 AND prescription.version = $14
+                RETURNING prescription.*
             ), original AS (
                 INSERT INTO document (bucket, prescription_id, part, sequence, media_type, sealed, updated_by)
-                SELECT $1, id, 'dispensing', $13, $14, $15, 'dispense' FROM changed
+                SELECT $10, id, 'dispensing', $23, $24, $25, $1 FROM changed
+            ), replaced AS (
+                DELETE FROM medication USING changed
+                WHERE medication.bucket = $10 AND medication.patient_id = $11
+                  AND medication.prescription_id = changed.id AND medication.source = 'dispensed'
+                  AND medication.sequence = $21
             ), medicines AS (
                 INSERT INTO medication
                     (bucket, patient_id, prescription_id, source, sequence, until, sealed, updated_by)
-                SELECT $1, $2, id, 'dispensed', $13, $16, $17, 'dispense' FROM changed
+                SELECT $10, $11, id, 'dispensed', $23, $26, $27, $1 FROM changed
             ), answered AS (
-                UPDATE finding SET prescription_id = changed.id, updated_at = now(), updated_by = 'dispense'
-                FROM changed WHERE finding.bucket = $1 AND finding.id = ANY ($18) AND finding.facility = $19
-            ), trace AS (
-                INSERT INTO access_record (bucket, patient_id, id, at, act, prescription_id, sealed, updated_by)
-                SELECT $1, $2, $20, $6, 'dispense', id, $21, 'dispense' FROM changed
-            ), answer AS (
-                INSERT INTO idempotency (bucket, key_hash, request_hash, sealed, expires_at, updated_by)
-                SELECT $22, $23, $24, $25, $26, 'dispense' FROM changed WHERE $23::bytea IS NOT NULL
-            )
-            SELECT FROM changed";
-        let DispensingResult { row, next, trace, .. } = *result;
+                UPDATE finding SET prescription_id = changed.id, updated_at = now(), updated_by = $1
+                FROM changed WHERE finding.bucket = $10 AND finding.id = ANY ($28) AND finding.facility = $2
+            )",
+            tail!()
+        );
+        let DispensingResult { row, next, doing, .. } = result;
         let id = PrescriptionId::from_uuid(row.registered.id);
-        let sequence = i16::try_from(row.registered.dispensers.len() + 1)
-            .map_err(|_| StoreError::corrupt("prescription", "dispensers", id))?;
+        let sequence = next.results.count();
         let original = self.seal_document(id, Part::Dispensing(sequence), result.original)?;
         let periods = self.seal_periods(id, Source::Dispensed, sequence, result.periods)?;
-        let trace_sealed = self.seal_trace(trace)?;
-        let answer = self.answer_columns(result.answer)?;
-        let (state, pharmacy, lease_end, due_on, partly) = flat(&next.state);
-        let changed = self
+        let Flat { state, pharmacy, lease_end, results, dispensers, .. } = flat(next);
+        let tail = self.tail(doing)?;
+        let written = self
             .one_opt(
-                "dispense",
+                doing.act,
                 SQL,
-                &[
+                &tail.before(&[
                     &row.bucket,
                     &row.patient,
                     &result.history_version,
                     &id,
                     &row.registered.version,
-                    &result.now,
                     &state,
                     &pharmacy,
                     &lease_end,
-                    &due_on,
-                    &partly,
-                    &i16::from(next.uses.done),
+                    &results,
+                    &dispensers,
+                    &doing.now,
+                    &result.replaced,
+                    &result.important,
                     &sequence,
                     &result.media_type,
                     &original,
                     &periods.until,
                     &periods.sealed,
                     &result.findings,
-                    &result.pharmacy.as_str(),
-                    &trace.request,
-                    &trace_sealed,
-                    &answer.bucket,
-                    &answer.key_hash,
-                    &answer.request_hash,
-                    &answer.sealed,
-                    &answer.expires_at,
-                ],
+                ]),
             )
             .await;
-        Written::of(changed)
+        Written::of(written)
+    }
+
+    /// Withdraws a result: it no longer counts as taken. Its document stays.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn dispensing_withdraw(
+        &self,
+        row: &PrescriptionRow,
+        next: &Life,
+        withdrawn: i16,
+        doing: &Doing<'_>,
+    ) -> Result<Written, StoreError> {
+        const SQL: &str = concat!(
+            "-- withdraw-dispense
+            WITH guard AS (
+                UPDATE patient
+                SET history_version = history_version + 1, updated_at = now(), updated_by = $1
+                WHERE bucket = $10 AND id = $11
+                RETURNING id
+            ), changed AS (
+                UPDATE prescription
+                SET version = version + 1, state = $14, pharmacy = $15, lease_end = $16, results = $17,
+                    important_unread = array_remove(important_unread, $18::smallint), changed_at = $19,
+                    updated_at = now(), updated_by = $1
+                FROM guard
+                WHERE prescription.bucket = $10 AND prescription.id = $12 AND prescription.version = $13
+                RETURNING prescription.*
+            ), medicines AS (
+                DELETE FROM medication USING changed
+                WHERE medication.bucket = $10 AND medication.patient_id = $11
+                  AND medication.prescription_id = changed.id AND medication.source = 'dispensed'
+                  AND medication.sequence = $18
+            )",
+            tail!()
+        );
+        let id = PrescriptionId::from_uuid(row.registered.id);
+        let Flat { state, pharmacy, lease_end, results, .. } = flat(next);
+        let tail = self.tail(doing)?;
+        let written = self
+            .one_opt(
+                doing.act,
+                SQL,
+                &tail.before(&[
+                    &row.bucket,
+                    &row.patient,
+                    &id,
+                    &row.registered.version,
+                    &state,
+                    &pharmacy,
+                    &lease_end,
+                    &results,
+                    &withdrawn,
+                    &doing.now,
+                ]),
+            )
+            .await;
+        Written::of(written)
     }
 }

@@ -12,9 +12,9 @@ const TABLE: &str = "document";
 /// Which document of a prescription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The prescription as registered.
-    Prescription,
-    /// A dispensing result, counted from 1.
+    /// A version of the prescription, counted from 1.
+    Prescription(i16),
+    /// A dispensing document, counted from 1.
     Dispensing(i16),
 }
 
@@ -30,7 +30,7 @@ pub struct Document {
 impl Part {
     pub(super) fn columns(self) -> (&'static str, i16) {
         match self {
-            Self::Prescription => ("prescription", 1),
+            Self::Prescription(version) => ("prescription", version),
             Self::Dispensing(sequence) => ("dispensing", sequence),
         }
     }
@@ -56,7 +56,8 @@ impl Store {
         Ok(self.sealer().seal(&SealContext { table: TABLE, row: &row, column: "sealed" }, bytes)?)
     }
 
-    /// An original, with the trace of the look at it.
+    /// An original, with the trace of the look at it. When the issuing clinic reads a dispensing document, what the
+    /// pharmacist marked in it as important has been read.
     ///
     /// # Errors
     ///
@@ -64,9 +65,9 @@ impl Store {
     pub async fn document_read(
         &self,
         act: &'static str,
-        patient: PatientId,
-        prescription: PrescriptionId,
+        (patient, prescription): (PatientId, PrescriptionId),
         part: Part,
+        by_clinic: bool,
         at: DateTime<Utc>,
         trace: &Trace,
     ) -> Result<Option<Document>, StoreError> {
@@ -78,6 +79,10 @@ impl Store {
                 INSERT INTO access_record (bucket, patient_id, id, at, act, prescription_id, sealed, updated_by)
                 SELECT $1, $5, $6, $7, $8, $2, $9, $8 FROM found
                 ON CONFLICT ON CONSTRAINT access_record_pkey DO NOTHING
+            ), noticed AS (
+                UPDATE prescription
+                SET important_unread = array_remove(important_unread, $4::smallint), updated_at = now(), updated_by = $8
+                WHERE $10::boolean AND bucket = $1 AND id = $2 AND important_unread @> ARRAY[$4::smallint]
             )
             SELECT media_type, sealed FROM found";
         let bucket = self.buckets().of_prescription(prescription);
@@ -87,7 +92,18 @@ impl Store {
             .one_opt(
                 act,
                 SQL,
-                &[&bucket, &prescription, &name, &sequence, &patient, &trace.request, &at, &act, &sealed],
+                &[
+                    &bucket,
+                    &prescription,
+                    &name,
+                    &sequence,
+                    &patient,
+                    &trace.request,
+                    &at,
+                    &act,
+                    &sealed,
+                    &(by_clinic && matches!(part, Part::Dispensing(_))),
+                ],
             )
             .await?;
         let Some(row) = row else { return Ok(None) };

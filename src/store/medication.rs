@@ -3,10 +3,11 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
+use super::access::Trace;
 use super::bucket::{Bucket, PatientId, PrescriptionId};
 use super::pool::{Store, StoreError};
 use super::prescription::life;
-use crate::check::{Period, Source, reported};
+use crate::check::{HistoryEntry, Period, Source, reported};
 use crate::prescription::state::Shown;
 
 const TABLE: &str = "medication";
@@ -40,6 +41,33 @@ fn place(prescription: PrescriptionId, source: Source, sequence: i16) -> [u8; 19
     place
 }
 
+/// The columns that [`life`] reads, with the id, of the table as `p`.
+macro_rules! life_columns {
+    () => {
+        "p.id, p.kind, p.state, p.pharmacy, p.lease_end, p.results, p.valid_until, p.first_due, p.uses_allowed"
+    };
+}
+
+/// The value of the column, of a source that is kept here.
+fn source_column(source: Source) -> Option<&'static str> {
+    match source {
+        Source::Prescribed => Some("prescribed"),
+        Source::Dispensed => Some("dispensed"),
+        Source::InHouse => Some("in-house"),
+        Source::Allergy | Source::SelfReported => None,
+    }
+}
+
+/// The source a column names.
+fn source_read(text: &str, id: PrescriptionId) -> Result<Source, StoreError> {
+    match text {
+        "prescribed" => Ok(Source::Prescribed),
+        "dispensed" => Ok(Source::Dispensed),
+        "in-house" => Ok(Source::InHouse),
+        _ => Err(StoreError::corrupt(TABLE, "source", id)),
+    }
+}
+
 impl Store {
     pub(super) fn seal_periods(
         &self,
@@ -65,10 +93,11 @@ impl Store {
         since: NaiveDate,
         now: DateTime<Utc>,
     ) -> Result<History, StoreError> {
-        const SQL: &str = "-- history-read
-            SELECT a.history_version, m.source, m.sequence, m.sealed, m.entry, m.recorded_at, p.id, p.state, p.pharmacy, p.lease_end,
-                   p.due_on, p.partly, p.uses_allowed, p.uses_done, p.valid_until
-            FROM patient a
+        const SQL: &str = concat!(
+            "-- history-read
+            SELECT a.history_version, m.source, m.sequence, m.sealed, m.entry, m.recorded_at, ",
+            life_columns!(),
+            " FROM patient a
             LEFT JOIN LATERAL (
                 SELECT prescription_id, source, sequence, sealed, NULL::uuid AS entry, NULL::timestamptz AS recorded_at
                 FROM medication WHERE bucket = a.bucket AND patient_id = a.id AND until >= $3
@@ -78,7 +107,8 @@ impl Store {
                   AND (until IS NULL OR until >= $3)
             ) m ON true
             LEFT JOIN prescription p ON p.bucket = a.bucket AND p.id = m.prescription_id
-            WHERE a.bucket = $1 AND a.id = $2";
+            WHERE a.bucket = $1 AND a.id = $2"
+        );
         let bucket: Bucket = self.buckets().of_patient(patient);
         let rows = self.one("history-read", SQL, &[&bucket, &patient, &since]).await?;
         let version = rows
@@ -93,16 +123,14 @@ impl Store {
                 continue;
             }
             let Some(id) = row.get::<_, Option<PrescriptionId>>("id") else { continue };
-            let source = match row.get("source") {
-                "prescribed" => Source::Prescribed,
-                "dispensed" => Source::Dispensed,
-                _ => return Err(StoreError::corrupt(TABLE, "source", id)),
-            };
+            let source = source_read(row.get("source"), id)?;
+            let shown = life(row, id)?.shown(now);
             let counts = match source {
-                Source::Dispensed | Source::InHouse | Source::Allergy | Source::SelfReported => true,
-                Source::Prescribed => match life(row, id)?.shown(now) {
+                Source::Dispensed | Source::Allergy | Source::SelfReported => true,
+                Source::InHouse => shown == Shown::Dispensed,
+                Source::Prescribed => match shown {
                     Shown::Issued | Shown::AwaitingNextUse | Shown::Accepted | Shown::PartlyDispensed => true,
-                    Shown::Dispensed | Shown::Cancelled | Shown::Expired => false,
+                    Shown::Dispensed | Shown::Cancelled | Shown::Collected | Shown::Expired => false,
                 },
             };
             if counts {
@@ -111,5 +139,67 @@ impl Store {
             }
         }
         Ok(History { version, periods })
+    }
+
+    /// The documents whose medicines were taken on or after `since`, with the trace of the look.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn history_list(
+        &self,
+        act: &'static str,
+        patient: PatientId,
+        sources: &[Source],
+        since: NaiveDate,
+        now: DateTime<Utc>,
+        trace: &Trace,
+    ) -> Result<Vec<HistoryEntry>, StoreError> {
+        const SQL: &str = concat!(
+            "-- history-list
+            WITH trace AS (
+                INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
+                VALUES ($1, $2, $5, $6, $7, $8, $7)
+                ON CONFLICT ON CONSTRAINT access_record_pkey DO NOTHING
+            )
+            SELECT m.source, m.sequence, m.sealed, p.issued_on, p.dispensers[m.sequence] AS dispenser, ",
+            life_columns!(),
+            " FROM medication m
+            JOIN prescription p ON p.bucket = m.bucket AND p.id = m.prescription_id
+            WHERE m.bucket = $1 AND m.patient_id = $2 AND m.source = ANY ($3) AND m.until >= $4"
+        );
+        let sources: Vec<&str> = sources.iter().filter_map(|source| source_column(*source)).collect();
+        let sealed = self.seal_trace(trace)?;
+        let bucket = self.buckets().of_patient(patient);
+        let rows = self
+            .one(act, SQL, &[&bucket, &patient, &sources, &since, &trace.request, &now, &act, &sealed])
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let id: PrescriptionId = row.get("id");
+                let (source, sequence) = (source_read(row.get("source"), id)?, row.get("sequence"));
+                let dispenser = row
+                    .get::<_, Option<&str>>("dispenser")
+                    .filter(|_| source == Source::Dispensed)
+                    .map(|code| {
+                        code.parse().map_err(|_| StoreError::corrupt("prescription", "dispensers", id))
+                    })
+                    .transpose()?;
+                Ok(HistoryEntry {
+                    prescription: *id.as_uuid(),
+                    source,
+                    sequence,
+                    shown: life(row, id)?.shown(now),
+                    issued_on: row.get("issued_on"),
+                    dispenser,
+                    periods: self.open_json(
+                        TABLE,
+                        &place(id, source, sequence),
+                        "sealed",
+                        row.get("sealed"),
+                    )?,
+                })
+            })
+            .collect()
     }
 }

@@ -30,7 +30,9 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, name: "consent", sql: include_str!("../../schema/0004_consent.sql") },
     Migration { version: 5, name: "reported", sql: include_str!("../../schema/0005_reported.sql") },
     Migration { version: 6, name: "app", sql: include_str!("../../schema/0006_app.sql") },
-    Migration { version: 7, name: "person_name", sql: include_str!("../../schema/0007_person_name.sql") },
+    Migration { version: 7, name: "lifecycle", sql: include_str!("../../schema/0007_lifecycle.sql") },
+    Migration { version: 8, name: "person_name", sql: include_str!("../../schema/0008_person_name.sql") },
+    Migration { version: 9, name: "feed", sql: include_str!("../../schema/0009_feed.sql") },
 ];
 
 /// "hikikae" in ASCII, the key of the advisory lock under which migrations run.

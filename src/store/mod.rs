@@ -11,6 +11,7 @@ pub mod directory;
 pub mod disaster;
 pub mod dispensing;
 pub mod document;
+pub mod feed;
 pub mod figure;
 pub mod finding;
 pub mod idempotency;
@@ -18,6 +19,7 @@ pub mod identity;
 
 pub mod error;
 pub mod keys;
+pub mod load;
 pub mod medication;
 pub mod migration;
 pub mod pool;

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use futures_util::TryStreamExt;
-use postgres_types::{FromSqlOwned, ToSql};
+use postgres_types::{FromSqlOwned, ToSql, Type};
 use ring::rand::SecureRandom;
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::{NoTls, Row};
 
 use super::bucket::Buckets;
@@ -27,8 +28,14 @@ pub use super::error::StoreError;
 /// How often an act is done again after losing to another one (40001, 40P01).
 const RETRIES: u32 = 5;
 
+/// A parameter of a statement.
+pub type Param<'a> = &'a (dyn ToSql + Sync);
+
 /// Parameters of a statement.
-pub type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+pub type Params<'a> = &'a [Param<'a>];
+
+/// The values of a row to copy.
+pub type CopiedRow = Vec<Box<dyn ToSql + Sync + Send>>;
 
 /// What the closure of [`Store::run`] returns: `Box::pin(async move { … })`.
 pub type Work<'t, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 't>>;
@@ -245,6 +252,16 @@ impl Store {
         Ok(self.single(act, sql, params).await?.1)
     }
 
+    /// Runs a statement that can be in no transaction and may take long. Takes no parameters.
+    pub(super) async fn vacuum(&self, sql: &'static str) -> Result<(), StoreError> {
+        const ACT: &str = "vacuum";
+        let client = self.pool.get().await.map_err(StoreError::from_pool)?;
+        for statement in ["SET statement_timeout = 0", sql, "RESET statement_timeout"] {
+            client.batch_execute(statement).await.map_err(|error| StoreError::from_postgres(ACT, error))?;
+        }
+        Ok(())
+    }
+
     async fn single(
         &self,
         act: &'static str,
@@ -346,6 +363,27 @@ impl Tx<'_> {
         Ok(self.single(sql, params).await?.1)
     }
 
+    /// Copies rows into a table: `sql` is a binary `COPY … FROM STDIN` of columns of these types.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn copy(
+        &self,
+        sql: &'static str,
+        types: &[Type],
+        rows: &[CopiedRow],
+    ) -> Result<u64, StoreError> {
+        let copied = async {
+            let sink = self.client()?.copy_in(sql).await.map_err(|error| self.refused(error))?;
+            let mut writer = std::pin::pin!(BinaryCopyInWriter::new(sink, types));
+            for row in rows {
+                writer.as_mut().write(&borrowed(row)).await.map_err(|error| self.refused(error))?;
+            }
+            writer.finish().await.map_err(|error| self.refused(error))
+        };
+        copied.await
+    }
+
     async fn single(&self, sql: &'static str, params: Params<'_>) -> Result<(Vec<Row>, u64), StoreError> {
         statement_run(self.client()?, sql, params).await.map_err(|error| self.refused(error))
     }
@@ -394,6 +432,10 @@ impl Drop for Tx<'_> {
 /// [`StoreError::Corrupt`] when the column is missing or not of that type.
 pub fn column<T: FromSqlOwned>(row: &Row, table: &'static str, name: &'static str) -> Result<T, StoreError> {
     row.try_get(name).map_err(|_| StoreError::corrupt(table, name, "?"))
+}
+
+fn borrowed(row: &CopiedRow) -> Vec<&(dyn ToSql + Sync)> {
+    row.iter().map(|value| -> &(dyn ToSql + Sync) { value.as_ref() }).collect()
 }
 
 fn at_most_one(mut rows: Vec<Row>) -> Result<Option<Row>, StoreError> {

@@ -1,19 +1,21 @@
 //! Prescriptions: where they stand. Every change is one statement guarded by the version read before; whoever
 //! changes no row has lost the race and reads again (invariant 4).
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
+use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use super::access::Trace;
 use super::bucket::{Bucket, PatientId, PrescriptionId};
-use super::idempotency::StoredAnswer;
-use super::pool::{Store, StoreError};
+use super::idempotency::{AnswerColumns, StoredAnswer};
+use super::pool::{Param, Store, StoreError};
 use crate::codec::eps_xml::Conversion;
 use crate::prescription::identifier::InstitutionCode;
-use crate::prescription::registered::{ExchangeNumber, Registered};
-use crate::prescription::state::{Life, State, Uses};
+use crate::prescription::registered::{DocumentVersion, ExchangeNumber, Registered};
+use crate::prescription::result::Results;
+use crate::prescription::state::{Kind, Life, State, Terms};
 
 const TABLE: &str = "prescription";
 
@@ -34,8 +36,8 @@ pub struct PrescriptionRow {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Details {
-    /// 引換番号.
-    pub exchange_number: ExchangeNumber,
+    /// 引換番号; an in-house prescription has none.
+    pub exchange_number: Option<ExchangeNumber>,
     /// The clinic's name as the prescription writes it.
     pub clinic_name: Option<String>,
     /// Receipt and YJ code of every drug line, for the delivered form.
@@ -85,13 +87,110 @@ pub enum Written {
     Lost,
 }
 
-/// The columns [`Store::prescription_read`] decodes, of the table as `p`.
+/// The columns [`Store::prescription_read`] decodes, of the tables as `p` (prescription, for what never changes or is
+/// sealed) and as the argument: `p` too, or `v` for one of its versions.
 macro_rules! columns {
-    () => {
-        "p.bucket, p.id, p.patient_id, p.version, p.clinic, p.state, p.pharmacy, p.lease_end, p.due_on, \
-         p.partly, p.uses_allowed, p.uses_done, p.dispensers, p.issued_on, p.valid_until, p.registered_at, \
-         p.changed_at, p.sealed"
+    ($of:literal) => {
+        concat!(
+            "p.bucket, p.id, p.patient_id, p.clinic, p.registered_at, p.important_unread, p.sealed, ",
+            $of,
+            ".version, ",
+            $of,
+            ".kind, ",
+            $of,
+            ".state, ",
+            $of,
+            ".pharmacy, ",
+            $of,
+            ".lease_end, ",
+            $of,
+            ".results, ",
+            $of,
+            ".valid_until, ",
+            $of,
+            ".first_due, ",
+            $of,
+            ".uses_allowed, ",
+            $of,
+            ".issued_on, ",
+            $of,
+            ".document_version, ",
+            $of,
+            ".document_at, ",
+            $of,
+            ".changed_at"
+        )
     };
+}
+pub(super) use columns;
+
+/// What every change of a prescription writes besides, in its own statement: the version, the trace, the answer to
+/// keep. Comes after a CTE `changed` that returns the changed row whole; parameters $1 to $9 are [`Tail`]'s.
+macro_rules! tail {
+    () => {
+        ", version AS (
+            INSERT INTO prescription_version
+                (bucket, prescription_id, version, patient_id, act, clinic, concerned, kind, state, pharmacy,
+                 lease_end, results, valid_until, first_due, uses_allowed, issued_on, document_version,
+                 document_at, changed_at, updated_by)
+            SELECT bucket, id, version, patient_id, $1::text, clinic, $2::text, kind, state, pharmacy,
+                   lease_end, results, valid_until, first_due, uses_allowed, issued_on, document_version,
+                   document_at, changed_at, $1::text
+            FROM changed
+        ), trace AS (
+            INSERT INTO access_record (bucket, patient_id, id, at, act, prescription_id, sealed, updated_by)
+            SELECT bucket, patient_id, $3::uuid, changed_at, $1::text, id, $4::bytea, $1::text FROM changed
+        ), answer AS (
+            INSERT INTO idempotency (bucket, key_hash, request_hash, sealed, expires_at, updated_by)
+            SELECT $5::smallint, $6::bytea, $7::bytea, $8::bytea, $9::timestamptz, $1::text FROM changed
+            WHERE $6::bytea IS NOT NULL
+        )
+        SELECT FROM changed"
+    };
+}
+pub(super) use tail;
+
+/// Who changes a prescription, and what is to be kept of the request.
+#[derive(Clone, Copy, Debug)]
+pub struct Doing<'a> {
+    /// The act.
+    pub act: &'static str,
+    /// The pharmacy that acts, or that holds the prescription.
+    pub concerned: Option<&'a InstitutionCode>,
+    /// When.
+    pub now: DateTime<Utc>,
+    /// The trace.
+    pub trace: &'a Trace,
+    /// The answer to keep.
+    pub answer: Option<&'a StoredAnswer>,
+}
+
+/// The parameters of [`tail!`].
+pub(super) struct Tail<'a> {
+    doing: &'a Doing<'a>,
+    concerned: Option<&'a str>,
+    trace: Vec<u8>,
+    answer: AnswerColumns,
+}
+
+impl Tail<'_> {
+    /// All parameters of a statement that ends in [`tail!`].
+    pub(super) fn before<'p>(&'p self, own: &[Param<'p>]) -> Vec<Param<'p>> {
+        let answer = &self.answer;
+        let mut params: Vec<Param<'p>> = vec![
+            &self.doing.act,
+            &self.concerned,
+            &self.doing.trace.request,
+            &self.trace,
+            &answer.bucket,
+            &answer.key_hash,
+            &answer.request_hash,
+            &answer.sealed,
+            &answer.expires_at,
+        ];
+        params.extend(own);
+        params
+    }
 }
 
 fn corrupt(id: PrescriptionId, column: &'static str) -> StoreError {
@@ -106,38 +205,65 @@ fn code(id: PrescriptionId, column: &'static str, text: &str) -> Result<Institut
 pub(super) fn life(row: &Row, id: PrescriptionId) -> Result<Life, StoreError> {
     let pharmacy: Option<&str> = row.get("pharmacy");
     let lease_end: Option<DateTime<Utc>> = row.get("lease_end");
-    let due: Option<NaiveDate> = row.get("due_on");
     let state = match (row.get::<_, &str>("state"), pharmacy, lease_end) {
-        ("issued", None, None) => State::Issued { due },
-        ("accepted", Some(holder), Some(lease_end)) => State::Accepted {
-            holder: code(id, "pharmacy", holder)?,
-            lease_end,
-            due,
-            partly: row.get("partly"),
-        },
+        ("issued", None, None) => State::Issued,
+        ("accepted", Some(holder), Some(lease_end)) => {
+            State::Accepted { holder: code(id, "pharmacy", holder)?, lease_end }
+        }
         ("dispensed", Some(by), None) => State::Dispensed { by: code(id, "pharmacy", by)? },
+        ("collected", Some(by), None) => State::Collected { by: code(id, "pharmacy", by)? },
         ("cancelled", None, None) => State::Cancelled,
         _ => return Err(corrupt(id, "state")),
     };
-    let uses = |column| u8::try_from(row.get::<_, i16>(column)).map_err(|_| corrupt(id, column));
-    Ok(Life {
+    let kind = match row.get("kind") {
+        "electronic" => Kind::Electronic,
+        "paper" => Kind::Paper,
+        "in-house" => Kind::InHouse,
+        _ => return Err(corrupt(id, "kind")),
+    };
+    let Json(results) = row.try_get("results").map_err(|_| corrupt(id, "results"))?;
+    let terms = Terms {
         valid_until: row.get("valid_until"),
-        uses: Uses { allowed: uses("uses_allowed")?, done: uses("uses_done")? },
-        state,
-    })
+        first_due: row.get("first_due"),
+        uses_allowed: u8::try_from(row.get::<_, i16>("uses_allowed"))
+            .map_err(|_| corrupt(id, "uses_allowed"))?,
+    };
+    Ok(Life { kind, terms, state, results })
 }
 
-/// The life as flat columns: state, pharmacy, lease_end, due_on, partly.
-type Flat<'a> = (&'static str, Option<&'a str>, Option<DateTime<Utc>>, Option<NaiveDate>, bool);
+/// The life as flat columns.
+pub(super) struct Flat<'a> {
+    pub(super) kind: &'static str,
+    pub(super) state: &'static str,
+    pub(super) pharmacy: Option<&'a str>,
+    pub(super) lease_end: Option<DateTime<Utc>>,
+    pub(super) results: Json<&'a Results>,
+    /// The pharmacies of the results, for the search.
+    pub(super) dispensers: Vec<&'a str>,
+    pub(super) uses_allowed: i16,
+}
 
-pub(super) fn flat(state: &State) -> Flat<'_> {
-    match state {
-        State::Issued { due } => ("issued", None, None, *due, false),
-        State::Accepted { holder, lease_end, due, partly } => {
-            ("accepted", Some(holder.as_str()), Some(*lease_end), *due, *partly)
-        }
-        State::Dispensed { by } => ("dispensed", Some(by.as_str()), None, None, false),
-        State::Cancelled => ("cancelled", None, None, None, false),
+pub(super) fn flat(life: &Life) -> Flat<'_> {
+    let (state, lease_end) = match &life.state {
+        State::Issued => ("issued", None),
+        State::Accepted { lease_end, .. } => ("accepted", Some(*lease_end)),
+        State::Dispensed { .. } => ("dispensed", None),
+        State::Collected { .. } => ("collected", None),
+        State::Cancelled => ("cancelled", None),
+    };
+    let kind = match life.kind {
+        Kind::Electronic => "electronic",
+        Kind::Paper => "paper",
+        Kind::InHouse => "in-house",
+    };
+    Flat {
+        kind,
+        state,
+        pharmacy: life.last_pharmacy().map(InstitutionCode::as_str),
+        lease_end,
+        results: Json(&life.results),
+        dispensers: life.results.entries().iter().map(|entry| entry.by.as_str()).collect(),
+        uses_allowed: i16::from(life.terms.uses_allowed),
     }
 }
 
@@ -155,7 +281,7 @@ impl Written {
 }
 
 impl Store {
-    fn prescription_read(&self, row: &Row) -> Result<PrescriptionRow, StoreError> {
+    pub(super) fn prescription_read(&self, row: &Row) -> Result<PrescriptionRow, StoreError> {
         let id: PrescriptionId = row.get("id");
         let details: Details = self.open_json(TABLE, id.as_bytes(), "sealed", row.get("sealed"))?;
         let patient: PatientId = row.get("patient_id");
@@ -172,11 +298,8 @@ impl Store {
                 registered_at: row.get("registered_at"),
                 changed_at: row.get("changed_at"),
                 life: life(row, id)?,
-                dispensers: row
-                    .get::<_, Vec<&str>>("dispensers")
-                    .into_iter()
-                    .map(|text| code(id, "dispensers", text))
-                    .collect::<Result<_, _>>()?,
+                document: DocumentVersion { number: row.get("document_version"), at: row.get("document_at") },
+                important_unread: row.get("important_unread"),
             },
             details,
         })
@@ -190,7 +313,7 @@ impl Store {
     pub async fn prescription_find(&self, id: PrescriptionId) -> Result<Option<PrescriptionRow>, StoreError> {
         const SQL: &str = concat!(
             "-- prescription-find\nSELECT ",
-            columns!(),
+            columns!("p"),
             " FROM prescription p WHERE bucket = $1 AND id = $2"
         );
         let bucket = self.buckets().of_prescription(id);
@@ -212,7 +335,7 @@ impl Store {
     ) -> Result<Option<PrescriptionRow>, StoreError> {
         const SQL: &str = concat!(
             "-- prescription-find-by-number\nSELECT ",
-            columns!(),
+            columns!("p"),
             " FROM prescription p WHERE bucket = $1 AND patient_id = $2 AND number_hash = $3"
         );
         let bucket = self.buckets().of_patient(patient);
@@ -238,7 +361,7 @@ impl Store {
             ($whose:literal) => {
                 concat!(
                     "-- prescription-list\nSELECT ",
-                    columns!(),
+                    columns!("p"),
                     " FROM prescription p WHERE ",
                     $whose,
                     " AND ($3::timestamptz IS NULL OR p.registered_at >= $3)
@@ -290,65 +413,76 @@ impl Store {
         self.lookup().hash("exchange-number", &[patient.to_string().as_str(), number.as_str()])
     }
 
-    /// Changes the state of the prescription as read in `row` to `next`, with its trace and its answer.
+    /// Every version of a prescription, the first first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn prescription_version_list(
+        &self,
+        id: PrescriptionId,
+    ) -> Result<Vec<PrescriptionRow>, StoreError> {
+        const SQL: &str = concat!(
+            "-- prescription-version-list\nSELECT ",
+            columns!("v"),
+            " FROM prescription_version v
+              JOIN prescription p ON p.bucket = v.bucket AND p.id = v.prescription_id
+              WHERE v.bucket = $1 AND v.prescription_id = $2 ORDER BY v.version"
+        );
+        let bucket = self.buckets().of_prescription(id);
+        let rows = self.one("prescription-version-list", SQL, &[&bucket, &id]).await?;
+        rows.iter().map(|row| self.prescription_read(row)).collect()
+    }
+
+    pub(super) fn tail<'a>(&self, doing: &'a Doing<'a>) -> Result<Tail<'a>, StoreError> {
+        Ok(Tail {
+            doing,
+            concerned: doing.concerned.map(InstitutionCode::as_str),
+            trace: self.seal_trace(doing.trace)?,
+            answer: self.answer_columns(doing.answer)?,
+        })
+    }
+
+    /// Changes the state of the prescription as read in `row` to that of `next`, with its version, trace and answer.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub async fn prescription_change(
         &self,
-        act: &'static str,
         row: &PrescriptionRow,
         next: &Life,
-        now: DateTime<Utc>,
-        trace: &Trace,
-        answer: Option<&StoredAnswer>,
+        doing: &Doing<'_>,
     ) -> Result<Written, StoreError> {
-        const SQL: &str = "-- prescription-change
+        const SQL: &str = concat!(
+            "-- prescription-change
             WITH changed AS (
                 UPDATE prescription
-                SET version = version + 1, state = $5, pharmacy = $6, lease_end = $7, due_on = $8, partly = $9,
-                    uses_done = $10, changed_at = $4, updated_at = now(), updated_by = $11
-                WHERE bucket = $1 AND id = $2 AND version = $3
-                RETURNING patient_id
-            ), trace AS (
-                INSERT INTO access_record (bucket, patient_id, id, at, act, prescription_id, sealed, updated_by)
-                SELECT $1, patient_id, $12, $4, $11, $2, $13, $11 FROM changed
-            ), answer AS (
-                INSERT INTO idempotency (bucket, key_hash, request_hash, sealed, expires_at, updated_by)
-                SELECT $14, $15, $16, $17, $18, $11 FROM changed WHERE $15::bytea IS NOT NULL
-            )
-            SELECT FROM changed";
+                SET version = version + 1, state = $13, pharmacy = $14, lease_end = $15, changed_at = $16,
+                    updated_at = now(), updated_by = $1
+                WHERE bucket = $10 AND id = $11 AND version = $12
+                RETURNING *
+            )",
+            tail!()
+        );
         let id = PrescriptionId::from_uuid(row.registered.id);
-        let (state, pharmacy, lease_end, due_on, partly) = flat(&next.state);
-        let sealed = self.seal_trace(trace)?;
-        let answer = self.answer_columns(answer)?;
-        let changed = self
+        let Flat { state, pharmacy, lease_end, .. } = flat(next);
+        let tail = self.tail(doing)?;
+        let written = self
             .one_opt(
-                act,
+                doing.act,
                 SQL,
-                &[
+                &tail.before(&[
                     &row.bucket,
                     &id,
                     &row.registered.version,
-                    &now,
                     &state,
                     &pharmacy,
                     &lease_end,
-                    &due_on,
-                    &partly,
-                    &i16::from(next.uses.done),
-                    &act,
-                    &trace.request,
-                    &sealed,
-                    &answer.bucket,
-                    &answer.key_hash,
-                    &answer.request_hash,
-                    &answer.sealed,
-                    &answer.expires_at,
-                ],
+                    &doing.now,
+                ]),
             )
             .await;
-        Written::of(changed)
+        Written::of(written)
     }
 }

@@ -1,18 +1,17 @@
-//! Registering a prescription: one statement, guarded by the version of the history that was checked.
+//! Registering and amending a prescription: one statement each, guarded by the version of the history that was
+//! checked.
 
-use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
-use super::access::Trace;
 use super::bucket::{PatientId, PrescriptionId};
 use super::document::Part;
-use super::idempotency::StoredAnswer;
 use super::pool::{Store, StoreError};
-use super::prescription::{Details, Written};
+use super::prescription::{Details, Doing, Flat, PrescriptionRow, Written, flat, tail};
 use crate::check::{Period, Source};
 use crate::prescription::registered::Registered;
+use crate::prescription::state::Kind;
 
-/// Everything a registration writes.
+/// Everything a registration or amendment writes.
 #[derive(Debug)]
 pub struct Registration<'a> {
     /// The patient.
@@ -31,10 +30,16 @@ pub struct Registration<'a> {
     pub periods: &'a [Period],
     /// The findings it is registered in spite of.
     pub findings: &'a [Uuid],
-    /// The trace.
-    pub trace: &'a Trace,
-    /// The answer to keep.
-    pub answer: Option<&'a StoredAnswer>,
+    /// The act and its request.
+    pub doing: Doing<'a>,
+}
+
+/// The source of the medication row a registration writes, and how its column says it.
+fn source(kind: Kind) -> (Source, &'static str) {
+    match Source::registered(kind) {
+        Source::InHouse => (Source::InHouse, "in-house"),
+        source => (source, "prescribed"),
+    }
 }
 
 impl Store {
@@ -42,82 +47,169 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; the constraints `prescription_exchange_number` (draw another) and
-    /// `prescription_document` (registered before).
+    /// [`StoreError`]; the constraints `prescription_exchange_number` (draw another) and `document_hash`
+    /// (registered before).
     pub async fn registration_insert(&self, registration: &Registration<'_>) -> Result<Written, StoreError> {
-        const SQL: &str = "-- register
+        const SQL: &str = concat!(
+            "-- register
             WITH guard AS (
                 UPDATE patient
-                SET history_version = history_version + 1, updated_at = now(), updated_by = 'register'
-                WHERE bucket = $1 AND id = $2 AND history_version = $3
+                SET history_version = history_version + 1, updated_at = now(), updated_by = $1
+                WHERE bucket = $10 AND id = $11 AND history_version = $12
                 RETURNING id
-            ), added AS (
+            ), changed AS (
                 INSERT INTO prescription
-                    (bucket, id, patient_id, version, clinic, state, uses_allowed, issued_on, valid_until,
-                     registered_at, changed_at, number_hash, document_hash, sealed, updated_by)
-                SELECT $1, $4, id, 1, $5, 'issued', $6, $7, $8, $9, $9, $10, $11, $12, 'register' FROM guard
-                RETURNING id
+                    (bucket, id, patient_id, version, clinic, kind, state, pharmacy, valid_until, first_due,
+                     uses_allowed, issued_on, registered_at, changed_at, document_at, number_hash, sealed,
+                     updated_by)
+                SELECT $10, $13, id, 1, $14, $15, $16, $17, $18, $19, $20, $21, $22, $22, $22, $23, $24, $1
+                FROM guard
+                RETURNING *
             ), original AS (
-                INSERT INTO document (bucket, prescription_id, part, sequence, media_type, sealed, updated_by)
-                SELECT $1, id, 'prescription', 1, $13, $14, 'register' FROM added
+                INSERT INTO document
+                    (bucket, prescription_id, part, sequence, media_type, sealed, hash, updated_by)
+                SELECT $10, id, 'prescription', 1, $25, $26, $27, $1 FROM changed
             ), medicines AS (
                 INSERT INTO medication
                     (bucket, patient_id, prescription_id, source, sequence, until, sealed, updated_by)
-                SELECT $1, $2, id, 'prescribed', 1, $15, $16, 'register' FROM added
+                SELECT $10, $11, id, $28, 1, $29, $30, $1 FROM changed
             ), answered AS (
-                UPDATE finding SET prescription_id = added.id, updated_at = now(), updated_by = 'register'
-                FROM added WHERE finding.bucket = $1 AND finding.id = ANY ($17) AND finding.facility = $5
-            ), trace AS (
-                INSERT INTO access_record (bucket, patient_id, id, at, act, prescription_id, sealed, updated_by)
-                SELECT $1, $2, $18, $9, 'register', id, $19, 'register' FROM added
-            ), answer AS (
-                INSERT INTO idempotency (bucket, key_hash, request_hash, sealed, expires_at, updated_by)
-                SELECT $20, $21, $22, $23, $24, 'register' FROM added WHERE $21::bytea IS NOT NULL
-            )
-            SELECT FROM added";
-        let Registration { patient, registered, details, trace, .. } = *registration;
+                UPDATE finding SET prescription_id = changed.id, updated_at = now(), updated_by = $1
+                FROM changed WHERE finding.bucket = $10 AND finding.id = ANY ($31) AND finding.facility = $14
+            )",
+            tail!()
+        );
+        let Registration { patient, registered, doing, .. } = registration;
         let id = PrescriptionId::from_uuid(registered.id);
-        let now: DateTime<Utc> = registered.registered_at;
-        let valid_until: NaiveDate = registered.life.valid_until;
-        let number_hash = self.number_hash(patient, &registered.exchange_number);
-        let document_hash = self.lookup().hash("document", &[registration.original]);
-        let sealed = self.seal_json("prescription", id.as_bytes(), "sealed", details)?;
-        let original = self.seal_document(id, Part::Prescription, registration.original)?;
-        let periods = self.seal_periods(id, Source::Prescribed, 1, registration.periods)?;
-        let trace_sealed = self.seal_trace(trace)?;
-        let answer = self.answer_columns(registration.answer)?;
-        let added = self
+        let number_hash =
+            registered.exchange_number.as_ref().map(|number| self.number_hash(*patient, number));
+        let sealed = self.seal_json("prescription", id.as_bytes(), "sealed", registration.details)?;
+        let original = self.seal_document(id, Part::Prescription(1), registration.original)?;
+        let (source, source_column) = source(registered.life.kind);
+        let periods = self.seal_periods(id, source, 1, registration.periods)?;
+        let Flat { kind, state, pharmacy, uses_allowed, .. } = flat(&registered.life);
+        let tail = self.tail(doing)?;
+        let written = self
             .one_opt(
-                "register",
+                doing.act,
                 SQL,
-                &[
-                    &self.buckets().of_patient(patient),
-                    &patient,
+                &tail.before(&[
+                    &self.buckets().of_patient(*patient),
+                    patient,
                     &registration.history_version,
                     &id,
                     &registered.clinic.as_str(),
-                    &i16::from(registered.life.uses.allowed),
+                    &kind,
+                    &state,
+                    &pharmacy,
+                    &registered.life.terms.valid_until,
+                    &registered.life.terms.first_due,
+                    &uses_allowed,
                     &registered.issued_on,
-                    &valid_until,
-                    &now,
-                    &number_hash.as_slice(),
-                    &document_hash.as_slice(),
+                    &doing.now,
+                    &number_hash.as_ref().map(<[u8; 32]>::as_slice),
                     &sealed,
                     &registration.media_type,
                     &original,
+                    &self.document_hash(registration.original).as_slice(),
+                    &source_column,
                     &periods.until,
                     &periods.sealed,
                     &registration.findings,
-                    &trace.request,
-                    &trace_sealed,
-                    &answer.bucket,
-                    &answer.key_hash,
-                    &answer.request_hash,
-                    &answer.sealed,
-                    &answer.expires_at,
-                ],
+                ]),
             )
             .await;
-        Written::of(added)
+        Written::of(written)
+    }
+
+    /// Writes the amendment of the prescription as read in `row`, or nothing. Its findings are then those of the
+    /// new document.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; the constraint `document_hash` (registered before).
+    pub async fn registration_amend(
+        &self,
+        row: &PrescriptionRow,
+        amended: &Registration<'_>,
+    ) -> Result<Written, StoreError> {
+        const SQL: &str = concat!(
+            "-- amend
+            WITH guard AS (
+                UPDATE patient
+                SET history_version = history_version + 1, updated_at = now(), updated_by = $1
+                WHERE bucket = $10 AND id = $11 AND history_version = $12
+                RETURNING id
+            ), changed AS (
+                UPDATE prescription
+                SET version = version + 1, state = $15, pharmacy = $16, lease_end = NULL, valid_until = $17,
+                    first_due = $18, uses_allowed = $19, issued_on = $20, changed_at = $21, document_at = $21,
+                    document_version = $22, sealed = $23, updated_at = now(), updated_by = $1
+                FROM guard
+                WHERE prescription.bucket = $10 AND prescription.id = $13 AND prescription.version = $14
+                RETURNING prescription.*
+            ), original AS (
+                INSERT INTO document
+                    (bucket, prescription_id, part, sequence, media_type, sealed, hash, updated_by)
+                SELECT $10, id, 'prescription', $22, $24, $25, $26, $1 FROM changed
+            ), medicines AS (
+                UPDATE medication SET until = $27, sealed = $28, updated_at = now(), updated_by = $1
+                FROM changed
+                WHERE medication.bucket = $10 AND medication.patient_id = $11
+                  AND medication.prescription_id = changed.id AND medication.source = $29
+                  AND medication.sequence = 1
+            ), answered AS (
+                UPDATE finding
+                SET prescription_id = CASE WHEN finding.id = ANY ($30) THEN changed.id END,
+                    updated_at = now(), updated_by = $1
+                FROM changed
+                WHERE finding.bucket = $10 AND finding.facility = changed.clinic
+                  AND (finding.id = ANY ($30) OR finding.prescription_id = changed.id)
+            )",
+            tail!()
+        );
+        let Registration { patient, registered, doing, .. } = amended;
+        let id = PrescriptionId::from_uuid(registered.id);
+        let sealed = self.seal_json("prescription", id.as_bytes(), "sealed", amended.details)?;
+        let version = registered.document.number;
+        let original = self.seal_document(id, Part::Prescription(version), amended.original)?;
+        let (source, source_column) = source(registered.life.kind);
+        let periods = self.seal_periods(id, source, 1, amended.periods)?;
+        let Flat { state, pharmacy, uses_allowed, .. } = flat(&registered.life);
+        let tail = self.tail(doing)?;
+        let written = self
+            .one_opt(
+                doing.act,
+                SQL,
+                &tail.before(&[
+                    &row.bucket,
+                    patient,
+                    &amended.history_version,
+                    &id,
+                    &row.registered.version,
+                    &state,
+                    &pharmacy,
+                    &registered.life.terms.valid_until,
+                    &registered.life.terms.first_due,
+                    &uses_allowed,
+                    &registered.issued_on,
+                    &doing.now,
+                    &version,
+                    &sealed,
+                    &amended.media_type,
+                    &original,
+                    &self.document_hash(amended.original).as_slice(),
+                    &periods.until,
+                    &periods.sealed,
+                    &source_column,
+                    &amended.findings,
+                ]),
+            )
+            .await;
+        Written::of(written)
+    }
+
+    fn document_hash(&self, original: &[u8]) -> [u8; 32] {
+        self.lookup().hash("document", &[original])
     }
 }

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::access::Trace;
-use super::bucket::PatientId;
+use super::bucket::{Bucket, PatientId};
 use super::pool::{Store, StoreError};
 use crate::clock::japanese_date;
 use crate::prescription::identifier::InstitutionCode;
@@ -32,12 +32,23 @@ pub enum ReportedKind {
 /// What became of entries that were to be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kept {
-    /// Each entry's id, in their order, and whether it is new.
-    Yes(Vec<(Uuid, bool)>),
+    /// Each entry, in their order.
+    Yes(Vec<KeptEntry>),
     /// The patient has too many.
     Full,
     /// The same was being kept at this moment: ask again.
     Lost,
+}
+
+/// An entry that is there now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptEntry {
+    /// Its id.
+    pub id: Uuid,
+    /// When it was recorded.
+    pub recorded_at: DateTime<Utc>,
+    /// Whether it was not there before.
+    pub new: bool,
 }
 
 /// What became of an entry that was to be removed.
@@ -157,7 +168,8 @@ impl Store {
                 SELECT $2, $3, $13, $12, $1, $14, $1 FROM guard
                 ON CONFLICT ON CONSTRAINT access_record_pkey DO NOTHING
             )
-            SELECT (SELECT count(*) FROM guard) AS room, coalesce(a.id, r.id) AS id, a.id = g.id AS new
+            SELECT (SELECT count(*) FROM guard) AS room, coalesce(r.id, a.id) AS id,
+                   coalesce(r.recorded_at, $12) AS recorded_at, r.id IS NULL AS new
             FROM given g
             LEFT JOIN added a ON a.content_hash = g.content_hash
             LEFT JOIN reported r ON r.bucket = $2 AND r.patient_id = $3 AND r.content_hash = g.content_hash
@@ -191,9 +203,66 @@ impl Store {
         }
         let known = |row: &Row| {
             let id: Option<Uuid> = row.get("id");
-            id.map(|id| (id, row.get::<_, Option<bool>>("new") == Some(true)))
+            id.map(|id| KeptEntry { id, recorded_at: row.get("recorded_at"), new: row.get("new") })
         };
         Ok(rows.iter().map(known).collect::<Option<Vec<_>>>().map_or(Kept::Lost, Kept::Yes))
+    }
+
+    /// Keeps claims of any patients, with the trace of each patient whose history they add to; those that are there
+    /// already stay. Answers how many are new. The checker does not read them: no version is raised.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(super) async fn claims_insert(
+        &self,
+        claims: &[(PatientId, Reported)],
+        at: DateTime<Utc>,
+        trace: &Trace,
+    ) -> Result<u64, StoreError> {
+        const SQL: &str = "-- claims-insert
+            WITH added AS (
+                INSERT INTO reported
+                    (bucket, patient_id, id, kind, facility, since, until, recorded_at, content_hash, sealed, updated_by)
+                SELECT g.bucket, g.patient_id, g.id, 'claim', g.facility, g.since, g.until, $9, g.content_hash, g.sealed,
+                       'import-claims'
+                FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::date[], $6::date[], $7::bytea[],
+                            $8::bytea[])
+                    AS g (bucket, patient_id, id, facility, since, until, content_hash, sealed)
+                ON CONFLICT ON CONSTRAINT reported_content DO NOTHING
+                RETURNING bucket, patient_id
+            ), trace AS (
+                INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
+                SELECT DISTINCT bucket, patient_id, $10::uuid, $9::timestamptz, 'import-claims', $11::bytea,
+                       'import-claims'
+                FROM added
+            )
+            SELECT count(*) AS added FROM added";
+        let (patients, entries): (Vec<PatientId>, Vec<Reported>) = claims.iter().cloned().unzip();
+        let buckets: Vec<Bucket> =
+            patients.iter().map(|patient| self.buckets().of_patient(*patient)).collect();
+        let columns = self.reported_columns(&entries)?;
+        let sealed = self.seal_trace(trace)?;
+        let row = self
+            .one_opt(
+                "import-claims",
+                SQL,
+                &[
+                    &buckets,
+                    &patients,
+                    &columns.ids,
+                    &columns.facilities,
+                    &columns.since,
+                    &columns.until,
+                    &columns.hashes,
+                    &columns.sealed,
+                    &at,
+                    &trace.request,
+                    &sealed,
+                ],
+            )
+            .await?;
+        Ok(row.map_or(0, |row| row.get::<_, i64>("added").unsigned_abs()))
     }
 
     /// The entries of these kinds, the oldest first, with the trace of the look; of a `recorder`, only its own.

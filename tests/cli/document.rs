@@ -62,7 +62,12 @@ fn a_prescription_is_signed_verified_and_turned_back() {
     assert!(back.err.contains("not a signed original"));
     assert_eq!(convert("sj1", &project(SJ1)).done().out, back.out);
     assert_eq!(convert("cj1", &file).code, 2);
-    assert_eq!(convert("fhir", &file).code, 2);
+    let bundle = put(&directory, "bundle.json", &convert("fhir", &file).done().out);
+    assert_eq!(convert("sj1", &bundle).done().out, back.out);
+    assert_eq!(convert("cj1", &bundle).code, 2);
+    let long = fs::read_to_string(&bundle).unwrap().replace("試験　花子", &"長".repeat(21));
+    let long = convert("sj1", &put(&directory, "long.json", long.as_bytes()));
+    assert!(long.code == 1 && long.err.contains("not said: SJ1[line 7].11.2"), "{long:?}");
 }
 
 #[test]
@@ -106,6 +111,55 @@ fn a_dispensing_result_bears_two_signatures() {
 }
 
 #[test]
+fn a_bundle_is_signed_answered_verified_and_turned_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let jose = |what, who, more: &[&str], input: &Path| {
+        sign(what, who, &[&["--form", "jose"], more].concat(), input)
+    };
+    let bundle = put(&directory, "bundle.json", &convert("fhir", &project(SJ1)).done().out);
+    let signed = put(&directory, "signed.jws", &jose("prescription", "physician", &[], &bundle).done().out);
+    assert!(verify(&[], &signed).done().text().ends_with("\nvalid\n"));
+    let json = verify(&["--json"], &signed).done().json();
+    assert_eq!((&json["document"], &json["valid"]), (&"prescription".into(), &true.into()));
+    assert_eq!(convert("sj1", &signed).done().out, fs::read(project(SJ1)).unwrap());
+
+    let xml = sign("prescription", "physician", &[], &project(SJ1)).done().out;
+    let xml = EpsPrescription::read(&xml).unwrap().delivered(ID, &[]).unwrap();
+    let xml = put(&directory, "delivered.xml", &xml);
+    let (signed, xml) = (signed.display().to_string(), xml.display().to_string());
+    for (form, delivered) in [("jose", &signed), ("jose", &xml), ("xml", &signed)] {
+        let options = ["--form", form, "--prescription", delivered];
+        let result = sign("dispensing", "pharmacist", &options, &project(CJ1)).done().out;
+        let file = put(&directory, "result", &result);
+        let told = verify(&[], &file).done();
+        assert!(told.text().ends_with("both valid\n"), "{form} over {delivered}: {told:?}");
+        let json = verify(&["--json"], &file).done().json();
+        assert_eq!(json["signatures"][0]["signer"]["roles"][0], "Pharmacist");
+        assert_eq!(json["signatures"][1]["signer"]["roles"][0], "Medical Doctor");
+        assert_eq!(convert("cj1", &file).done().out, fs::read(project(CJ1)).unwrap());
+        assert_eq!(convert("sj1", &file).done().out, fs::read(project(SJ1)).unwrap());
+        let result = put(&directory, "result.json", &convert("fhir", &file).done().out);
+        assert_eq!(convert("cj1", &result).done().out, fs::read(project(CJ1)).unwrap());
+        assert_eq!(convert("sj1", &result).code, 2, "a rendering holds no prescription");
+        let again = jose("dispensing", "pharmacist", &["--prescription", delivered], &result).done();
+        assert!(again.err.contains("holds the prescription"), "{again:?}");
+        let checked = hikikae(["check".as_ref(), "--json".as_ref(), file.as_os_str()]).json();
+        assert_eq!((&checked["document"], &checked["lines"]), (&"dispensing".into(), &3.into()));
+    }
+
+    let wrong = jose("dispensing", "physician", &["--prescription", &signed], &project(CJ1)).done();
+    let told = verify(&[], &put(&directory, "wrong.jws", &wrong.out));
+    assert!(told.code == 1 && told.text().contains("FAILED          role: signer-role"), "{told:?}");
+    let flipped = fs::read_to_string(&signed).unwrap().replacen(".eyJ", ".eyI", 1);
+    let told = verify(&[], &put(&directory, "flipped.jws", flipped.as_bytes()));
+    assert!(told.code == 1 && told.text().contains("signature-invalid"), "{told:?}");
+    let cut = signed.replace("signed.jws", "cut.jws");
+    fs::write(&cut, "eyJhbGciOiJub25lIn0..").unwrap();
+    let told = verify(&[], Path::new(&cut));
+    assert!(told.code == 2 && told.err.contains("JWS.header.alg: expected RS256"), "{told:?}");
+}
+
+#[test]
 fn what_cannot_be_signed_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let mixed = hikikae(["sign", "prescription", "--cert"].map(Into::into).into_iter().chain([
@@ -126,7 +180,7 @@ fn what_cannot_be_signed_is_said() {
     let bundle = sign("prescription", "physician", &[], &bundle);
     assert!(bundle.code == 2 && bundle.err.contains("FHIR"), "{bundle:?}");
     let jose = sign("prescription", "physician", &["--form", "jose"], &project(SJ1));
-    assert!(jose.code == 2 && jose.err.contains("not offered yet"), "{jose:?}");
+    assert!(jose.code == 2 && jose.err.contains("hikikae convert --to fhir"), "{jose:?}");
     let swapped = sign("prescription", "physician", &[], &project(CJ1));
     assert_eq!(swapped.code, 2, "{swapped:?}");
 }

@@ -11,11 +11,11 @@ from signing import Identity
 HISTORY, LIST = "medication-history", "prescription-list"
 
 
-def card_claims(world, facility, nonce, **changes):
+def card_claims(world, at, nonce, **changes):
     now = int(time.time())
     claims = {
         "iss": "card", "sub": "card", "aud": world.sandbox.base_url, "jti": str(uuid.uuid4()), "iat": now,
-        "exp": now + 240, "nonce": nonce, "facility": facility.code, "consent": [HISTORY, LIST],
+        "exp": now + 240, "nonce": nonce, "facility": at.code, "consent": [HISTORY, LIST],
     } | changes
     return {name: value for name, value in claims.items() if value is not None}
 
@@ -34,8 +34,8 @@ def cards(world):
     card = sandbox.identity(holder)
     pharmacy, other = world.pharmacies[0], world.pharmacies[1]
 
-    def signed(facility, identity=card, nonce=None, **changes):
-        return jwt(identity, card_claims(world, facility, nonce or challenge(facility), **changes))
+    def signed(at, identity=card, nonce=None, **changes):
+        return jwt(identity, card_claims(world, at, nonce or challenge(at), **changes))
 
     assertion = signed(pharmacy)
     good = show(pharmacy, assertion)

@@ -86,12 +86,15 @@ def resource_faults(body):
 
 
 def code_faults(place, element):
-    """Codes outside the value set that R4 binds them to: the models carry these sets and leave them to the caller."""
+    """Codes outside the value set that R4 binds them to: the models carry these sets and leave them to the caller.
+
+    A set with `+` is open, and so is one with `mime`: any media type will do (R4 CapabilityStatement.format).
+    """
     for name, field in type(element).model_fields.items():
         value = getattr(element, name, None)
         allowed = (field.json_schema_extra or {}).get("enum_values") if isinstance(field.json_schema_extra, dict) else None
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, FHIRAbstractModel):
                 yield from code_faults(f"{place}.{name}", one)
-            elif one is not None and allowed and "+" not in allowed and str(one) not in allowed:
+            elif one is not None and allowed and not {"+", "mime"} & set(allowed) and str(one) not in allowed:
                 yield f"{place}.{name}: {one} is none of {', '.join(allowed)}"

@@ -10,7 +10,9 @@ import traceback
 
 import apps
 import cards
+import jose
 import life
+import paper
 import races
 import refusals
 from world import World
@@ -23,6 +25,7 @@ SCENARIOS = {
     "race-register": races.registrations,
     "checker": life.checker,
     "foreign": life.foreign_hands,
+    "paper": paper.paper,
     "signatures": refusals.signatures,
     "contents": refusals.contents,
     "requests": refusals.requests,
@@ -30,6 +33,7 @@ SCENARIOS = {
     "identity": refusals.identities,
     "apps": apps.apps,
     "cards": cards.cards,
+    "jose": jose.jose,
 }
 
 

@@ -170,7 +170,7 @@ impl Scene {
                 (Method::POST, "$medication-check".to_owned(), "text/csv", draft)
             }
             "POST Task/$accept by number" => {
-                let given = [("exchangeNumber", task.exchange_number.as_str())];
+                let given = [("exchangeNumber", task.exchange_number.as_ref().unwrap().as_str())];
                 (Method::POST, "Task/$accept".to_owned(), FHIR, parameters(&given))
             }
             "POST Task/$accept by id" => {

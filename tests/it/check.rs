@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a door that does not open fails its tests")]
 
-use chrono::TimeDelta;
+use chrono::{Days, TimeDelta};
 use hikikae::clock::japanese_date;
 use hikikae::exchange::error::ExchangeError;
 use hikikae::formulary::CONTRAINDICATION_NOTICE;
@@ -126,7 +126,9 @@ async fn what_is_dispensed_is_checked_as_dispensed() {
 async fn parts_of_a_split_are_not_held_against_each_other() {
     let door = Door::open().await;
     let world = &door.world;
-    let part = |part| Rx { days: 42, part: Some(part), ..world.rx(1) };
+    // To be used within days, whatever the earlier parts supply.
+    let usable_until = Some(japanese_date(world.now()) + Days::new(3));
+    let part = |part| Rx { days: 42, part: Some(part), usable_until, ..world.rx(1) };
     world.register(&part(1)).await.unwrap();
     let task = world.register(&part(2)).await.unwrap().outcome.task;
     let accepted = world.accept(PHARMACY, 1, &task).await.unwrap().outcome;
@@ -173,8 +175,10 @@ async fn refusals_and_unseen_lines_are_told() {
     let (status, body) = door.check(OTHER_CLINIC, rx.sj1(), false).await;
     assert_eq!((status.as_u16(), code(&body)), (403, "not-permitted"));
     let token = door.token(CLINIC).await;
-    let bundle = door.post("/fhir/$medication-check", &token, FHIR, "{}".to_owned());
-    assert_eq!(answer(bundle).await.0, 415);
+    for (media_type, status) in [(FHIR, 422), ("application/xml", 415)] {
+        let body = door.post("/fhir/$medication-check", &token, media_type, "{}".to_owned());
+        assert_eq!(answer(body).await.0, status, "{media_type}");
+    }
 
     // With an identity token the patient is the one it stands for, if the document says nothing else.
     let identity = door.identity_token(OTHER_CLINIC, 3).await;

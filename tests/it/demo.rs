@@ -67,7 +67,7 @@ fn demo_once(directory: &Path) -> (String, Value) {
 /// The contract's layout of `personas.json`, name by name.
 fn layout(personas: &Value) {
     let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
-    assert_eq!(names(personas), "base_url facilities practitioners patients");
+    assert_eq!(names(personas), "base_url facilities practitioners patients apps");
     let each = |kind: &str| personas[kind].as_array().unwrap().iter().map(names).collect::<Vec<_>>();
     assert!(each("facilities").iter().all(|names| names == "kind code name cert chain key"));
     let practitioner = "role registration_number name facility cert chain key";

@@ -1,6 +1,7 @@
 //! The whole system, against a real PostgreSQL: one server per run, one database per test.
 
 mod access;
+mod bench;
 mod check;
 mod cluster;
 mod consent;
@@ -9,8 +10,14 @@ mod demo;
 mod directory;
 mod door;
 mod edition;
+mod feed;
+mod forms;
 mod harness;
+mod history;
 mod life;
+mod model;
+mod paper;
+mod reading;
 mod store;
 mod tls;
 mod truth;

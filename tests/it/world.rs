@@ -12,15 +12,21 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use hikikae::check::Policy;
 use hikikae::clock::{Clock, japanese_date};
 use hikikae::codec::eps_xml::{EpsPrescription, Signatory, dispensing_sign, prescription_sign};
+use hikikae::codec::slip::Fonts;
+use hikikae::config::Config;
 use hikikae::exchange::accept::{Accepted, Wanted};
 use hikikae::exchange::caller::{Actor, Caller};
+use hikikae::exchange::dispense::{Purpose, SentResult};
 use hikikae::exchange::error::ExchangeError;
+use hikikae::exchange::form::DocumentForm;
 use hikikae::exchange::identity::Identified;
-use hikikae::exchange::{Answered, Exchange, Request, Settings, TaskOutcome};
+use hikikae::exchange::register::Sent;
+use hikikae::exchange::{Answered, Exchange, HistoryTerm, Request, Settings, TaskOutcome};
 use hikikae::formulary::Formulary;
 use hikikae::formulary::shelf::Editions;
 use hikikae::prescription::consent::{Method, Permissions};
-use hikikae::prescription::registered::Registered;
+use hikikae::prescription::registered::{ExchangeNumber, Registered};
+use hikikae::prescription::state::Kind;
 use hikikae::sandbox::pki::{Credential, FacilitySpec, PatientSpec, PersonSpec, Pki};
 use hikikae::store::access::{AccessRow, Trace, TraceContent};
 use hikikae::store::directory::{AttemptLimit, Eligibility, Facility, FacilityKind, InsuredIdentity};
@@ -67,7 +73,7 @@ pub struct World {
 }
 
 /// A prescription to be signed.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Rx {
     pub clinic: &'static str,
     pub patient: u32,
@@ -77,15 +83,28 @@ pub struct Rx {
     /// 分割: which part of three, each of fourteen days.
     pub part: Option<u8>,
     pub issued_on: NaiveDate,
+    /// 使用期限, where it is not the ordinary four days.
+    pub usable_until: Option<NaiveDate>,
+    /// 患者コード: makes two documents of the same contents different.
+    pub chart: u32,
 }
 
 impl World {
     pub async fn new() -> Self {
-        Self::at("http://127.0.0.1").await
+        Self::made("http://127.0.0.1", Policy::default()).await
+    }
+
+    /// A world with another policy of the checker.
+    pub async fn with(check: Policy) -> Self {
+        Self::made("http://127.0.0.1", check).await
     }
 
     /// A world whose exchange is reached at `base_url`.
     pub async fn at(base_url: &str) -> Self {
+        Self::made(base_url, Policy::default()).await
+    }
+
+    async fn made(base_url: &str, check: Policy) -> Self {
         let database = Database::migrated().await;
         let store = database.open().await;
         let clock = Clock::system();
@@ -99,7 +118,9 @@ impl World {
             break_glass: TimeDelta::minutes(15),
             identity_attempts: limit,
             number_attempts: limit,
-            check: Policy::default(),
+            check,
+            slip_fonts: Fonts::load(&Config::default().slip_fonts).0,
+            history: HistoryTerm { days: 100, most_days: 1826 },
             audiences: vec![base_url.to_owned(), format!("{base_url}/oauth2/token")],
         };
         let exchange = Exchange::new(
@@ -126,6 +147,8 @@ impl World {
             refill: None,
             part: None,
             issued_on: japanese_date(self.now()),
+            usable_until: None,
+            chart: 1,
         }
     }
 
@@ -144,7 +167,8 @@ impl World {
         document: Bytes,
         request: &Request,
     ) -> Result<Answered<TaskOutcome>, ExchangeError> {
-        self.exchange.register(&caller(rx.clinic), document, request).await
+        let sent = Sent { kind: Kind::Electronic, form: DocumentForm::EpsXml, original: document };
+        self.exchange.register(&caller(rx.clinic), &sent, request).await
     }
 
     pub async fn patient(&self, patient: u32) -> PatientId {
@@ -185,7 +209,16 @@ impl World {
         patient: u32,
         task: &Registered,
     ) -> Result<Answered<Accepted>, ExchangeError> {
-        let wanted = Wanted::Number(task.exchange_number.clone());
+        self.accept_number(pharmacy, patient, task.exchange_number.as_ref().unwrap()).await
+    }
+
+    pub async fn accept_number(
+        &self,
+        pharmacy: &str,
+        patient: u32,
+        number: &ExchangeNumber,
+    ) -> Result<Answered<Accepted>, ExchangeError> {
+        let wanted = Wanted::Number(number.clone());
         let identified = self.identified(patient).await;
         self.exchange.accept(&caller(pharmacy), &identified, &wanted, &request()).await
     }
@@ -194,7 +227,7 @@ impl World {
     pub fn dispensing(&self, pharmacy: &str, rx: &Rx, accepted: &Accepted) -> Bytes {
         let cj1 = rx.cj1(pharmacy, accepted.task.task.id, japanese_date(self.now()));
         let delivered = EpsPrescription::read(&accepted.delivered).unwrap();
-        dispensing_sign(&delivered, cj1.as_bytes(), &signatory(&PKI.people[1], self.now())).unwrap().into()
+        dispensing_signed(&delivered, &cj1, self.now())
     }
 
     pub async fn dispense(
@@ -204,7 +237,13 @@ impl World {
         document: Bytes,
     ) -> Result<Answered<TaskOutcome>, ExchangeError> {
         let id = PrescriptionId::from_uuid(accepted.task.task.id);
-        self.exchange.dispense(&caller(pharmacy), id, true, document, &request()).await
+        let sent = SentResult {
+            purpose: Purpose::Dispense { complete: true },
+            important: false,
+            form: DocumentForm::EpsXml,
+            original: document,
+        };
+        self.exchange.dispense(&caller(pharmacy), id, &sent, &request()).await
     }
 }
 
@@ -216,10 +255,12 @@ impl Rx {
         let split = self.part.map(|part| format!("63,3,{part}\n81,1,3,分割日数１４日、分割回数３回\n"));
         let split = split.unwrap_or_default();
         let share = self.part.map(|_| "102,1,14,42\n").unwrap_or_default();
+        let until = self.usable_until.map(|day| format!("52,{}\n", day.format("%Y%m%d"))).unwrap_or_default();
         format!(
-            "SJ1\n1,{fee},{institution},{prefecture},見本クリニック\n5,,,見本　一郎\n11,,{},\n12,2\n13,{}\n\
-             22,06138762\n23,１２３,{},1,00\n51,{}\n{split}{refill}101,1,1,,{days}\n{share}\
+            "SJ1\n1,{fee},{institution},{prefecture},見本クリニック\n5,,,見本　一郎\n11,{},{},\n12,2\n13,{}\n\
+             22,06138762\n23,１２３,{},1,00\n51,{}\n{until}{split}{refill}101,1,1,,{days}\n{share}\
              111,1,3,1011000400000000,１日１回朝食後　服用,1\n201,1,1,1,2,{drug},1,1,錠",
+            self.chart,
             name(self.patient),
             born().format("%Y%m%d"),
             number(self.patient),
@@ -243,6 +284,11 @@ impl Rx {
             self.days,
         )
     }
+}
+
+/// Signed by the pharmacist.
+pub fn dispensing_signed(delivered: &EpsPrescription<'_>, cj1: &str, at: DateTime<Utc>) -> Bytes {
+    dispensing_sign(delivered, cj1.as_bytes(), &signatory(&PKI.people[1], at)).unwrap().into()
 }
 
 pub fn request() -> Request {

@@ -31,6 +31,14 @@ const HOT: [&str; 7] = [
     "urn:oid:1.2.392.100495.20.2.74",
 ];
 
+/// Whether a system is one of drug codes.
+pub fn is_system(system: &str) -> bool {
+    [RECEIPT, PRICE].contains(&system)
+        || YJ.contains(&system)
+        || GENERIC.contains(&system)
+        || HOT.contains(&system)
+}
+
 /// The drug code a coding holds; `None` for other systems and for codes that cannot be of theirs.
 pub fn drug_code(system: &str, code: &str) -> Option<DrugCode> {
     match system {

@@ -4,8 +4,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::HIKIKAE;
-use crate::prescription::registered::Registered;
-use crate::prescription::state::Shown;
+use super::coverage::coverage;
+use crate::check::Coverage;
+use crate::prescription::registered::{Registered, Viewer};
+use crate::prescription::state::{Kind, Shown};
 
 /// System of the exchange number (引換番号).
 pub const EXCHANGE_NUMBER: &str = "https://hikikae.dev/fhir/exchange-number";
@@ -21,6 +23,7 @@ pub fn status(shown: Shown) -> (&'static str, &'static str) {
         Shown::PartlyDispensed => ("in-progress", "partly-dispensed"),
         Shown::Dispensed => ("completed", "dispensed"),
         Shown::Cancelled => ("cancelled", "cancelled"),
+        Shown::Collected => ("rejected", "collected"),
         Shown::Expired => ("failed", "expired"),
     }
 }
@@ -30,13 +33,16 @@ pub fn instant(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// The resource. Only the issuing clinic and the patient are shown the exchange number.
-pub fn task(prescription: &Registered, show_number: bool, now: DateTime<Utc>) -> Value {
-    let (status, business) = status(prescription.life.shown(now));
+/// The resource as `viewer` may see it.
+pub fn task(prescription: &Registered, viewer: Viewer, now: DateTime<Utc>) -> Value {
+    let life = &prescription.life;
+    let (status, business) = status(life.shown(now));
     let mut identifier =
         vec![json!({ "system": "urn:ietf:rfc:3986", "value": format!("urn:uuid:{}", prescription.id) })];
-    if show_number {
-        identifier.push(json!({ "system": EXCHANGE_NUMBER, "value": prescription.exchange_number.as_str() }));
+    if let Some(number) = &prescription.exchange_number
+        && matches!(viewer, Viewer::Clinic | Viewer::Patient)
+    {
+        identifier.push(json!({ "system": EXCHANGE_NUMBER, "value": number.as_str() }));
     }
     let mut requester =
         json!({ "identifier": { "system": INSTITUTION, "value": prescription.clinic.as_str() } });
@@ -47,6 +53,7 @@ pub fn task(prescription: &Registered, show_number: bool, now: DateTime<Utc>) ->
         "resourceType": "Task",
         "id": prescription.id,
         "meta": { "versionId": prescription.version.to_string(), "lastUpdated": instant(prescription.changed_at) },
+        "extension": extensions(prescription, viewer, now),
         "identifier": identifier,
         "status": status,
         "businessStatus": {
@@ -58,20 +65,64 @@ pub fn task(prescription: &Registered, show_number: bool, now: DateTime<Utc>) ->
         "lastModified": instant(prescription.changed_at),
         "requester": requester,
         "restriction": {
-            "repetitions": prescription.life.uses.allowed,
+            "repetitions": life.terms.uses_allowed,
             "period": {
                 "start": prescription.issued_on,
-                "end": prescription.life.acceptable_until(),
+                "end": life.acceptable_until(),
             },
         },
     });
-    if let Some(pharmacy) = prescription.life.pharmacy(now) {
+    if let Some(pharmacy) = life.pharmacy(now) {
         resource["owner"] = json!({ "identifier": { "system": INSTITUTION, "value": pharmacy } });
     }
-    if let Some(end) = prescription.life.lease_end(now) {
-        resource["extension"] = json!([
-            { "url": format!("{HIKIKAE}/StructureDefinition/lease-end"), "valueInstant": instant(end) }
-        ]);
-    }
     resource
+}
+
+/// What FHIR has no element for: how it was issued, the lease, the due date, the document in force, and for the
+/// clinic what the pharmacist wants the physician to read.
+fn extensions(prescription: &Registered, viewer: Viewer, now: DateTime<Utc>) -> Vec<Value> {
+    let life = &prescription.life;
+    let kind = match life.kind {
+        Kind::Electronic => "electronic",
+        Kind::Paper => "paper",
+        Kind::InHouse => "in-house",
+    };
+    let mut extensions = vec![
+        extension("issue-kind", "valueCode", &json!(kind)),
+        extension("document-version", "valuePositiveInt", &json!(prescription.document.number)),
+    ];
+    if let Some(end) = life.lease_end(now) {
+        extensions.push(extension("lease-end", "valueInstant", &json!(instant(end))));
+    }
+    if let Some(due) = life.due().filter(|_| life.shown(now) == Shown::AwaitingNextUse) {
+        extensions.push(extension("due-date", "valueDate", &json!(due)));
+    }
+    if viewer == Viewer::Clinic {
+        let unread = prescription.important_unread.iter();
+        extensions.extend(
+            unread.map(|number| extension("important-information", "valuePositiveInt", &json!(number))),
+        );
+    }
+    extensions
+}
+
+fn extension(name: &str, choice: &str, value: &Value) -> Value {
+    json!({ "url": format!("{HIKIKAE}/StructureDefinition/{name}"), choice: value })
+}
+
+/// Puts what the medication check of an act could not see into the Task that answers it.
+pub fn with_coverage(mut task: Value, unseen: &Coverage) -> Value {
+    if !unseen.is_complete() {
+        let mut contained = coverage(unseen);
+        contained["id"] = json!("coverage");
+        task["contained"] = json!([contained]);
+        if let Some(extensions) = task["extension"].as_array_mut() {
+            extensions.push(extension(
+                "check-coverage",
+                "valueReference",
+                &json!({ "reference": "#coverage" }),
+            ));
+        }
+    }
+    task
 }

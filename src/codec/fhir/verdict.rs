@@ -5,9 +5,17 @@ use serde_json::{Value, json};
 use super::task::instant;
 use crate::trust::verdict::{Outcome, Verdict};
 
-/// The parameter `verification`.
-pub fn verification(verdict: &Verdict) -> Value {
+/// The parameter `verification`. A document without a signature says so, and is not valid as a signed one.
+pub fn verification(verdict: Option<&Verdict>) -> Value {
+    let Some(verdict) = verdict else {
+        let parts = json!([
+            { "name": "signed", "valueBoolean": false },
+            { "name": "valid", "valueBoolean": false },
+        ]);
+        return json!({ "name": "verification", "part": parts });
+    };
     let mut parts = vec![
+        json!({ "name": "signed", "valueBoolean": true }),
         json!({ "name": "valid", "valueBoolean": verdict.is_valid() }),
         json!({ "name": "baseTime", "valueInstant": instant(verdict.base_time) }),
     ];

@@ -1,6 +1,6 @@
 //! 電子版お薬手帳 (JAHISTC): the medicine notebook as pharmacies hand it to patients and patients show it to others.
 //! Strict in, exact out. A notebook is kept as its records say it, cell by cell, because it is passed on whole: by era
-//! or not, with or without the commas at the end of a row. What it means is taken from it by [`import`] and put into it
+//! or not, with or without the commas at the end of a row. What it means is taken from it by `import` and put into it
 //! by [`export`].
 
 mod export;

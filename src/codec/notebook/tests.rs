@@ -10,8 +10,7 @@ use crate::codec::qr::{self, Symbol};
 use crate::codec::spelling::says_the_same;
 use crate::codec::text::{TextForm, encode};
 use crate::codec::{cj1, sj1};
-use crate::prescription::dispensing::PatientRemarkKind;
-use crate::prescription::self_reported::MedicineOrigin;
+use crate::prescription::reported::{AllergyCategory, Content};
 use crate::prescription::strategy;
 
 /// What a pharmacy hands out.
@@ -192,28 +191,28 @@ fn older_versions_and_newer_records_are_warned_of() {
 #[test]
 fn what_the_patient_says_is_taken_and_nothing_else() {
     let with_ingredient = SHOWN.replace("4900000000001", "4900000000001\n31,1,見本成分,,,2");
-    let report = accepted(with_ingredient.as_bytes()).self_report();
-    let names: Vec<_> = report.medicines.iter().map(|medicine| medicine.name.as_str()).collect();
-    assert_eq!(names, ["見本鎮痛錠", "見本胃薬", "書き写した薬"]);
-    let [painkiller, _, copied] = report.medicines.as_slice() else { panic!("three medicines") };
+    let notebook = accepted(with_ingredient.as_bytes());
+    assert_eq!(notebook.birth_date().unwrap().to_string(), "1960-06-06");
+    let [
+        Content::Allergy(allergy),
+        Content::Medicine(painkiller),
+        Content::Medicine(stomach),
+        Content::Medicine(copied),
+    ]: [Content; 4] = notebook.reported().try_into().unwrap()
+    else {
+        panic!("an adverse reaction and three medicines")
+    };
+    assert_eq!((allergy.name.as_str(), allergy.category), ("発熱", Some(AllergyCategory::Medication)));
     assert_eq!(
-        painkiller.origin,
-        MedicineOrigin::OverTheCounter {
-            jan: Some("4900000000001".to_owned()),
-            ingredients: vec!["見本成分".to_owned()],
-        }
+        (painkiller.name.as_str(), painkiller.ingredients.as_slice()),
+        ("見本鎮痛錠", &["見本成分".to_owned()][..])
     );
     assert_eq!(painkiller.from.unwrap().to_string(), "2026-03-01");
+    assert_eq!((stomach.name.as_str(), stomach.until), ("見本胃薬", None));
+    assert_eq!((copied.name.as_str(), copied.code.unwrap().as_str()), ("書き写した薬", "2171022F1029"));
     assert_eq!(copied.until.unwrap().to_string(), "2026-03-16");
-    assert!(
-        matches!(&copied.origin, MedicineOrigin::Prescribed { code: Some(code) } if code.as_str() == "2171022F1029")
-    );
-    assert_eq!(report.remarks.len(), 1);
-    assert_eq!(report.remarks[0].kind, PatientRemarkKind::AdverseReaction);
-    assert_eq!(report.memos.len(), 2);
-    // Of what a pharmacy handed out only the memo is the patient's.
-    let report = accepted(GIVEN.as_bytes()).self_report();
-    assert_eq!((report.medicines.len(), report.remarks.len(), report.memos.len()), (0, 0, 1));
+    // What a pharmacy handed out is not the patient's account.
+    assert!(accepted(GIVEN.as_bytes()).reported().is_empty());
 }
 
 const DOCUMENTS: [(&str, &str); 3] = [

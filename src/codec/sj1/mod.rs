@@ -1,6 +1,6 @@
 //! SJ1: the prescription as CSV (UTF-8, LF), the records of JAHIS 院外処方箋2次元シンボル with those the national
 //! service adds. Strict in, exact out; knows no envelope and no signature. The symbol itself is written by the same
-//! tables, as another [`Dialect`].
+//! tables, as another `Dialect`.
 
 mod body;
 mod code;

@@ -2,8 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeZone, Utc};
-use chrono_tz::Asia::Tokyo;
+use chrono::{DateTime, Utc};
 use http::StatusCode;
 use serde_json::json;
 use warp::Filter;
@@ -11,22 +10,27 @@ use warp::Filter;
 use super::super::App;
 use super::super::answer::{self, FHIR};
 use super::super::call::{Call, call, respond};
+use super::super::date::narrow;
 use super::super::endpoint::{Described, Endpoint, Form, Kind, OWNERS, Query, route};
 use super::super::problem::Problem;
+use super::history::feed_link;
 use super::{bad_query, query};
 use crate::codec::fhir;
 use crate::codec::fhir::task::{EXCHANGE_NUMBER, status};
+use crate::exchange::caller::Caller;
 use crate::exchange::read::{Page, Search};
+use crate::prescription::registered::{Registered, Viewer};
 use crate::prescription::state::Shown;
 use crate::store::prescription::Cursor;
 
-const SHOWN: [Shown; 7] = [
+const SHOWN: [Shown; 8] = [
     Shown::Issued,
     Shown::AwaitingNextUse,
     Shown::Accepted,
     Shown::PartlyDispensed,
     Shown::Dispensed,
     Shown::Cancelled,
+    Shown::Collected,
     Shown::Expired,
 ];
 const PARAMETERS: [Query; 7] = [
@@ -61,18 +65,29 @@ pub(in super::super) fn search(app: &App) -> Endpoint {
                 let caller = call.caller().await?;
                 call.acceptable(FHIR)?;
                 let given = query(&call, &PARAMETERS)?;
-                let search = read(&given)?;
+                let search = read(&given, call.app().exchange.clock().now())?;
+                let feed = feed(&call, &caller, &search).await?;
                 let page = call.app().exchange.task_search(&caller, &search, &call.request()?).await?;
                 Ok(answer::fhir(
                     StatusCode::OK,
-                    &bundle(&call, &given, &page, |task| caller.sees_number(&task.clinic)),
+                    &bundle(&call, &given, &page, feed, |task| caller.viewer(&task.clinic)),
                 ))
             })
         })
         .described(about)
 }
 
-fn read(given: &[(String, String)]) -> Result<Search, Problem> {
+/// Where to go on after a search by change: taken before the search, so that nothing falls between the two.
+async fn feed(call: &Call, caller: &Caller, search: &Search) -> Result<Option<serde_json::Value>, Problem> {
+    let by_change = search.filter.changed != (None, None) && search.after.is_none();
+    if !by_change || caller.facility().is_err() {
+        return Ok(None);
+    }
+    let end = call.app().exchange.feed_end().await?;
+    feed_link(call, caller, "feed", end, PAGE.1).map(Some)
+}
+
+fn read(given: &[(String, String)], now: DateTime<Utc>) -> Result<Search, Problem> {
     let mut search = Search { count: PAGE.0 as usize, ..Search::default() };
     for (name, value) in given {
         match name.as_str() {
@@ -96,8 +111,8 @@ fn read(given: &[(String, String)]) -> Result<Search, Problem> {
                     }
                 }
             }
-            "authored-on" => narrow(&mut search.filter.registered, value)?,
-            "_lastUpdated" => narrow(&mut search.filter.changed, value)?,
+            "authored-on" => narrow(&mut search.filter.registered, value, now)?,
+            "_lastUpdated" => narrow(&mut search.filter.changed, value, now)?,
             "identifier" => {
                 let id = value.rsplit('|').next().unwrap_or_default();
                 if value.starts_with(EXCHANGE_NUMBER) {
@@ -124,35 +139,6 @@ fn read(given: &[(String, String)]) -> Result<Search, Problem> {
     Ok(search)
 }
 
-type Range = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
-
-/// FHIR R4 3.1.1.4.5, the prefixes eq, ge, gt, le, lt; dates are Japanese dates.
-fn narrow(range: &mut Range, value: &str) -> Result<(), Problem> {
-    let fault = || bad_query("a date is YYYY-MM-DD or an instant, with prefix eq, ge, gt, le or lt");
-    let (prefix, text) = match value.get(..2) {
-        Some(prefix @ ("eq" | "ge" | "gt" | "le" | "lt")) => (prefix, &value[2..]),
-        _ => ("eq", value),
-    };
-    let (start, end) = if let Ok(date) = text.parse::<NaiveDate>() {
-        let midnight = |date: NaiveDate| {
-            Tokyo.from_local_datetime(&date.and_time(NaiveTime::MIN)).single().map(|at| at.to_utc())
-        };
-        let next = date.checked_add_days(Days::new(1)).and_then(midnight);
-        (midnight(date).ok_or_else(fault)?, next.ok_or_else(fault)?)
-    } else {
-        let at = DateTime::parse_from_rfc3339(&text.replace(' ', "+")).map_err(|_| fault())?.to_utc();
-        (at, at + chrono::TimeDelta::microseconds(1))
-    };
-    match prefix {
-        "ge" => range.0 = Some(start),
-        "gt" => range.0 = Some(end),
-        "le" => range.1 = Some(end),
-        "lt" => range.1 = Some(start),
-        _ => *range = (Some(start), Some(end)),
-    }
-    Ok(())
-}
-
 fn cursor_write(cursor: Cursor) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(format!("{} {}", cursor.changed_at.timestamp_micros(), cursor.id))
 }
@@ -167,7 +153,8 @@ fn bundle(
     call: &Call,
     given: &[(String, String)],
     page: &Page,
-    sees_number: impl Fn(&crate::prescription::registered::Registered) -> bool,
+    feed: Option<serde_json::Value>,
+    viewer: impl Fn(&Registered) -> Viewer,
 ) -> serde_json::Value {
     let base = format!("{}/fhir/Task", call.app().base_url);
     let link = |relation: &str, cursor: Option<Cursor>| {
@@ -182,18 +169,23 @@ fn bundle(
     };
     let mut links = vec![link("self", None)];
     links.extend(page.next.map(|cursor| link("next", Some(cursor))));
+    links.extend(feed);
     let entry: Vec<_> = page
         .tasks
         .iter()
         .map(|outcome| {
             json!({
                 "fullUrl": format!("{base}/{}", outcome.task.id),
-                "resource": fhir::task::task(&outcome.task, sees_number(&outcome.task), outcome.at),
+                "resource": fhir::task::task(&outcome.task, viewer(&outcome.task), outcome.at),
                 "search": { "mode": "match" },
             })
         })
         .collect();
     let mut bundle = json!({ "resourceType": "Bundle", "type": "searchset", "link": links });
+    // Counting what other pages hold would be another pass over all of it.
+    if page.next.is_none() && given.iter().all(|(name, _)| name != "cursor") {
+        bundle["total"] = json!(entry.len());
+    }
     if !entry.is_empty() {
         bundle["entry"] = entry.into();
     }
@@ -203,19 +195,6 @@ fn bundle(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dates_are_japanese() {
-        let mut range = (None, None);
-        narrow(&mut range, "2026-04-01").unwrap();
-        assert_eq!(range.0.unwrap().to_rfc3339(), "2026-03-31T15:00:00+00:00");
-        assert_eq!(range.1.unwrap().to_rfc3339(), "2026-04-01T15:00:00+00:00");
-        narrow(&mut range, "gt2026-04-01").unwrap();
-        assert_eq!(range.0.unwrap().to_rfc3339(), "2026-04-01T15:00:00+00:00");
-        for wrong in ["", "2026-02-30", "ap2026-04-01", "geX", "日本"] {
-            assert!(narrow(&mut range, wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_cursor_reads_back() {

@@ -107,13 +107,13 @@ impl InsuredIdentity {
 
     /// What the directory finds it by. Without the branch number, which is compared apart because it may be
     /// absent on either side.
-    pub(super) fn hash(&self, lookup: &Lookup, birth_date: NaiveDate) -> [u8; 32] {
+    pub(in crate::store) fn hash(&self, lookup: &Lookup, birth_date: NaiveDate) -> [u8; 32] {
         let birth_date = birth_date.to_string();
         lookup.hash("insured-identity", &[&self.insurer_number, &self.symbol, &self.number, &birth_date])
     }
 
     /// The branch number's own hash; differs from person to person.
-    pub(super) fn branch_hash(&self, lookup: &Lookup, birth_date: NaiveDate) -> Option<[u8; 32]> {
+    pub(in crate::store) fn branch_hash(&self, lookup: &Lookup, birth_date: NaiveDate) -> Option<[u8; 32]> {
         let branch = self.branch_number.as_deref()?;
         let birth_date = birth_date.to_string();
         let parts = [&self.insurer_number, &self.symbol, &self.number, &birth_date, branch];

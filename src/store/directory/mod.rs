@@ -17,12 +17,14 @@ use super::seal::SealContext;
 use crate::prescription::identifier::InstitutionCode;
 
 pub mod attempt;
+pub mod claim;
 pub mod eligibility;
 pub mod import;
 mod insured;
 mod named;
 
 pub use attempt::{AttemptError, AttemptKind, AttemptLimit};
+pub use claim::Claims;
 pub use eligibility::{Eligibility, EligibilityFault};
 pub use import::{ImportError, Imported};
 pub use insured::{InsuredFault, InsuredIdentity};
@@ -306,7 +308,7 @@ impl Store {
         }))
     }
 
-    fn coverage_seal(
+    pub(super) fn coverage_seal(
         &self,
         patient: PatientId,
         hash: &[u8; 32],
@@ -326,7 +328,11 @@ impl Store {
         serde_json::from_slice(&content).map_err(|_| corrupt())
     }
 
-    fn particulars_seal(&self, patient: PatientId, particulars: &Particulars) -> Result<Vec<u8>, StoreError> {
+    pub(super) fn particulars_seal(
+        &self,
+        patient: PatientId,
+        particulars: &Particulars,
+    ) -> Result<Vec<u8>, StoreError> {
         let content = serde_json::to_vec(particulars)
             .map_err(|_| StoreError::corrupt("patient", "particulars_sealed", patient))?;
         Ok(self.sealer().seal(&particulars_place(&patient), &content)?)

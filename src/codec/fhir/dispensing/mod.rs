@@ -12,6 +12,7 @@ mod tests;
 mod writing;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use super::strict;
 use crate::codec::cj1;
@@ -56,6 +57,16 @@ pub fn read(bytes: &[u8]) -> Result<DispensingDocument, Vec<Fault>> {
         told.collect::<Vec<_>>()
     })?;
     Ok(document)
+}
+
+/// Whether a document says of itself that it is a dispensing result. Nothing else of it is read.
+pub fn is_one(bytes: &[u8]) -> bool {
+    let document: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let codings = document["entry"][0]["resource"]["type"]["coding"].as_array();
+    codings.into_iter().flatten().any(|coding| {
+        coding["system"].as_str().is_some_and(|system| code::DOCUMENT_KIND.is(system))
+            && coding["code"] == code::DOCUMENT_KIND_DISPENSING
+    })
 }
 
 /// Writes a dispensing document, made at an instant, with the prescription it answers: its media type and bytes.

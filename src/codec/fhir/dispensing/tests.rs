@@ -38,6 +38,7 @@ fn fixtures_come_back_the_same_bytes() {
             csv.value.groups.iter().map(|group| group.lines.len()).sum::<usize>()
         );
         assert_eq!(written, write(&csv.value, Some(JWS), at()), "the same again");
+        assert!(is_one(&written) && !is_one(bytes) && !is_one(b"{}"));
         assert!(read(&write(&csv.value, None, at())).unwrap().prescription.is_none());
     }
 }

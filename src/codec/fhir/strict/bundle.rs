@@ -22,6 +22,8 @@ struct Entry<'d> {
     kind: &'d str,
     place: String,
     resource: &'d Json<'d>,
+    /// Whether something leads to it.
+    led: Cell<bool>,
     read: Cell<bool>,
 }
 
@@ -49,7 +51,14 @@ impl<'d, 's> Entries<'d, 's> {
                 return None;
             };
             let kind = kind.as_ref();
-            entries.push(Entry { full_url, kind, place, resource, read: Cell::new(false) });
+            entries.push(Entry {
+                full_url,
+                kind,
+                place,
+                resource,
+                led: Cell::new(false),
+                read: Cell::new(false),
+            });
             Some(())
         });
         Self { entries, faults }
@@ -87,6 +96,21 @@ impl<'d, 's> Entries<'d, 's> {
         self.faults.push(self.place(target), message);
     }
 
+    /// Where an element of the first entry's resource stands.
+    pub fn place_of_first(&self, element: &str) -> String {
+        format!("{}.{element}", self.place(Target(0)))
+    }
+
+    /// Reports an element of the first entry's resource.
+    pub fn fault_first(&self, element: &str, message: impl Into<String>) {
+        self.faults.push(&self.place_of_first(element), message);
+    }
+
+    /// Reports a place found before.
+    pub fn fault_at(&self, place: &str, message: impl Into<String>) {
+        self.faults.push(place, message);
+    }
+
     /// Reads the resource of an entry, a resource of the type `kind`.
     pub fn read<T>(
         &self,
@@ -102,7 +126,7 @@ impl<'d, 's> Entries<'d, 's> {
     /// A Reference that must be there and lead to an entry of one of the types.
     pub fn reference(
         &self,
-        element: &mut Element<'d, 's>,
+        element: &mut Element<'_, '_>,
         name: impl Into<Name>,
         kinds: &[&str],
     ) -> Option<Target> {
@@ -112,7 +136,7 @@ impl<'d, 's> Entries<'d, 's> {
     /// A Reference that may be there and then leads to an entry of one of the types.
     pub fn maybe_reference(
         &self,
-        element: &mut Element<'d, 's>,
+        element: &mut Element<'_, '_>,
         name: impl Into<Name>,
         kinds: &[&str],
     ) -> Option<Target> {
@@ -120,7 +144,7 @@ impl<'d, 's> Entries<'d, 's> {
     }
 
     /// The entry that a Reference leads to.
-    pub fn resolve(&self, reference: &mut Element<'d, 's>, kinds: &[&str]) -> Option<Target> {
+    pub fn resolve(&self, reference: &mut Element<'_, '_>, kinds: &[&str]) -> Option<Target> {
         let url = reference.required("reference", primitive::uri);
         let kind = reference.optional("type", primitive::uri);
         reference.optional("display", primitive::string);
@@ -130,6 +154,7 @@ impl<'d, 's> Entries<'d, 's> {
             reference.fault_of("reference", "expected the fullUrl of an entry of this Bundle");
             return None;
         };
+        self.entries[index].led.set(true);
         let target = self.entries[index].kind;
         if !kinds.contains(&target) {
             reference.fault_of("reference", format!("expected a reference to: {}", kinds.join(", ")));
@@ -141,10 +166,13 @@ impl<'d, 's> Entries<'d, 's> {
         Some(Target(index))
     }
 
-    /// Reports the entries that nothing led to.
+    /// Reports the entries that nothing led to. One that something led to and that was not read is a consequence of
+    /// another fault, or a fault of its own when there is none.
     pub fn finish(&self) {
         for entry in self.entries.iter().filter(|entry| !entry.read.get()) {
-            self.faults.push(&entry.place, "expected only resources that the document leads to");
+            if !entry.led.get() || self.faults.is_empty() {
+                self.faults.push(&entry.place, "expected only resources that the document leads to");
+            }
         }
     }
 }

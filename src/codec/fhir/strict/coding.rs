@@ -83,6 +83,11 @@ pub fn code_in<T: Copy>(
     element.required(name, primitive::one_of(table))
 }
 
+/// Reads a `system` that must be one system.
+pub fn identifier_system(system: System) -> impl Fn(&Json<'_>) -> Primitive<()> {
+    move |json| system_of(json, &[system]).map(|_| ())
+}
+
 /// Reads an Identifier of one system.
 pub fn identifier<T>(
     element: &mut Element<'_, '_>,
@@ -90,6 +95,6 @@ pub fn identifier<T>(
     parse: impl FnOnce(&Json<'_>) -> Primitive<T>,
 ) -> Option<T> {
     element.optional("use", primitive::one_of(&[("official", ()), ("usual", ())]));
-    element.required("system", |json| system_of(json, &[system]));
+    element.required("system", identifier_system(system));
     element.required("value", parse)
 }

@@ -21,7 +21,7 @@ mod tests;
 use std::cell::RefCell;
 
 pub use bundle::{Entries, Target};
-pub use coding::{System, code_in, coding, coding_in, concept, concept_in, identifier};
+pub use coding::{System, code_in, coding, coding_in, concept, concept_in, identifier, identifier_system};
 pub use element::{Element, Name, choice};
 pub use json::{Json, MAX_BYTES};
 

@@ -15,7 +15,7 @@ pub(super) fn check(json: &Json<'_>, place: &str, faults: &Faults) {
                 faults.push(place, "expected no empty object");
             }
             for (index, (name, value)) in members.iter().enumerate() {
-                let place = format!("{place}.{}", name_of(name));
+                let place = format!("{place}.{}", path_of(name));
                 if members[..index].iter().any(|(earlier, _)| earlier == name) {
                     faults.push(&place, "expected this element once, it is given twice");
                 }
@@ -42,6 +42,34 @@ fn are_siblings(one: &str, other: &str) -> bool {
 /// A name as it may stand in a place: whatever a sender writes, nothing long and nothing strange.
 pub(super) fn name_of(name: &str) -> String {
     name.chars().filter(|character| character.is_ascii_alphanumeric() || *character == '_').take(64).collect()
+}
+
+/// The choice elements of the resources read here, and the types their values have.
+const CHOICES: [&str; 8] =
+    ["value", "medication", "dose", "rate", "asNeeded", "allowed", "bounds", "product"];
+const TYPES: [&str; 16] = [
+    "Boolean",
+    "Code",
+    "CodeableConcept",
+    "DateTime",
+    "Decimal",
+    "Duration",
+    "Identifier",
+    "Integer",
+    "Period",
+    "PositiveInt",
+    "Quantity",
+    "Range",
+    "Ratio",
+    "Reference",
+    "String",
+    "UnsignedInt",
+];
+
+/// A member's name in FHIRPath: that of a choice is without its type.
+fn path_of(name: &str) -> String {
+    let base = |base: &&&str| name.strip_prefix(**base).is_some_and(|of_type| TYPES.contains(&of_type));
+    CHOICES.iter().find(base).map_or_else(|| name_of(name), |base| (*base).to_owned())
 }
 
 fn array(elements: &[Json<'_>], sibling: Option<&Json<'_>>, place: &str, faults: &Faults) {

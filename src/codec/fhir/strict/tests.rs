@@ -150,7 +150,7 @@ fn references_lead_to_entries_and_all_entries_are_led_to() {
         (both(&two, &one(&url(2))), &["Bundle.entry[0].resource.resourceType"][..]),
         (both(&one(&url(4)), &two), &["Bundle.entry[0].resource.to.reference", "Bundle.entry[1].resource"]),
         (both(&one("Two/2"), &two), &["Bundle.entry[0].resource.to.reference", "Bundle.entry[1].resource"]),
-        (both(&one(&url(3)), &three), &["Bundle.entry[0].resource.to.reference", "Bundle.entry[1].resource"]),
+        (both(&one(&url(3)), &three), &["Bundle.entry[0].resource.to.reference"]),
         (both(&both(&one(&url(2)), &two), &three), &["Bundle.entry[2].resource"]),
         (both(&both(&one(&url(2)), &two), &two), &["Bundle.entry[2].fullUrl", "Bundle.entry[2].resource"]),
         (

@@ -43,7 +43,7 @@ pub const COLUMNS: [&str; 13] = [
     "deceased_on",
 ];
 
-/// A fault of the file. Its text quotes nothing of the file but line numbers.
+/// A fault of the file, or of the claims file beside it. Its text quotes nothing of the file but line numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EligibilityFault {
     /// The line, from 1; 0 for the file as a whole.
@@ -154,7 +154,7 @@ impl Eligibility {
     }
 }
 
-fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, &'static str> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, &'static str> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
         return Ok(Cow::Borrowed(text));

@@ -1,0 +1,172 @@
+//! `GET /fhir/MedicationRequest` and `/fhir/MedicationDispense`: the shared history, page by page.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use http::StatusCode;
+use serde_json::{Value, json};
+use warp::Filter;
+use warp::reply::Response;
+
+use super::App;
+use super::answer::{self, FHIR};
+use super::call::{Call, call, respond};
+use super::date::narrow;
+use super::endpoint::{Described, Endpoint, Form, Kind, OWNERS, Query, route};
+use super::problem::Problem;
+use super::task::{bad_query, query};
+use crate::clock::japanese_date;
+use crate::codec::fhir::medication_history::{claimed, medication_dispense, medication_request, medicine_id};
+use crate::exchange::app::scope::Readable;
+use crate::exchange::caller::Caller;
+use crate::exchange::error::ExchangeError;
+use crate::exchange::history::{HistoryCursor, HistoryPage, HistorySearch, Record, Side};
+use crate::prescription::reported::Content;
+
+/// Records a page has unless `_count` says otherwise, and at most.
+const PAGE: (u32, u32) = (50, 200);
+const PARAMETERS: [Query; 4] = [
+    Query {
+        name: "patient",
+        kind: Kind::Token,
+        about: "the patient's own id; the tokens say whose history it is",
+    },
+    Query {
+        name: "date",
+        kind: Kind::Date,
+        about: "first day of the medicine; the last 100 days unless given",
+    },
+    Query { name: "_count", kind: Kind::Number(1, PAGE.1), about: "entries of a page; 50 unless given" },
+    Query { name: "cursor", kind: Kind::Opaque, about: "only as the next link gives it" },
+];
+
+/// `GET /fhir/MedicationRequest`
+pub(super) fn requests(app: &App) -> Endpoint {
+    let (path, about) = route!(GET "fhir" / "MedicationRequest");
+    let about = about
+        .does("The shared history: what was prescribed")
+        .by(OWNERS)
+        .identity_token(false)
+        .query(&PARAMETERS)
+        .answers(StatusCode::OK, Form::Resource("Bundle"))
+        .refuses(&["role-mismatch", "consent-required", "not-found"]);
+    path.and(call(app))
+        .then(|call: Call| respond(async move { search(&call, Side::Prescribed).await }))
+        .described(about)
+}
+
+/// `GET /fhir/MedicationDispense`
+pub(super) fn dispenses(app: &App) -> Endpoint {
+    let (path, about) = route!(GET "fhir" / "MedicationDispense");
+    let about = about
+        .does("The shared history: what was given out, with what institutions claimed for")
+        .by(OWNERS)
+        .identity_token(false)
+        .query(&PARAMETERS)
+        .answers(StatusCode::OK, Form::Resource("Bundle"))
+        .refuses(&["role-mismatch", "consent-required", "not-found"]);
+    path.and(call(app))
+        .then(|call: Call| respond(async move { search(&call, Side::GivenOut).await }))
+        .described(about)
+}
+
+async fn search(call: &Call, side: Side) -> Result<Response, Problem> {
+    let caller = call
+        .reader(match side {
+            Side::Prescribed => Readable::MedicationRequest,
+            Side::GivenOut => Readable::MedicationDispense,
+        })
+        .await?;
+    call.acceptable(FHIR)?;
+    let given = query(call, &PARAMETERS)?;
+    let search = read(&caller, &given, side, call.app().exchange.clock().now())?;
+    let (exchange, token) = (&call.app().exchange, call.header("identity-token"));
+    let page = exchange.history_search(&caller, token, &search, medicine_id, &call.request()?).await?;
+    Ok(answer::fhir(StatusCode::OK, &bundle(call, &given, side, &page)))
+}
+
+fn read(
+    caller: &Caller,
+    given: &[(String, String)],
+    side: Side,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<HistorySearch, Problem> {
+    let mut search = HistorySearch { side, days: (None, None), count: PAGE.0 as usize, after: None };
+    let mut range = (None, None);
+    for (name, value) in given {
+        match name.as_str() {
+            "patient" => {
+                let id = value.strip_prefix("Patient/").unwrap_or(value);
+                if caller.patient().is_none_or(|patient| patient.to_string() != id) {
+                    return Err(ExchangeError::NotFound.into());
+                }
+            }
+            "date" => narrow(&mut range, value, now)?,
+            "_count" => {
+                let count = value.parse().ok().filter(|count| (1..=PAGE.1).contains(count));
+                search.count = count.ok_or_else(|| bad_query("_count is a number from 1 to 200"))? as usize;
+            }
+            _ => {
+                let cursor = cursor_read(value).ok_or_else(|| bad_query("follow the next link as given"))?;
+                search.after = Some(cursor);
+            }
+        }
+    }
+    // The range ends before its second instant.
+    let last = |end: chrono::DateTime<chrono::Utc>| japanese_date(end - chrono::TimeDelta::microseconds(1));
+    search.days = (range.0.map(japanese_date), range.1.map(last));
+    Ok(search)
+}
+
+fn cursor_write(cursor: &HistoryCursor) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(format!("{} {}", cursor.day, cursor.id))
+}
+
+fn cursor_read(text: &str) -> Option<HistoryCursor> {
+    let plain = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+    let (day, id) = plain.split_once(' ')?;
+    Some(HistoryCursor { day: day.parse().ok()?, id: id.to_owned() })
+}
+
+fn resource(side: Side, id: &str, record: &Record) -> Option<Value> {
+    match (record, side) {
+        (Record::Medicine(entry, period), Side::Prescribed) => Some(medication_request(entry, period, id)),
+        (Record::Medicine(entry, period), Side::GivenOut) => Some(medication_dispense(entry, period, id)),
+        (Record::Claim(entry), _) => match &entry.content {
+            Content::Claim(claim) => Some(claimed(entry, claim)),
+            Content::Allergy(_) | Content::Medicine(_) => None,
+        },
+    }
+}
+
+fn bundle(call: &Call, given: &[(String, String)], side: Side, page: &HistoryPage) -> Value {
+    let kind = match side {
+        Side::Prescribed => "MedicationRequest",
+        Side::GivenOut => "MedicationDispense",
+    };
+    let base = format!("{}/fhir/{kind}", call.app().base_url);
+    let link = |relation: &str, cursor: Option<&HistoryCursor>| {
+        let mut pairs: Vec<(&str, String)> = given
+            .iter()
+            .filter(|(name, _)| cursor.is_none() || name != "cursor")
+            .map(|(name, value)| (name.as_str(), value.clone()))
+            .collect();
+        pairs.extend(cursor.map(|cursor| ("cursor", cursor_write(cursor))));
+        let query = serde_urlencoded::to_string(&pairs).unwrap_or_default();
+        json!({ "relation": relation, "url": if query.is_empty() { base.clone() } else { format!("{base}?{query}") } })
+    };
+    let mut links = vec![link("self", None)];
+    links.extend(page.next.as_ref().map(|cursor| link("next", Some(cursor))));
+    let entry = |(cursor, record): &(HistoryCursor, Record)| {
+        let resource = resource(side, &cursor.id, record)?;
+        Some(json!({
+            "fullUrl": format!("{base}/{}", cursor.id), "resource": resource, "search": { "mode": "match" },
+        }))
+    };
+    let entries: Vec<Value> = page.records.iter().filter_map(entry).collect();
+    let mut bundle =
+        json!({ "resourceType": "Bundle", "type": "searchset", "total": page.total, "link": links });
+    if !entries.is_empty() {
+        bundle["entry"] = entries.into();
+    }
+    bundle
+}
