@@ -12,6 +12,7 @@ mod history;
 mod metadata;
 mod openapi;
 mod operator;
+mod paging;
 mod paper;
 mod patient;
 pub mod problem;
