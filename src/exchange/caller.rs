@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::app::AppAccess;
 use super::error::ExchangeError;
+use super::met::Met;
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::registered::Viewer;
 use crate::store::PatientId;
@@ -25,6 +26,9 @@ pub struct Caller {
     /// The app that acts for the patient, when one does.
     #[serde(default)]
     pub app: Option<AppAccess>,
+    /// Whose data this request has come to. Of the request alone, and never kept with the token.
+    #[serde(skip)]
+    pub met: Met,
 }
 
 /// The three kinds of actor.

@@ -16,6 +16,7 @@ mod paging;
 mod paper;
 mod patient;
 pub mod problem;
+mod refusal;
 mod reported;
 pub mod server;
 mod task;

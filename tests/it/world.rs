@@ -20,6 +20,7 @@ use hikikae::exchange::dispense::{Purpose, SentResult};
 use hikikae::exchange::error::ExchangeError;
 use hikikae::exchange::form::DocumentForm;
 use hikikae::exchange::identity::Identified;
+use hikikae::exchange::met::Met;
 use hikikae::exchange::register::Sent;
 use hikikae::exchange::{Answered, Exchange, HistoryTerm, Request, Settings, TaskOutcome};
 use hikikae::formulary::Formulary;
@@ -310,7 +311,13 @@ pub fn caller(code: &str) -> Caller {
         "4" => FacilityKind::Pharmacy,
         _ => FacilityKind::Clinic,
     };
-    Caller { actor: Actor::Facility(facility(code, kind)), practitioner: None, bound_to: None, app: None }
+    Caller {
+        actor: Actor::Facility(facility(code, kind)),
+        practitioner: None,
+        bound_to: None,
+        app: None,
+        met: Met::default(),
+    }
 }
 
 fn facility(code: &str, kind: FacilityKind) -> Facility {
