@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::app::AppAccess;
 use super::error::ExchangeError;
 use super::met::Met;
+use crate::prescription::access::Who;
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::registered::Viewer;
 use crate::store::PatientId;
@@ -123,6 +124,15 @@ impl Caller {
         match &self.actor {
             Actor::Patient { id, .. } => Some(PatientId::from_uuid(*id)),
             Actor::Facility(_) | Actor::Practitioner(_) => None,
+        }
+    }
+
+    /// Which kind of caller the access record names.
+    pub fn who(&self) -> Who {
+        match &self.actor {
+            Actor::Facility(_) => Who::Facility,
+            Actor::Practitioner(_) => Who::Practitioner,
+            Actor::Patient { .. } => Who::Patient,
         }
     }
 

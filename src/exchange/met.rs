@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::caller::{Actor, Caller};
 use super::{Exchange, content};
+use crate::prescription::access::Who;
 use crate::store::access::Trace;
 use crate::store::{PatientId, PrescriptionId, StoreError};
 
@@ -68,7 +69,7 @@ impl Exchange {
             let mut content = content(caller, code);
             if caller.patient().is_some_and(|own| own != patient) {
                 // One patient is not named to another.
-                (content.person, content.app) = (None, None);
+                (content.who, content.person, content.app) = (Who::AnotherPatient, None, None);
             }
             let request = self.refusal_id(act, caller, code, (patient, prescription), now);
             let bucket = self.store.buckets().of_patient(patient);

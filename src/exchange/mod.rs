@@ -4,6 +4,7 @@
 pub mod accept;
 pub mod amend;
 pub mod app;
+pub mod audit;
 pub mod break_glass;
 pub mod caller;
 mod card;
@@ -264,6 +265,7 @@ fn trace(caller: &Caller, request: &Request, outcome: &str) -> Trace {
 fn content(caller: &Caller, outcome: &str) -> TraceContent {
     let facility = caller.facility().ok();
     TraceContent {
+        who: caller.who(),
         facility: facility.map(|facility| facility.code.clone()),
         facility_name: facility.map(|facility| facility.name.clone()),
         person: caller.person_name().map(str::to_owned),

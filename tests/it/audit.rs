@@ -1,7 +1,8 @@
-//! The access record (アクセス記録): refused acts are in it too.
+//! The access record (アクセス記録): refused acts are in it too, and its patient reads it.
 
 use chrono::TimeDelta;
 use reqwest::StatusCode;
+use serde_json::Value;
 
 use crate::door::{Door, FHIR, answer, code, parameters};
 use crate::harness::connect;
@@ -102,4 +103,65 @@ async fn what_cannot_be_recorded_is_not_answered() {
     let call = door.client.get(format!("{}/fhir/Task/{}", door.base_url, task.id));
     let (status, body) = answer(call.bearer_auth(door.token(OTHER_CLINIC).await)).await;
     assert_eq!((status, code(&body)), (StatusCode::SERVICE_UNAVAILABLE, "database-unavailable"));
+}
+
+/// The patient's access record from `url` on, page by page.
+async fn read(door: &Door, url: String) -> Vec<Value> {
+    let token = door.patient_token(1).await;
+    let (mut next, mut events) = (Some(url), Vec::new());
+    while let Some(url) = next {
+        let (status, body) = answer(door.client.get(url).bearer_auth(&token)).await;
+        assert_eq!(status, 200, "{body}");
+        let entries = body["entry"].as_array().cloned().unwrap_or_default();
+        events.extend(entries.into_iter().map(|entry| entry["resource"].clone()));
+        let links = body["link"].as_array().unwrap();
+        let link = links.iter().find(|link| link["relation"] == "next");
+        next = link.map(|link| link["url"].as_str().unwrap().to_owned());
+    }
+    events
+}
+
+#[tokio::test]
+async fn the_patient_reads_who_looked_and_acted_and_was_refused() {
+    let door = Door::open().await;
+    let task = door.world.register(&door.world.rx(1)).await.unwrap().outcome.task;
+    let number = parameters(&[("exchangeNumber", task.exchange_number.as_ref().unwrap().as_str())]);
+    for pharmacy in [PHARMACY, OTHER_PHARMACY] {
+        let token = door.token(pharmacy).await;
+        let identity = door.by_card(pharmacy, 1, &["medication-history"]).await;
+        let call = door.post("/fhir/Task/$accept", &token, FHIR, number.clone());
+        answer(call.header("Identity-Token", identity)).await;
+    }
+    let url = format!("{}/fhir/AuditEvent", door.base_url);
+    let events = read(&door, url.clone()).await;
+    let acts: Vec<&str> = events.iter().map(|event| event["subtype"][0]["code"].as_str().unwrap()).collect();
+    assert_eq!(acts, ["accept", "verify-identity", "accept", "verify-identity", "register"]);
+
+    let [refused, _, accepted, ..] = &events[..] else { panic!("{events:?}") };
+    let text = |event: &Value| event["text"]["div"].as_str().unwrap().to_owned();
+    assert_eq!(refused["outcome"], "4");
+    assert!(text(refused).contains("ほかの薬局が受け付けているため"), "{}", text(refused));
+    assert_eq!(accepted["outcome"], "0");
+    assert!(text(accepted).contains("処方箋を受け付けました。根拠はカードでのあなたの同意。"));
+    assert!(text(accepted).contains("accepted your prescription. By your consent by card."));
+    assert_eq!(accepted["agent"][0]["who"]["identifier"]["value"], PHARMACY);
+    assert_eq!(accepted["entity"][1]["what"]["reference"], format!("Task/{}", task.id));
+    assert!(accepted["entity"][2]["what"]["reference"].as_str().unwrap().starts_with("Consent/"));
+
+    // Page by page it is the same, but for the looks at it that come meanwhile.
+    let paged = read(&door, format!("{url}?_count=2")).await;
+    assert_eq!(paged[0]["subtype"][0]["code"], "access-record");
+    assert_eq!(paged[1..], events);
+    // By day, as people count days here.
+    let tomorrow = hikikae::clock::japanese_date(door.world.now()).succ_opt().unwrap();
+    assert!(read(&door, format!("{url}?date=ge{tomorrow}")).await.is_empty());
+    assert!(read(&door, format!("{url}?date=lt{tomorrow}")).await.len() > events.len());
+
+    // It is the patient's, and of one patient.
+    let others = answer(door.client.get(&url).bearer_auth(door.patient_token(2).await)).await.1;
+    assert!(others.get("entry").is_none(), "{others}");
+    for token in [door.token(CLINIC).await, door.staffed(PHARMACY).await] {
+        let (status, body) = answer(door.client.get(&url).bearer_auth(token)).await;
+        assert_eq!((status, code(&body)), (StatusCode::FORBIDDEN, "not-permitted"));
+    }
 }

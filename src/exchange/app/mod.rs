@@ -249,11 +249,14 @@ impl Exchange {
     /// # Errors
     ///
     /// `not-permitted` for anybody but the patient.
-    pub async fn app_list(&self, caller: &Caller) -> Result<Vec<Grant>, ExchangeError> {
+    pub async fn app_list(&self, caller: &Caller, request: &Request) -> Result<Vec<Grant>, ExchangeError> {
         let patient = caller
             .patient()
             .ok_or(ExchangeError::NotPermitted("only the patient sees the patient's apps"))?;
-        Ok(self.store.app_grant_list(patient, self.clock.now()).await?)
+        let (now, trace) = (self.clock.now(), trace(caller, request, "done"));
+        let bucket = self.store.buckets().of_patient(patient);
+        self.store.access_record_insert("app-list", bucket, patient, None, now, &trace).await?;
+        Ok(self.store.app_grant_list(patient, now).await?)
     }
 
     /// The patient takes an app's access back, at once.
