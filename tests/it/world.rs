@@ -192,6 +192,13 @@ impl World {
         found.unwrap().patient.id
     }
 
+    /// The patient, logged in.
+    pub async fn patient_caller(&self, patient: u32) -> Caller {
+        let id = *self.patient(patient).await.as_uuid();
+        let actor = Actor::Patient { id, name: name(patient) };
+        Caller { actor, practitioner: None, bound_to: None, app: None, met: Met::default() }
+    }
+
     /// What was recorded of a patient, the oldest first.
     pub async fn recorded(&self, patient: u32) -> Vec<AccessRow> {
         let content = TraceContent { outcome: "done".to_owned(), ..TraceContent::default() };

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use chrono::{DateTime, Days, TimeDelta, Utc};
 use hikikae::check::{Policy, Severity, Source};
 use hikikae::exchange::TaskOutcome;
-use hikikae::exchange::caller::{Actor, Caller};
 use hikikae::exchange::dispense::{Purpose, SentResult};
 use hikikae::exchange::error::ExchangeError;
 use hikikae::exchange::form::DocumentForm;
@@ -23,7 +22,7 @@ use super::contract::meets;
 use super::reference::{No, Place, Ref};
 use super::{CLINICS, Contents, Form, PHARMACIES, What};
 use crate::documents::{self, Answering};
-use crate::world::{Rx, World, caller, name, request};
+use crate::world::{Rx, World, caller, request};
 
 /// The exchange and the model side by side.
 pub struct Both {
@@ -216,9 +215,7 @@ impl Both {
         let clinic = caller(CLINICS[of.clinic]);
         let TaskOutcome { task, at, .. } = exchange.task_read(&clinic, of.id, &request()).await.unwrap();
         let shown = task.life.shown(at);
-        let id = *self.world.patient(of.patient).await.as_uuid();
-        let actor = Actor::Patient { id, name: name(of.patient) };
-        let patient = Caller { actor, practitioner: None, bound_to: None, app: None };
+        let patient = self.world.patient_caller(of.patient).await;
         for (who, states, found) in
             [(&clinic, vec![shown], 1), (&patient, vec![shown], 1), (&patient, others(shown), 0)]
         {
