@@ -10,6 +10,7 @@ mod demo;
 mod directory;
 mod door;
 mod edition;
+mod examples;
 mod feed;
 mod forms;
 mod harness;
