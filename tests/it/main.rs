@@ -17,6 +17,7 @@ mod harness;
 mod history;
 mod life;
 mod model;
+mod overload;
 mod paper;
 mod reading;
 mod store;
