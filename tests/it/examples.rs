@@ -142,10 +142,8 @@ async fn every_example_in_the_documentation_is_run() {
                 ("console", None) => reader.unwrap().converse(block),
                 ("http", None) => story.unwrap().go_on(block).await,
                 ("toml", None) => assert!(Config::parse(&block.text).is_ok(), "{block}"),
-                // Compared by `demo::the_story_comes_to_its_end_twice_with_the_same_keys`.
-                ("json", Some("personas.json")) => {}
-                // For the commands that take it.
-                ("csv", Some(_)) => {}
+                // Compared by `demo::the_story_comes_to_its_end_twice_with_the_same_keys`; for the commands that take it.
+                ("json", Some("personas.json")) | ("csv", Some(_)) => {}
                 ("text", None) => continue,
                 _ => panic!("{block}: nobody knows how to run this; see {}", file!()),
             }

@@ -39,7 +39,8 @@ impl Story {
         let (first, headers) = head.split_once('\n').unwrap_or((head, ""));
         let headers: Vec<(&str, &str)> = headers.lines().map(|line| line.split_once(": ").unwrap()).collect();
         if let Some(status) = first.strip_prefix("HTTP/1.1 ") {
-            let (request, answer) = self.answer.take().unwrap_or_else(|| panic!("{block}: an answer to nothing"));
+            let (request, answer) =
+                self.answer.take().unwrap_or_else(|| panic!("{block}: an answer to nothing"));
             let told = self.compare(status, &headers, body, answer).await;
             assert!(told.is_ok(), "{block}: {request}: {}", told.unwrap_err());
             return;
@@ -160,12 +161,11 @@ fn fits(pattern: &str, given: &str, kept: &mut Kept) -> bool {
     };
     let (literal, rest) = pattern.split_at(at);
     let Some(given) = given.strip_prefix(literal) else { return false };
-    let (name, rest) = match rest.strip_prefix('…') {
-        Some(rest) => (None, rest),
-        None => {
-            let (name, rest) = rest[2..].split_once("}}").unwrap();
-            (Some(name), rest)
-        }
+    let (name, rest) = if let Some(rest) = rest.strip_prefix('…') {
+        (None, rest)
+    } else {
+        let (name, rest) = rest[2..].split_once("}}").unwrap();
+        (Some(name), rest)
     };
     let ends = given.char_indices().map(|(end, _)| end).chain([given.len()]);
     for end in ends {

@@ -53,7 +53,10 @@ fn read(file: &Path) -> Page {
         match (&mut open, line.strip_prefix("```")) {
             (None, Some(words)) => open = Some(begin(format!("{name}:{number}"), words)),
             (Some(_), Some(_)) => blocks.extend(open.take()),
-            (Some(block), None) => block.text += &format!("{line}\n"),
+            (Some(block), None) => {
+                block.text += line;
+                block.text.push('\n');
+            }
             (None, None) => {}
         }
     }
