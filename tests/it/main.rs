@@ -19,6 +19,7 @@ mod life;
 mod model;
 mod overload;
 mod paper;
+mod published;
 mod reading;
 mod store;
 mod tls;

@@ -39,7 +39,8 @@ impl Story {
         let (first, headers) = head.split_once('\n').unwrap_or((head, ""));
         let headers: Vec<(&str, &str)> = headers.lines().map(|line| line.split_once(": ").unwrap()).collect();
         if let Some(status) = first.strip_prefix("HTTP/1.1 ") {
-            let (request, answer) = self.answer.take().unwrap_or_else(|| panic!("{block}: an answer to nothing"));
+            let (request, answer) =
+                self.answer.take().unwrap_or_else(|| panic!("{block}: an answer to nothing"));
             let told = self.compare(status, &headers, body, answer).await;
             assert!(told.is_ok(), "{block}: {request}: {}", told.unwrap_err());
             return;
