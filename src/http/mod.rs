@@ -6,6 +6,7 @@ mod authorize;
 mod call;
 mod cds;
 mod check;
+mod compress;
 mod consent;
 mod date;
 mod endpoint;
@@ -19,6 +20,7 @@ mod patient;
 pub mod problem;
 mod reported;
 pub mod server;
+mod shape;
 mod task;
 mod token;
 

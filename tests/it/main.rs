@@ -20,6 +20,7 @@ mod life;
 mod model;
 mod overload;
 mod paper;
+mod published;
 mod reading;
 mod store;
 mod tls;
