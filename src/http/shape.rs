@@ -2,7 +2,7 @@
 //! and `_summary`, which searches take (R4 search.html#summary). Knows nothing of what is searched for.
 
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 use warp::reply::Response;
 
 use super::answer::{self, FHIR};
@@ -90,11 +90,6 @@ pub(super) fn found(call: &Call, mut bundle: Value) -> Result<Response, Problem>
         }
     }
     Ok(answer::fhir(StatusCode::OK, &bundle))
-}
-
-/// A search that only counts.
-pub(super) fn counted(total: usize, links: Vec<Value>) -> Value {
-    json!({ "resourceType": "Bundle", "type": "searchset", "total": total, "link": links })
 }
 
 #[cfg(test)]

@@ -209,10 +209,10 @@ async fn every_fhir_answer_takes_a_format_and_no_other() {
             answer(call.bearer_auth(&token).header("Accept", "text/html")).await
         };
         // The feed is for facilities.
-        let taken = if path == "/fhir/Task/_history" { "not-permitted" } else { "" };
+        let expected = if path == "/fhir/Task/_history" { "not-permitted" } else { "" };
         for format in ["json", "application/json", "application/fhir%2Bjson", "application/fhir+json"] {
             let (status, body) = ask(format).await;
-            assert_eq!(code(&body), taken, "{path} {format}: {status} {body}");
+            assert_eq!(code(&body), expected, "{path} {format}: {status} {body}");
         }
         for format in ["xml", "application/fhir%2Bxml", ""] {
             let (status, body) = ask(format).await;

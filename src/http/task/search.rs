@@ -72,7 +72,8 @@ pub(in super::super) fn search(app: &App) -> Endpoint {
                     let total = call.app().exchange.task_count(&caller, &search, &call.request()?).await?;
                     let total = total.ok_or_else(|| bad_query("too many to count: narrow the search"))?;
                     let links = paging::links(&base(&call), &given, None);
-                    return Ok(answer::fhir(StatusCode::OK, &shape::counted(total, links)));
+                    let bundle = json!({ "resourceType": "Bundle", "type": "searchset", "total": total, "link": links });
+                    return Ok(answer::fhir(StatusCode::OK, &bundle));
                 }
                 let feed = feed(&call, &caller, &search).await?;
                 let page = call.app().exchange.task_search(&caller, &search, &call.request()?).await?;
