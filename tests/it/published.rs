@@ -59,6 +59,13 @@ fn shaped(door: &Door, text: &str) -> Value {
                 *place = value.clone();
             }
         }
+        for instruction in list(resource, "dosageInstruction") {
+            for extension in list(instruction, "extension") {
+                if let Some(start) = extension.pointer_mut("/valuePeriod/start") {
+                    *start = json!(today);
+                }
+            }
+        }
         if resource["resourceType"] == "Coverage" && resource["period"]["end"].is_string() {
             resource["period"]["end"] = json!(today + chrono::Days::new(30));
         }
@@ -72,6 +79,10 @@ fn shaped(door: &Door, text: &str) -> Value {
         }
     }
     document
+}
+
+fn list<'v>(value: &'v mut Value, name: &str) -> impl Iterator<Item = &'v mut Value> {
+    value.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
 /// Signs a document as the physician and registers it; what was sent must come back byte for byte.
