@@ -10,7 +10,7 @@ use super::call::Call;
 use super::endpoint::{Kind, Query};
 use super::problem::Problem;
 use super::task::bad_query;
-use crate::codec::fhir::summary::summary;
+use crate::codec::fhir::summary::{summary, without_narrative};
 
 /// Names of JSON, the only format there is.
 const JSON: &[&str] = &["json", "application/json", FHIR, "text/json"];
@@ -22,7 +22,7 @@ pub(super) const FORMAT: Query =
 pub(super) const SUMMARY: Query = Query {
     name: "_summary",
     kind: Kind::Shape(&["true", "data", "count", "false"]),
-    about: "true: the elements of R4's summary; count: the total alone; data, false: everything",
+    about: "true: the elements of R4's summary; count: the total alone; data: all but the narrative; false: everything",
 };
 /// What a search takes that asks for nothing.
 pub(super) const SUMMARY_ALONE: &[Query] = &[SUMMARY];
@@ -30,8 +30,10 @@ pub(super) const SUMMARY_ALONE: &[Query] = &[SUMMARY];
 /// What is answered of what was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Summary {
-    /// Everything. Without the narrative, too: no resource of ours has one.
+    /// Everything.
     Whole,
+    /// Everything but the narrative.
+    Data,
     /// The elements of the summary.
     Elements,
     /// How many.
@@ -64,7 +66,8 @@ pub(super) fn format_names(query: &str, media_type: &str) -> Option<bool> {
 /// What `_summary` asks for.
 pub(super) fn wanted(call: &Call) -> Result<Summary, Problem> {
     match value(&call.query, SUMMARY.name).as_deref() {
-        None | Some("false" | "data") => Ok(Summary::Whole),
+        None | Some("false") => Ok(Summary::Whole),
+        Some("data") => Ok(Summary::Data),
         Some("true") => Ok(Summary::Elements),
         Some("count") => Ok(Summary::Count),
         Some(_) => Err(bad_query("_summary is true, data, count or false")),
@@ -78,6 +81,11 @@ pub(super) fn found(call: &Call, mut bundle: Value) -> Result<Response, Problem>
         Summary::Elements => {
             for entry in bundle["entry"].as_array_mut().into_iter().flatten() {
                 entry["resource"] = summary(&entry["resource"]);
+            }
+        }
+        Summary::Data => {
+            for entry in bundle["entry"].as_array_mut().into_iter().flatten() {
+                without_narrative(&mut entry["resource"]);
             }
         }
         Summary::Count => {

@@ -187,6 +187,17 @@ async fn history_and_reports_are_summed_up_too() {
         assert_eq!((&count["total"], count.get("entry")), (&json!(1), None), "{count}");
     }
     let today = japanese_date(door.world.now());
+    let (_, told) = ask("/fhir/AuditEvent?_summary=data".to_owned()).await;
+    let event = &told["entry"][0]["resource"];
+    assert_eq!(
+        (event.get("text"), event["meta"]["tag"][0]["code"].as_str()),
+        (None, Some("SUBSETTED")),
+        "{told}"
+    );
+    assert!(event["agent"].is_array());
+    let (_, none) = ask(format!("/fhir/AuditEvent?date=ne{today}")).await;
+    assert_eq!((none["resourceType"].as_str(), none.get("entry")), (Some("Bundle"), None), "{none}");
+    assert_eq!(ask("/fhir/AuditEvent?_summary=count".to_owned()).await.0, 400);
     for (query, total) in [(format!("date=ne{today}"), 0), (format!("date=ne{today}T12:00:00%2B09:00"), 1)] {
         let (status, bundle) = ask(format!("/fhir/MedicationRequest?{query}")).await;
         assert_eq!((status.as_u16(), &bundle["total"]), (200, &json!(total)), "{query}");

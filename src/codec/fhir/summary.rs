@@ -129,15 +129,26 @@ pub fn summary(resource: &Value) -> Value {
         kept.insert("contained".to_owned(), contained.clone());
     }
     let mut kept = Value::Object(kept);
+    tag(&mut kept);
+    kept
+}
+
+/// Takes the narrative out of a resource that has one, and tags what is left.
+pub fn without_narrative(resource: &mut Value) {
+    if resource.as_object_mut().is_some_and(|elements| elements.shift_remove("text").is_some()) {
+        tag(resource);
+    }
+}
+
+fn tag(resource: &mut Value) {
     let tag = json!({
         "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
         "code": "SUBSETTED",
     });
-    match kept["meta"]["tag"].as_array_mut() {
+    match resource["meta"]["tag"].as_array_mut() {
         Some(tags) => tags.push(tag),
-        None => kept["meta"]["tag"] = json!([tag]),
+        None => resource["meta"]["tag"] = json!([tag]),
     }
-    kept
 }
 
 fn refers_inside(value: &Value) -> bool {
