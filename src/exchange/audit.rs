@@ -7,7 +7,7 @@ use super::caller::Caller;
 use super::error::ExchangeError;
 use super::{Exchange, Request, trace};
 use crate::store::PatientId;
-use crate::store::access::AccessRow;
+use crate::store::access::{AccessRow, Written};
 
 /// Where a page ended: the newest record comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +21,8 @@ pub struct AccessCursor {
 /// What a search asks for.
 #[derive(Clone, Debug)]
 pub struct AccessSearch {
-    /// From an instant, to before another.
-    pub range: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
-    /// Outside of each of these, from an instant to before another.
-    pub without: Vec<(DateTime<Utc>, DateTime<Utc>)>,
+    /// When what is searched for was written.
+    pub written: Written,
     /// Page size.
     pub count: usize,
     /// Where the page before ended.
@@ -63,15 +61,7 @@ impl Exchange {
         let limit = search.count + 1;
         let mut records = self
             .store
-            .access_record_list(
-                patient,
-                search.range,
-                &search.without,
-                after,
-                limit,
-                self.clock.now(),
-                &trace,
-            )
+            .access_record_list(patient, &search.written, after, limit, self.clock.now(), &trace)
             .await?;
         let more = records.len() > search.count;
         records.truncate(search.count);

@@ -15,6 +15,7 @@ use super::shape::{self, SUMMARY, Summary};
 use super::task::{bad_query, query};
 use crate::codec::fhir::audit_event::audit_event;
 use crate::exchange::audit::{AccessCursor, AccessPage, AccessSearch};
+use crate::store::access::Written;
 
 /// Records a page has unless `_count` says otherwise, and at most.
 const PAGE: (u32, u32) = (50, 200);
@@ -52,8 +53,7 @@ pub(super) fn list(app: &App) -> Endpoint {
 }
 
 fn read(given: &[(String, String)], now: chrono::DateTime<chrono::Utc>) -> Result<AccessSearch, Problem> {
-    let mut search =
-        AccessSearch { range: (None, None), without: Vec::new(), count: PAGE.0 as usize, after: None };
+    let mut search = AccessSearch { written: Written::default(), count: PAGE.0 as usize, after: None };
     let mut range = Range::default();
     for (name, value) in given {
         match name.as_str() {
@@ -68,7 +68,8 @@ fn read(given: &[(String, String)], now: chrono::DateTime<chrono::Utc>) -> Resul
             }
         }
     }
-    (search.range, search.without) = (range.bounds, range.without);
+    let (from, until) = range.bounds;
+    search.written = Written { from, until, without: range.without };
     Ok(search)
 }
 

@@ -68,6 +68,17 @@ impl Trace {
     }
 }
 
+/// When records were written.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    /// From an instant.
+    pub from: Option<DateTime<Utc>>,
+    /// To before another.
+    pub until: Option<DateTime<Utc>>,
+    /// Outside of each of these, from an instant to before another.
+    pub without: Vec<(DateTime<Utc>, DateTime<Utc>)>,
+}
+
 impl Store {
     pub(super) fn seal_trace(&self, trace: &Trace) -> Result<Vec<u8>, StoreError> {
         self.seal_json("access_record", trace.request.as_bytes(), "sealed", &trace.content)
@@ -125,8 +136,8 @@ impl Store {
         Ok(())
     }
 
-    /// What was recorded of a patient from an instant to before another and outside of the spans of `without`, the newest
-    /// first, from before `before` on; with the trace of this look itself.
+    /// What was recorded of a patient in a time, the newest first, from before `before` on; with the trace of this look
+    /// itself.
     ///
     /// # Errors
     ///
@@ -134,8 +145,7 @@ impl Store {
     pub async fn access_record_list(
         &self,
         patient: PatientId,
-        (from, until): (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
-        without: &[(DateTime<Utc>, DateTime<Utc>)],
+        Written { from, until, without }: &Written,
         before: Option<(DateTime<Utc>, Uuid)>,
         limit: usize,
         now: DateTime<Utc>,
@@ -171,8 +181,8 @@ impl Store {
                     &trace.request,
                     &now,
                     &sealed,
-                    &from,
-                    &until,
+                    from,
+                    until,
                     &starts,
                     &ends,
                 ],

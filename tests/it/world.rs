@@ -29,7 +29,7 @@ use hikikae::prescription::consent::{Method, Permissions};
 use hikikae::prescription::registered::{ExchangeNumber, Registered};
 use hikikae::prescription::state::Kind;
 use hikikae::sandbox::pki::{Credential, FacilitySpec, PatientSpec, PersonSpec, Pki};
-use hikikae::store::access::{AccessRow, Trace, TraceContent};
+use hikikae::store::access::{AccessRow, Trace, TraceContent, Written};
 use hikikae::store::directory::{AttemptLimit, Eligibility, Facility, FacilityKind, InsuredIdentity};
 use hikikae::store::{PatientId, PrescriptionId, Store};
 use hikikae::trust::{HcRole, TrustPolicy, TrustStore};
@@ -185,7 +185,7 @@ impl World {
         let (patient, trace) = (self.patient(patient).await, Trace { request: request().id, content });
         let store = self.exchange.store();
         let mut rows = store
-            .access_record_list(patient, (None, None), &[], None, 1000, self.now(), &trace)
+            .access_record_list(patient, &Written::default(), None, 1000, self.now(), &trace)
             .await
             .unwrap();
         rows.reverse();
