@@ -34,6 +34,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 8, name: "person_name", sql: include_str!("../../schema/0008_person_name.sql") },
     Migration { version: 9, name: "feed", sql: include_str!("../../schema/0009_feed.sql") },
     Migration { version: 10, name: "important", sql: include_str!("../../schema/0010_important.sql") },
+    Migration { version: 11, name: "access_chain", sql: include_str!("../../schema/0011_access_chain.sql") },
 ];
 
 /// "hikikae" in ASCII, the key of the advisory lock under which migrations run.
