@@ -227,7 +227,7 @@ impl Both {
             [(&clinic, vec![shown], 1), (&self.patients[&of.patient], others(shown), 0)]
         {
             let filter = Filter { id: Some(of.id), ..Filter::default() };
-            let search = Search { shown: states, filter, count: 10, after: None };
+            let search = Search { shown: states, filter, count: 10, ..Search::default() };
             let page = self.world.exchange.task_search(who, &search, &request()).await.unwrap();
             assert_eq!(page.tasks.len(), found, "searched as {shown:?}: {of:?}");
             assert!(page.tasks.iter().all(|searched| searched.task == task), "{of:?}");
