@@ -5,18 +5,18 @@ use serde::{Deserialize, Serialize};
 use super::caller::Caller;
 use super::change::{changed, if_match};
 use super::error::ExchangeError;
-use super::identity::Identified;
 use super::intake::{Original, blocking};
-use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
+use super::{ATTEMPTS, Answered, Exchange, IdentityHeader, Request, TaskOutcome, trace};
 use crate::prescription::consent::{ConsentKind, Opening};
 use crate::prescription::disclosure::Disclosure;
 use crate::prescription::registered::ExchangeNumber;
 use crate::prescription::state::Act;
+use crate::store::acceptance::Handed;
 use crate::store::access::Trace;
 use crate::store::document::Part;
 use crate::store::finding::FindingRow;
-use crate::store::prescription::{Doing, PrescriptionRow, Written};
-use crate::store::{PrescriptionId, StoreError};
+use crate::store::prescription::{Doing, PrescriptionRow};
+use crate::store::{IdentityToken, PrescriptionId, StoreError};
 use crate::trust::verdict::Verdict;
 
 /// How the pharmacy names the prescription.
@@ -58,6 +58,14 @@ struct Look {
     listed: Option<Opening>,
 }
 
+/// What stands when a prescription is asked for.
+struct Asked {
+    look: Look,
+    row: PrescriptionRow,
+    /// The kept answer of an earlier request with the same key.
+    answered: Option<Answered<Kept>>,
+}
+
 impl Look {
     fn trace(&self, caller: &Caller, request: &Request) -> Trace {
         trace(caller, request, "done").under(self.listed).under(self.disclosure.opening())
@@ -74,36 +82,14 @@ impl Exchange {
     pub async fn accept(
         &self,
         caller: &Caller,
-        identified: &Identified,
         wanted: &Wanted,
         request: &Request,
     ) -> Result<Answered<Accepted>, ExchangeError> {
         let pharmacy = caller.pharmacy()?;
-        let patient = identified.patient;
-        let mut look = Look { disclosure: identified.disclosure(), listed: None };
-        match wanted {
-            Wanted::Number(_) => self.number_attempt_check(pharmacy).await?,
-            Wanted::Id(_) => {
-                let listed = identified.permissions.opening(ConsentKind::PrescriptionList);
-                look.listed = Some(listed.ok_or(ExchangeError::ConsentRequired)?);
-            }
-        }
         let act = Act::Accept { by: pharmacy.code.clone(), lease: self.settings.lease };
         for _ in 0..ATTEMPTS {
-            let row = match wanted {
-                Wanted::Number(number) => {
-                    let Some(row) = self.store.prescription_find_by_number(patient, number).await? else {
-                        self.number_attempt_failed(pharmacy).await?;
-                        return Err(ExchangeError::ExchangeNumberUnknown);
-                    };
-                    row
-                }
-                Wanted::Id(id) => {
-                    let row = self.store.prescription_find(*id).await?;
-                    row.filter(|row| row.patient == patient).ok_or(ExchangeError::NotFound)?
-                }
-            };
-            if let Some(answered) = self.replayed::<Kept>(caller, request).await? {
+            let Asked { look, row, answered } = self.asked(caller, wanted, request).await?;
+            if let Some(answered) = answered {
                 if answered.outcome.task.task.id != row.registered.id {
                     // The same number, of another patient.
                     return Err(ExchangeError::IdempotencyKeyReused);
@@ -141,18 +127,62 @@ impl Exchange {
                 trace: &trace,
                 answer: answer.as_ref(),
             };
-            match self.store.prescription_change(&row, &task.task.life, &doing).await? {
-                Written::Yes => {
-                    let outcome = self.accepted(caller, &row, task, &look, request).await?;
-                    return Ok(Answered { outcome, replayed: false });
-                }
-                Written::Lost => {}
+            if let Some(handed) = self.store.acceptance_insert(&row, &task.task.life, &doing).await? {
+                let outcome = self.handed(&row, task, handed, &look).await?;
+                return Ok(Answered { outcome, replayed: false });
             }
         }
         Err(StoreError::Overloaded.into())
     }
 
-    /// The document, its verification and the findings, recorded as a look.
+    /// Reads all at once what the request names, and says so only to who has proved the patient's identity and has not
+    /// guessed too often.
+    async fn asked(
+        &self,
+        caller: &Caller,
+        wanted: &Wanted,
+        request: &Request,
+    ) -> Result<Asked, ExchangeError> {
+        let pharmacy = caller.pharmacy()?;
+        let token = request.identity.as_ref().map(|IdentityHeader(token)| token.as_str());
+        let together = self.together().await?;
+        let find = async {
+            let Some(token) = token.and_then(IdentityToken::decode) else { return Ok(None) };
+            let (store, patient) = (&together.store, together.store.buckets().of_token(&token));
+            match wanted {
+                Wanted::Number(number) => store.prescription_find_by_number(patient, number).await,
+                Wanted::Id(id) => {
+                    Ok(store.prescription_find(*id).await?.filter(|row| row.patient == patient))
+                }
+            }
+        };
+        let (identified, allowed, found, answered) = tokio::join!(
+            together.identity_of(caller, token),
+            together.number_attempt_check(pharmacy),
+            find,
+            together.replayed(caller, request),
+        );
+        drop(together);
+        let identified = identified?;
+        let mut look = Look { disclosure: identified.disclosure(), listed: None };
+        match wanted {
+            Wanted::Number(_) => allowed?,
+            Wanted::Id(_) => {
+                let listed = identified.permissions.opening(ConsentKind::PrescriptionList);
+                look.listed = Some(listed.ok_or(ExchangeError::ConsentRequired)?);
+            }
+        }
+        match (found?, wanted) {
+            (Some(row), _) => Ok(Asked { look, row, answered: answered? }),
+            (None, Wanted::Id(_)) => Err(ExchangeError::NotFound),
+            (None, Wanted::Number(_)) => {
+                self.number_attempt_failed(pharmacy).await?;
+                Err(ExchangeError::ExchangeNumberUnknown)
+            }
+        }
+    }
+
+    /// The document and the findings again, recorded as a look.
     async fn accepted(
         &self,
         caller: &Caller,
@@ -169,6 +199,17 @@ impl Exchange {
             self.store.finding_list(id),
         )?;
         let document = document.ok_or(ExchangeError::Internal("a prescription has its document"))?;
+        self.handed(row, task, Handed { document, findings }, look).await
+    }
+
+    /// What the pharmacy gets, with the verification of the document.
+    async fn handed(
+        &self,
+        row: &PrescriptionRow,
+        task: TaskOutcome,
+        Handed { document, findings }: Handed,
+        look: &Look,
+    ) -> Result<Accepted, ExchangeError> {
         let media_type = document.media_type.clone();
         let original = Original::of(&task.task, &row.details, document)?;
         let trust = self.trust();

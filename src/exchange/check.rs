@@ -214,7 +214,7 @@ impl Exchange {
         Ok(About { patient, disclosure })
     }
 
-    /// Checks for the asking alone: findings and trace are kept in one statement, nothing waits for a reason.
+    /// Checks for the asking alone: the look at the history is recorded, findings are kept, nothing waits for a reason.
     pub(super) async fn proposal_check(
         &self,
         act: &'static str,
@@ -225,11 +225,13 @@ impl Exchange {
     ) -> Result<Checked, ExchangeError> {
         let facility = caller.facility()?;
         let About { patient, disclosure } = *about;
-        let history = self.history(patient).await?;
-        let checked = self.findings(facility, patient, proposal, &history).await?;
         let trace = trace(caller, request, "done").under(disclosure.opening());
         let at = self.clock.now();
-        self.store.finding_insert(act, patient, &facility.code, &checked.findings, at, Some(&trace)).await?;
+        let history = self.store.history_look(act, patient, self.history_since(at), at, &trace).await?;
+        let checked = self.findings(facility, patient, proposal, &history).await?;
+        if !checked.findings.is_empty() {
+            self.store.finding_insert(act, patient, &facility.code, &checked.findings, at, None).await?;
+        }
         Ok(Checked { disclosure, ..checked })
     }
 

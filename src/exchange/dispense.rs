@@ -15,7 +15,8 @@ use crate::codec::fault::Fault;
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::state::{Act, Dispensed, Life, Refusal};
 use crate::store::dispensing::DispensingResult;
-use crate::store::document::Part;
+use crate::store::document::Document;
+use crate::store::medication::History;
 use crate::store::prescription::{Doing, PrescriptionRow, Written};
 use crate::store::{PrescriptionId, StoreError};
 
@@ -90,10 +91,19 @@ impl Exchange {
         request: &Request,
     ) -> Result<Answered<TaskOutcome>, ExchangeError> {
         let pharmacy = caller.pharmacy()?;
-        if let Some(answered) = self.replayed(caller, request).await? {
+        let together = self.together().await?;
+        let (answered, found) = tokio::join!(
+            together.replayed(caller, request),
+            together.store.prescription_with_original(id)
+        );
+        drop(together);
+        if let Some(answered) = answered? {
             return Ok(answered);
         }
-        let row = self.own(caller, id).await?;
+        let (row, stored) = found?.ok_or(ExchangeError::NotFound)?;
+        if !caller.may_see(&row) {
+            return Err(ExchangeError::NotFound);
+        }
         if_match(request, &row.registered)?;
         // Whether this pharmacy may do it now at all, before its document is looked at.
         let now = self.clock.now();
@@ -102,18 +112,36 @@ impl Exchange {
         let probe = Dispensed { on: japanese_date(now), days: 0 };
         life.after(&sent.purpose.act(&pharmacy.code, replaced, probe), now)?;
 
-        let trace = trace(caller, request, "read");
-        let part = Part::Prescription(row.registered.document.number);
-        let stored = self
-            .store
-            .document_read(sent.purpose.name(), (row.patient, id), part, false, now, &trace)
-            .await?
-            .ok_or(ExchangeError::Internal("a prescription has its document"))?;
+        match self.dispensing_take(caller, &row, stored, sent).await {
+            Ok((taken, history)) => self.dispense_checked(caller, row, history, sent, &taken, request).await,
+            Err(refusal) => {
+                // The pharmacy has learnt that its document does not fit this prescription: a look.
+                let (name, trace) = (sent.purpose.name(), trace(caller, request, "refused"));
+                self.store
+                    .access_record_insert(name, row.bucket, row.patient, Some(id), now, &trace)
+                    .await?;
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Reads the document and verifies it over the original it answers; with the history it is to be checked against.
+    async fn dispensing_take(
+        &self,
+        caller: &Caller,
+        row: &PrescriptionRow,
+        stored: Document,
+        sent: &SentResult,
+    ) -> Result<(DispensingTaken, History), ExchangeError> {
         let original = Original::of(&row.registered, &row.details, stored)?;
-        let (trust, form, document) = (self.trust(), sent.form, sent.original.clone());
+        let (trust, form, document, now) =
+            (self.trust(), sent.form, sent.original.clone(), self.clock.now());
         let taken = blocking(move || dispensing_read(form, &document, &original, &trust, now)).await?;
-        self.belongs(caller, &row, form, &taken).await?;
-        self.dispense_checked(caller, row, sent, &taken, request).await
+        let together = self.together().await?;
+        let (belongs, history) =
+            tokio::join!(together.belongs(caller, row, form, &taken), together.history(row.patient));
+        belongs?;
+        Ok((taken, history?))
     }
 
     /// Whether the document answers this prescription, for this patient, by this pharmacy, on a possible day.
@@ -161,6 +189,7 @@ impl Exchange {
         &self,
         caller: &Caller,
         mut row: PrescriptionRow,
+        mut history: History,
         sent: &SentResult,
         taken: &DispensingTaken,
         request: &Request,
@@ -171,8 +200,6 @@ impl Exchange {
         let dispensing = &taken.dispensing;
         let supply = Dispensed { on: dispensing.dispensed_on, days: dispensing.days_supplied() };
         let mut trace = trace(caller, request, "done");
-        // The look at the prescription above has left its own record.
-        trace.request = self.request_id()?;
         trace.content.signer = taken.signer.as_ref().map(signer_name);
         let mut proposal = taken.proposal(&row.registered.clinic);
         proposal.documents.push(id.to_string());
@@ -182,6 +209,7 @@ impl Exchange {
                     return Ok(answered);
                 }
                 row = self.own(caller, id).await?;
+                history = self.history(row.patient).await?;
                 if_match(request, &row.registered)?;
                 if row.registered.document != answered_document {
                     // Returned, amended and accepted again meanwhile: the document answers what is no more.
@@ -192,7 +220,6 @@ impl Exchange {
             let life = &row.registered.life;
             let replaced = sent.purpose.replaced(life, &pharmacy.code)?;
             let next = life.after(&sent.purpose.act(&pharmacy.code, replaced, supply), now)?;
-            let history = self.history(row.patient).await?;
             let name = sent.purpose.name();
             let shown = Shown { patient: row.patient, request };
             let checked = self.findings_answered(name, caller, &shown, &proposal, &history, &trace).await?;
