@@ -9,18 +9,18 @@ use chrono_tz::Asia::Tokyo;
 use super::caller::{Actor, Caller};
 use super::error::ExchangeError;
 use super::intake::{blocking, dispensing_kept, prescription_kept};
-use super::{ATTEMPTS, Exchange, Request, trace};
+use super::{Exchange, Request, trace};
 use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
 use crate::codec::notebook::{self, Dispensed, Notebook, export, split};
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::reported::{Content, Reported, Reporter};
 use crate::prescription::result::Standing;
+use crate::store::PrescriptionId;
 use crate::store::access::Trace;
 use crate::store::document::{Document, Part};
 use crate::store::prescription::{BATCH, Cursor, Filter, PrescriptionRow, Whose};
-use crate::store::reported::{Kept, KeptEntry, ReportedKind};
-use crate::store::{PatientId, PrescriptionId, StoreError};
+use crate::store::reported::ReportedKind;
 
 /// The most dispensings in one notebook.
 const MOST: usize = 500;
@@ -132,31 +132,13 @@ impl Exchange {
         }
         let mut taken = Taken::default();
         for (kind, entries) in [(ReportedKind::Allergy, allergies), (ReportedKind::Medicine, medicines)] {
-            let kept = self.reported_keep(patient, kind, &entries, &trace).await?;
+            let kept = self.reported_keep("notebook-import", patient, kind, &entries, now, &trace).await?;
+            let kept = kept.ok_or(ExchangeError::ReportedFull)?;
             let new = kept.iter().filter(|entry| entry.new).count();
             taken.new += new;
             taken.known += kept.len() - new;
         }
         Ok(taken)
-    }
-
-    /// Whoever loses the race against the same entries asks again and finds them.
-    async fn reported_keep(
-        &self,
-        patient: PatientId,
-        kind: ReportedKind,
-        entries: &[Reported],
-        trace: &Trace,
-    ) -> Result<Vec<KeptEntry>, ExchangeError> {
-        for _ in 0..ATTEMPTS {
-            let now = self.clock.now();
-            match self.store.reported_insert("notebook-import", patient, kind, entries, now, trace).await? {
-                Kept::Yes(kept) => return Ok(kept),
-                Kept::Full => return Err(ExchangeError::ReportedFull),
-                Kept::Lost => {}
-            }
-        }
-        Err(ExchangeError::Store(StoreError::Overloaded))
     }
 
     /// Some dispensing documents of one prescription, each with the prescription.

@@ -1,6 +1,7 @@
 //! What is reported of a patient: allergies by the patient and by practitioners, medicines by the patient. Whoever made
 //! an entry takes it back; nobody changes one.
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::caller::{Actor, Caller};
@@ -10,7 +11,8 @@ use crate::clock::japanese_date;
 use crate::prescription::consent::{ConsentKind, Opening};
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::reported::{Content, Reported, Reporter};
-use crate::store::reported::{Kept, Removed, ReportedKind};
+use crate::store::access::Trace;
+use crate::store::reported::{Kept, KeptEntry, Removed, ReportedKind};
 use crate::store::{PatientId, StoreError};
 
 /// A patient, and what of the reports the caller may see.
@@ -78,21 +80,32 @@ impl Exchange {
         };
         let mut entries = contents.into_iter().map(entry).collect::<Result<Vec<_>, ExchangeError>>()?;
         let trace = trace(caller, request, "done");
+        let kept = self
+            .reported_keep(act(kind, "record"), reach.patient, kind, &entries, at, &trace)
+            .await?
+            .ok_or(ExchangeError::NotPermitted("the patient has too many entries"))?;
+        for (entry, kept) in entries.iter_mut().zip(&kept) {
+            (entry.id, entry.recorded_on) = (kept.id, japanese_date(kept.recorded_at));
+        }
+        Ok(entries.into_iter().zip(kept).map(|(entry, kept)| (entry, kept.new)).collect())
+    }
+
+    /// Keeps entries; `None` when the patient has too many. Whoever loses the race against the same entries asks again
+    /// and finds them.
+    pub(super) async fn reported_keep(
+        &self,
+        act: &'static str,
+        patient: PatientId,
+        kind: ReportedKind,
+        entries: &[Reported],
+        at: DateTime<Utc>,
+        trace: &Trace,
+    ) -> Result<Option<Vec<KeptEntry>>, ExchangeError> {
         for _ in 0..ATTEMPTS {
-            let act = act(kind, "record");
-            match self.store.reported_insert(act, reach.patient, kind, &entries, at, &trace).await? {
+            match self.store.reported_insert(act, patient, kind, entries, at, trace).await? {
+                Kept::Yes(kept) => return Ok(Some(kept)),
+                Kept::Full => return Ok(None),
                 Kept::Lost => {}
-                Kept::Full => return Err(ExchangeError::NotPermitted("the patient has too many entries")),
-                Kept::Yes(kept) => {
-                    for (entry, kept) in entries.iter_mut().zip(&kept) {
-                        (entry.id, entry.recorded_on) = (kept.id, japanese_date(kept.recorded_at));
-                    }
-                    return Ok(entries
-                        .into_iter()
-                        .zip(kept)
-                        .map(|(entry, kept)| (entry, kept.new))
-                        .collect());
-                }
             }
         }
         Err(StoreError::Overloaded.into())

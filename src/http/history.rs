@@ -1,7 +1,5 @@
 //! `GET /fhir/MedicationRequest` and `/fhir/MedicationDispense`: the shared history, page by page.
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::StatusCode;
 use serde_json::{Value, json};
 use warp::Filter;
@@ -12,6 +10,7 @@ use super::answer::{self, FHIR};
 use super::call::{Call, call, respond};
 use super::date::narrow;
 use super::endpoint::{Described, Endpoint, Form, Kind, OWNERS, Query, route};
+use super::paging;
 use super::problem::Problem;
 use super::task::{bad_query, query};
 use crate::clock::japanese_date;
@@ -118,13 +117,12 @@ fn read(
 }
 
 fn cursor_write(cursor: &HistoryCursor) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(format!("{} {}", cursor.day, cursor.id))
+    paging::cursor_write(cursor.day, &cursor.id)
 }
 
 fn cursor_read(text: &str) -> Option<HistoryCursor> {
-    let plain = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-    let (day, id) = plain.split_once(' ')?;
-    Some(HistoryCursor { day: day.parse().ok()?, id: id.to_owned() })
+    let (day, id) = paging::cursor_read(text)?;
+    Some(HistoryCursor { day: day.parse().ok()?, id })
 }
 
 fn resource(side: Side, id: &str, record: &Record) -> Option<Value> {
@@ -144,18 +142,7 @@ fn bundle(call: &Call, given: &[(String, String)], side: Side, page: &HistoryPag
         Side::GivenOut => "MedicationDispense",
     };
     let base = format!("{}/fhir/{kind}", call.app().base_url);
-    let link = |relation: &str, cursor: Option<&HistoryCursor>| {
-        let mut pairs: Vec<(&str, String)> = given
-            .iter()
-            .filter(|(name, _)| cursor.is_none() || name != "cursor")
-            .map(|(name, value)| (name.as_str(), value.clone()))
-            .collect();
-        pairs.extend(cursor.map(|cursor| ("cursor", cursor_write(cursor))));
-        let query = serde_urlencoded::to_string(&pairs).unwrap_or_default();
-        json!({ "relation": relation, "url": if query.is_empty() { base.clone() } else { format!("{base}?{query}") } })
-    };
-    let mut links = vec![link("self", None)];
-    links.extend(page.next.as_ref().map(|cursor| link("next", Some(cursor))));
+    let links = paging::links(&base, given, page.next.as_ref().map(cursor_write).as_deref());
     let entry = |(cursor, record): &(HistoryCursor, Record)| {
         let resource = resource(side, &cursor.id, record)?;
         Some(json!({

@@ -16,6 +16,7 @@ mod harness;
 mod history;
 mod life;
 mod model;
+mod overload;
 mod paper;
 mod reading;
 mod store;

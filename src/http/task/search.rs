@@ -1,7 +1,5 @@
 //! `GET /fhir/Task?…`: the caller's own prescriptions, page by page.
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use http::StatusCode;
 use serde_json::json;
@@ -12,6 +10,7 @@ use super::super::answer::{self, FHIR};
 use super::super::call::{Call, call, respond};
 use super::super::date::narrow;
 use super::super::endpoint::{Described, Endpoint, Form, Kind, OWNERS, Query, route};
+use super::super::paging;
 use super::super::problem::Problem;
 use super::history::feed_link;
 use super::{bad_query, query};
@@ -140,12 +139,11 @@ fn read(given: &[(String, String)], now: DateTime<Utc>) -> Result<Search, Proble
 }
 
 fn cursor_write(cursor: Cursor) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(format!("{} {}", cursor.changed_at.timestamp_micros(), cursor.id))
+    paging::cursor_write(cursor.changed_at.timestamp_micros(), cursor.id)
 }
 
 fn cursor_read(text: &str) -> Option<Cursor> {
-    let plain = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-    let (micros, id) = plain.split_once(' ')?;
+    let (micros, id) = paging::cursor_read(text)?;
     Some(Cursor { changed_at: DateTime::from_timestamp_micros(micros.parse().ok()?)?, id: id.parse().ok()? })
 }
 
@@ -157,18 +155,7 @@ fn bundle(
     viewer: impl Fn(&Registered) -> Viewer,
 ) -> serde_json::Value {
     let base = format!("{}/fhir/Task", call.app().base_url);
-    let link = |relation: &str, cursor: Option<Cursor>| {
-        let mut pairs: Vec<(&str, String)> = given
-            .iter()
-            .filter(|(name, _)| cursor.is_none() || name != "cursor")
-            .map(|(name, value)| (name.as_str(), value.clone()))
-            .collect();
-        pairs.extend(cursor.map(|cursor| ("cursor", cursor_write(cursor))));
-        let query = serde_urlencoded::to_string(&pairs).unwrap_or_default();
-        json!({ "relation": relation, "url": if query.is_empty() { base.clone() } else { format!("{base}?{query}") } })
-    };
-    let mut links = vec![link("self", None)];
-    links.extend(page.next.map(|cursor| link("next", Some(cursor))));
+    let mut links = paging::links(&base, given, page.next.map(cursor_write).as_deref());
     links.extend(feed);
     let entry: Vec<_> = page
         .tasks
