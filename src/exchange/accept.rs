@@ -7,16 +7,17 @@ use super::change::{changed, if_match};
 use super::error::ExchangeError;
 use super::intake::{Original, blocking};
 use super::{ATTEMPTS, Answered, Exchange, IdentityHeader, Request, TaskOutcome, trace};
+use crate::codec::eps_xml::Conversion;
 use crate::prescription::consent::{ConsentKind, Opening};
 use crate::prescription::disclosure::Disclosure;
 use crate::prescription::registered::ExchangeNumber;
 use crate::prescription::state::Act;
-use crate::store::acceptance::Handed;
+use crate::store::acceptance::Sought;
 use crate::store::access::Trace;
-use crate::store::document::Part;
+use crate::store::document::{Document, Part};
 use crate::store::finding::FindingRow;
 use crate::store::prescription::{Doing, PrescriptionRow};
-use crate::store::{IdentityToken, PrescriptionId, StoreError};
+use crate::store::{IdentityToken, PatientId, PrescriptionId, StoreError};
 use crate::trust::verdict::Verdict;
 
 /// How the pharmacy names the prescription.
@@ -45,10 +46,12 @@ pub struct Accepted {
     pub disclosure: Disclosure,
 }
 
-/// What is kept of an answer; the rest is in the store and does not change.
+/// What is kept of an answer: all that a later change of the prescription would change in it. Documents never do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Kept {
     task: TaskOutcome,
+    conversions: Vec<Conversion>,
+    findings: Vec<FindingRow>,
 }
 
 /// What the patient's consent lets the pharmacy see here.
@@ -62,6 +65,7 @@ struct Look {
 struct Asked {
     look: Look,
     row: PrescriptionRow,
+    findings: Vec<FindingRow>,
     /// The kept answer of an earlier request with the same key.
     answered: Option<Answered<Kept>>,
 }
@@ -88,14 +92,15 @@ impl Exchange {
         let pharmacy = caller.pharmacy()?;
         let act = Act::Accept { by: pharmacy.code.clone(), lease: self.settings.lease };
         for _ in 0..ATTEMPTS {
-            let Asked { look, row, answered } = self.asked(caller, wanted, request).await?;
-            if let Some(answered) = answered {
-                if answered.outcome.task.task.id != row.registered.id {
+            let Asked { look, row, findings, answered } = self.asked(caller, wanted, request).await?;
+            let (patient, id) = (row.patient, PrescriptionId::from_uuid(row.registered.id));
+            if let Some(Answered { outcome: kept, replayed }) = answered {
+                if kept.task.task.id != row.registered.id {
                     // The same number, of another patient.
                     return Err(ExchangeError::IdempotencyKeyReused);
                 }
-                let outcome = self.accepted(caller, &row, answered.outcome.task, &look, request).await?;
-                return Ok(Answered { outcome, replayed: true });
+                let outcome = self.accepted(caller, patient, kept, &look, request).await?;
+                return Ok(Answered { outcome, replayed });
             }
             let now = self.clock.now();
             if_match(request, &row.registered)?;
@@ -103,7 +108,6 @@ impl Exchange {
                 Ok(next) => next,
                 Err(refusal) => {
                     // The pharmacy has learnt that the prescription exists: a look.
-                    let id = PrescriptionId::from_uuid(row.registered.id);
                     let trace = trace(caller, request, "refused").under(look.listed);
                     self.store
                         .access_record_insert("accept", row.bucket, row.patient, Some(id), now, &trace)
@@ -114,11 +118,12 @@ impl Exchange {
             let repeated = next == row.registered.life;
             let task = if repeated { row.registered.clone() } else { changed(&row, next, now) };
             let task = TaskOutcome::of(task, now);
+            let kept = Kept { task, conversions: row.details.conversions.clone(), findings };
             if repeated {
-                let outcome = self.accepted(caller, &row, task, &look, request).await?;
+                let outcome = self.accepted(caller, patient, kept, &look, request).await?;
                 return Ok(Answered { outcome, replayed: false });
             }
-            let answer = Self::answer(caller, request, &Kept { task: task.clone() }, now)?;
+            let answer = Self::answer(caller, request, &kept, now)?;
             let trace = look.trace(caller, request);
             let doing = Doing {
                 act: "accept",
@@ -127,8 +132,9 @@ impl Exchange {
                 trace: &trace,
                 answer: answer.as_ref(),
             };
-            if let Some(handed) = self.store.acceptance_insert(&row, &task.task.life, &doing).await? {
-                let outcome = self.handed(&row, task, handed, &look).await?;
+            let written = self.store.acceptance_insert(&row, &kept.task.task.life, &doing).await?;
+            if let Some(document) = written {
+                let outcome = self.handed(kept, document, &look).await?;
                 return Ok(Answered { outcome, replayed: false });
             }
         }
@@ -148,13 +154,12 @@ impl Exchange {
         let together = self.together().await?;
         let find = async {
             let Some(token) = token.and_then(IdentityToken::decode) else { return Ok(None) };
-            let (store, patient) = (&together.store, together.store.buckets().of_token(&token));
-            match wanted {
-                Wanted::Number(number) => store.prescription_find_by_number(patient, number).await,
-                Wanted::Id(id) => {
-                    Ok(store.prescription_find(*id).await?.filter(|row| row.patient == patient))
-                }
-            }
+            let sought = match wanted {
+                Wanted::Number(number) => Sought::Number(number),
+                Wanted::Id(id) => Sought::Id(*id),
+            };
+            let store = &together.store;
+            store.acceptance_find(store.buckets().of_token(&token), sought).await
         };
         let (identified, allowed, found, answered) = tokio::join!(
             together.identity_of(caller, token),
@@ -173,7 +178,7 @@ impl Exchange {
             }
         }
         match (found?, wanted) {
-            (Some(row), _) => Ok(Asked { look, row, answered: answered? }),
+            (Some((row, findings)), _) => Ok(Asked { look, row, findings, answered: answered? }),
             (None, Wanted::Id(_)) => Err(ExchangeError::NotFound),
             (None, Wanted::Number(_)) => {
                 self.number_attempt_failed(pharmacy).await?;
@@ -182,36 +187,32 @@ impl Exchange {
         }
     }
 
-    /// The document and the findings again, recorded as a look.
+    /// The document again with what is kept of the answer, recorded as a look.
     async fn accepted(
         &self,
         caller: &Caller,
-        row: &PrescriptionRow,
-        task: TaskOutcome,
+        patient: PatientId,
+        kept: Kept,
         look: &Look,
         request: &Request,
     ) -> Result<Accepted, ExchangeError> {
-        let id = PrescriptionId::from_uuid(task.task.id);
+        let TaskOutcome { task, at, .. } = &kept.task;
+        let (of, part) = ((patient, PrescriptionId::from_uuid(task.id)), Part::Prescription(task.document.number));
         let trace = look.trace(caller, request);
-        let part = Part::Prescription(task.task.document.number);
-        let (document, findings) = tokio::try_join!(
-            self.store.document_read("accept", (row.patient, id), part, false, task.at, &trace),
-            self.store.finding_list(id),
-        )?;
+        let document = self.store.document_read("accept", of, part, *at, &trace).await?;
         let document = document.ok_or(ExchangeError::Internal("a prescription has its document"))?;
-        self.handed(row, task, Handed { document, findings }, look).await
+        self.handed(kept, document, look).await
     }
 
     /// What the pharmacy gets, with the verification of the document.
     async fn handed(
         &self,
-        row: &PrescriptionRow,
-        task: TaskOutcome,
-        Handed { document, findings }: Handed,
+        Kept { task, conversions, findings }: Kept,
+        document: Document,
         look: &Look,
     ) -> Result<Accepted, ExchangeError> {
         let media_type = document.media_type.clone();
-        let original = Original::of(&task.task, &row.details, document)?;
+        let original = Original::of(&task.task, conversions, document)?;
         let trust = self.trust();
         let (delivered, verification) =
             blocking(move || Ok((original.delivered()?, original.verify(&trust)?))).await?;

@@ -109,7 +109,7 @@ impl Exchange {
         let now = self.clock.now();
         let life = &row.registered.life;
         let replaced = sent.purpose.replaced(life, &pharmacy.code)?;
-        let probe = Dispensed { on: japanese_date(now), days: 0 };
+        let probe = Dispensed { on: japanese_date(now), days: 0, important: false };
         life.after(&sent.purpose.act(&pharmacy.code, replaced, probe), now)?;
 
         match self.dispensing_take(caller, &row, stored, sent).await {
@@ -133,7 +133,7 @@ impl Exchange {
         stored: Document,
         sent: &SentResult,
     ) -> Result<(DispensingTaken, History), ExchangeError> {
-        let original = Original::of(&row.registered, &row.details, stored)?;
+        let original = Original::of(&row.registered, row.details.conversions.clone(), stored)?;
         let (trust, form, document, now) =
             (self.trust(), sent.form, sent.original.clone(), self.clock.now());
         let taken = blocking(move || dispensing_read(form, &document, &original, &trust, now)).await?;
@@ -198,7 +198,11 @@ impl Exchange {
         let id = PrescriptionId::from_uuid(row.registered.id);
         let answered_document = row.registered.document;
         let dispensing = &taken.dispensing;
-        let supply = Dispensed { on: dispensing.dispensed_on, days: dispensing.days_supplied() };
+        let supply = Dispensed {
+            on: dispensing.dispensed_on,
+            days: dispensing.days_supplied(),
+            important: sent.important,
+        };
         let mut trace = trace(caller, request, "done");
         trace.content.signer = taken.signer.as_ref().map(signer_name);
         let mut proposal = taken.proposal(&row.registered.clinic);
@@ -223,11 +227,7 @@ impl Exchange {
             let name = sent.purpose.name();
             let shown = Shown { patient: row.patient, request };
             let checked = self.findings_answered(name, caller, &shown, &proposal, &history, &trace).await?;
-            let mut task = changed(&row, next, now);
-            task.important_unread.retain(|unread| Some(*unread) != replaced);
-            if sent.important {
-                task.important_unread.push(task.life.results.count());
-            }
+            let task = changed(&row, next, now);
             let outcome = TaskOutcome { task, at: now, coverage: checked.coverage };
             let answer = Self::answer(caller, request, &outcome, now)?;
             let clinic_name = row.registered.clinic_name.as_deref().unwrap_or_default();
@@ -242,7 +242,6 @@ impl Exchange {
                     original: &sent.original,
                     periods: &proposal::periods(&proposal, Source::Dispensed, &id.to_string(), clinic_name),
                     findings: &checked.findings,
-                    important: sent.important,
                     doing: Doing {
                         act: name,
                         concerned: Some(&pharmacy.code),

@@ -1,25 +1,72 @@
-//! Accepting a prescription: one statement that changes its state and hands over its document and the findings it was
-//! registered in spite of.
+//! Accepting a prescription: what stands when it is asked for, and one statement that changes its state and hands over
+//! its document.
 
-use super::bucket::PrescriptionId;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::bucket::{PatientId, PrescriptionId};
 use super::document::{Document, Part};
 use super::finding::FindingRow;
 use super::pool::{Store, StoreError};
-use super::prescription::{Doing, Flat, PrescriptionRow, besides, flat};
+use super::prescription::{Doing, Flat, PrescriptionRow, besides, columns, flat};
+use crate::prescription::registered::ExchangeNumber;
 use crate::prescription::state::Life;
 
-/// What a pharmacy is handed with a prescription.
-#[derive(Debug)]
-pub struct Handed {
-    /// The original in force.
-    pub document: Document,
-    /// What the checker said of it, with the clinic's reasons.
-    pub findings: Vec<FindingRow>,
+/// How one prescription of a patient is named.
+#[derive(Clone, Copy, Debug)]
+pub enum Sought<'a> {
+    /// By 引換番号.
+    Number(&'a ExchangeNumber),
+    /// By its id.
+    Id(PrescriptionId),
 }
 
 impl Store {
+    /// The patient's prescription, with the findings it was registered or dispensed in spite of.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn acceptance_find(
+        &self,
+        patient: PatientId,
+        sought: Sought<'_>,
+    ) -> Result<Option<(PrescriptionRow, Vec<FindingRow>)>, StoreError> {
+        macro_rules! sql {
+            ($by:literal) => {
+                concat!(
+                    "-- acceptance-find\nSELECT ",
+                    columns!("p"),
+                    ", f.id AS finding, f.sealed AS finding_sealed, f.mitigation
+                    FROM prescription p
+                    LEFT JOIN finding f ON f.bucket = p.bucket AND f.prescription_id = p.id
+                    WHERE p.bucket = $1 AND p.patient_id = $2 AND p.",
+                    $by,
+                    " = $3 ORDER BY f.id, f.facility"
+                )
+            };
+        }
+        let hash;
+        let (sql, name): (_, &(dyn ToSql + Sync)) = match &sought {
+            Sought::Number(number) => {
+                hash = self.number_hash(patient, number).to_vec();
+                (sql!("number_hash"), &hash)
+            }
+            Sought::Id(id) => (sql!("id"), id),
+        };
+        let bucket = self.buckets().of_patient(patient);
+        let rows = self.one("acceptance-find", sql, &[&bucket, &patient, name]).await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        let finding = |row: &tokio_postgres::Row| {
+            let id = row.get::<_, Option<Uuid>>("finding")?;
+            Some(self.finding_open(id, patient, row.get("finding_sealed"), row.get("mitigation")))
+        };
+        let findings = rows.iter().filter_map(finding).collect::<Result<_, _>>()?;
+        Ok(Some((self.prescription_read(first)?, findings)))
+    }
+
     /// Changes the state of the prescription as read in `row` to that of `next`, with its version, trace and answer, and
-    /// answers what is handed over. `None` when the guard had changed: read again and decide anew.
+    /// hands over its document. `None` when the guard had changed: read again and decide anew.
     ///
     /// # Errors
     ///
@@ -29,7 +76,7 @@ impl Store {
         row: &PrescriptionRow,
         next: &Life,
         doing: &Doing<'_>,
-    ) -> Result<Option<Handed>, StoreError> {
+    ) -> Result<Option<Document>, StoreError> {
         const SQL: &str = concat!(
             "-- accept
             WITH changed AS (
@@ -40,18 +87,16 @@ impl Store {
                 RETURNING *
             )",
             besides!(),
-            "SELECT d.media_type, d.sealed AS original, f.id, f.patient_id, f.sealed, f.mitigation
+            " SELECT d.media_type, d.sealed
             FROM changed
-            LEFT JOIN document d ON d.bucket = $10 AND d.prescription_id = changed.id
-                AND d.part = 'prescription' AND d.sequence = changed.document_version
-            LEFT JOIN finding f ON f.bucket = $10 AND f.prescription_id = changed.id
-            ORDER BY f.id, f.facility"
+            LEFT JOIN document d ON d.bucket = $10 AND d.prescription_id = $11 AND d.part = 'prescription'
+                AND d.sequence = changed.document_version"
         );
         let id = PrescriptionId::from_uuid(row.registered.id);
         let Flat { state, pharmacy, lease_end, .. } = flat(next);
         let tail = self.tail(doing)?;
-        let rows = self
-            .one(
+        let written = self
+            .one_opt(
                 doing.act,
                 SQL,
                 &tail.before(&[
@@ -65,16 +110,12 @@ impl Store {
                 ]),
             )
             .await;
-        let rows = match rows {
+        let written = match written {
             // A key that has just been used is a lost race too: reading again meets its answer.
             Err(error) if error.is_constraint("idempotency_pkey") => return Ok(None),
-            rows => rows?,
+            written => written?,
         };
-        let Some(first) = rows.first() else { return Ok(None) };
         let part = Part::Prescription(row.registered.document.number);
-        let document = self.document_open(id, part, first.get("media_type"), first.get("original"))?;
-        let found = rows.iter().filter(|row| row.get::<_, Option<&[u8]>>("sealed").is_some());
-        let findings = found.map(|row| self.finding_read(row)).collect::<Result<_, _>>()?;
-        Ok(Some(Handed { document, findings }))
+        written.map(|row| self.document_open(id, part, row.get("media_type"), row.get("sealed"))).transpose()
     }
 }

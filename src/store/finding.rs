@@ -1,6 +1,7 @@
 //! Findings of the checker as shown to a facility, and the reasons given for going on.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::access::Trace;
@@ -13,7 +14,7 @@ use crate::prescription::mitigation::Mitigation;
 const TABLE: &str = "finding";
 
 /// A finding as a facility met it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FindingRow {
     /// Id of the `DetectedIssue`.
     pub id: Uuid,
@@ -150,13 +151,21 @@ impl Store {
     }
 
     pub(super) fn finding_read(&self, row: &tokio_postgres::Row) -> Result<FindingRow, StoreError> {
-        let id: Uuid = row.get("id");
+        self.finding_open(row.get("id"), row.get("patient_id"), row.get("sealed"), row.get("mitigation"))
+    }
+
+    pub(super) fn finding_open(
+        &self,
+        id: Uuid,
+        patient: PatientId,
+        sealed: &[u8],
+        mitigation: Option<&[u8]>,
+    ) -> Result<FindingRow, StoreError> {
         Ok(FindingRow {
             id,
-            patient: row.get("patient_id"),
-            finding: self.open_json(TABLE, id.as_bytes(), "sealed", row.get("sealed"))?,
-            mitigation: row
-                .get::<_, Option<&[u8]>>("mitigation")
+            patient,
+            finding: self.open_json(TABLE, id.as_bytes(), "sealed", sealed)?,
+            mitigation: mitigation
                 .map(|sealed| self.open_json(TABLE, id.as_bytes(), "mitigation", sealed))
                 .transpose()?,
         })

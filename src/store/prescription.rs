@@ -102,7 +102,7 @@ pub enum Written {
 macro_rules! columns {
     ($of:literal) => {
         concat!(
-            "p.bucket, p.id, p.patient_id, p.clinic, p.registered_at, p.important_unread, p.sealed, ",
+            "p.bucket, p.id, p.patient_id, p.clinic, p.registered_at, p.sealed, ",
             $of,
             ".version, ",
             $of,
@@ -316,7 +316,6 @@ impl Store {
                 changed_at: row.get("changed_at"),
                 life: life(row, id)?,
                 document: DocumentVersion { number: row.get("document_version"), at: row.get("document_at") },
-                important_unread: row.get("important_unread"),
             },
             details,
         })
@@ -407,29 +406,6 @@ impl Store {
             Ok((found, original))
         })
         .transpose()
-    }
-
-    /// The verified patient's prescription with this exchange number.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub async fn prescription_find_by_number(
-        &self,
-        patient: PatientId,
-        number: &ExchangeNumber,
-    ) -> Result<Option<PrescriptionRow>, StoreError> {
-        const SQL: &str = concat!(
-            "-- prescription-find-by-number\nSELECT ",
-            columns!("p"),
-            " FROM prescription p WHERE bucket = $1 AND patient_id = $2 AND number_hash = $3"
-        );
-        let bucket = self.buckets().of_patient(patient);
-        let hash = self.number_hash(patient, number);
-        self.one_opt("prescription-find-by-number", SQL, &[&bucket, &patient, &hash.as_slice()])
-            .await?
-            .map(|row| self.prescription_read(&row))
-            .transpose()
     }
 
     /// The next rows of a search, oldest change first, at most [`BATCH`].
