@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::caller::Caller;
 use super::change::{changed, if_match};
 use super::error::ExchangeError;
-use super::intake::{Original, blocking};
+use super::intake::{Original, worked};
 use super::{ATTEMPTS, Answered, Exchange, IdentityHeader, Request, TaskOutcome, trace};
 use crate::codec::eps_xml::Conversion;
 use crate::prescription::consent::{ConsentKind, Opening};
@@ -211,11 +211,11 @@ impl Exchange {
         document: Document,
         look: &Look,
     ) -> Result<Accepted, ExchangeError> {
-        let media_type = document.media_type.clone();
+        let (media_type, size) = (document.media_type.clone(), document.bytes.len());
         let original = Original::of(&task.task, conversions, document)?;
         let trust = self.trust();
         let (delivered, verification) =
-            blocking(move || Ok((original.delivered()?, original.verify(&trust)?))).await?;
+            worked(size, move || Ok((original.delivered()?, original.verify(&trust)?))).await?;
         let disclosure = look.disclosure;
         Ok(Accepted { task, media_type, delivered, verification, findings, disclosure })
     }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::caller::Caller;
 use super::error::ExchangeError;
 use super::form::{Item, Payload};
-use super::intake::{Original, blocking, dispensing_parse, prescription_parse};
+use super::intake::{Original, dispensing_parse, prescription_parse, worked};
 use super::register::{issued_in_time, named_institution};
 use super::{Exchange, Request, trace};
 use crate::check::{self, Coverage, Proposal, proposal};
@@ -86,7 +86,7 @@ impl Exchange {
     ) -> Result<Checked, ExchangeError> {
         let facility = caller.facility()?;
         let editions = self.editions();
-        let draft = blocking(move || {
+        let draft = worked(document.len(), move || {
             let dispensed = match of {
                 Payload::Csv => document.starts_with(b"CJ1"),
                 Payload::Fhir => fhir::dispensing::is_one(&document),
@@ -175,8 +175,9 @@ impl Exchange {
             .document_read(ACT, (patient, id), part, now, &trace)
             .await?
             .ok_or(ExchangeError::Internal("a prescription has its document"))?;
+        let size = registered.bytes.len();
         let original = Original::of(&row.registered, row.details.conversions.clone(), registered)?;
-        let split = blocking(move || original.split()).await?;
+        let split = worked(size, move || original.split()).await?;
         let mut proposal = proposal::of_dispensing(dispensing, &row.registered.clinic, places);
         proposal.split = split;
         proposal.documents.push(id.to_string());

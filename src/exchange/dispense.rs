@@ -6,7 +6,7 @@ use super::change::{changed, if_match};
 use super::error::ExchangeError;
 use super::form::{DocumentForm, Item};
 use super::identity::insured;
-use super::intake::{DispensingTaken, Original, blocking, dispensing_read};
+use super::intake::{DispensingTaken, Original, dispensing_read, worked};
 use super::register::{Shown, signer_name};
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
 use crate::check::{Source, proposal};
@@ -133,10 +133,12 @@ impl Exchange {
         stored: Document,
         sent: &SentResult,
     ) -> Result<(DispensingTaken, History), ExchangeError> {
+        let size = stored.bytes.len().max(sent.original.len());
         let original = Original::of(&row.registered, row.details.conversions.clone(), stored)?;
         let (trust, form, document, now) =
             (self.trust(), sent.form, sent.original.clone(), self.clock.now());
-        let taken = blocking(move || dispensing_read(form, &document, &original, &trust, now)).await?;
+        let taken =
+            worked(size, move || dispensing_read(form, &document, &original, &trust, now)).await?;
         let together = self.together().await?;
         let (belongs, history) =
             tokio::join!(together.belongs(caller, row, form, &taken), together.history(row.patient));

@@ -6,7 +6,7 @@ use super::caller::Caller;
 use super::error::ExchangeError;
 use super::form::{DocumentForm, Item, Payload};
 use super::identity::insured;
-use super::intake::{PrescriptionTaken, blocking, prescription_read, terms};
+use super::intake::{PrescriptionTaken, prescription_read, terms, worked};
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
 use crate::check::{Coverage, Proposal, Source, proposal};
 use crate::clock::japanese_date;
@@ -103,7 +103,7 @@ impl Exchange {
         }
         let now = self.clock.now();
         let (trust, editions, Sent { form, original, .. }) = (self.trust(), self.editions(), sent.clone());
-        let taken = blocking(move || prescription_read(form, &original, &trust, &editions, now)).await?;
+        let taken = worked(original.len(), move || prescription_read(form, &original, &trust, &editions, now)).await?;
         let prescription = &taken.prescription;
         named_institution(prescription, clinic)?;
         if sent.kind == Kind::InHouse {
