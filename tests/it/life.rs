@@ -361,8 +361,8 @@ async fn one_key_never_answers_for_another_patient() {
     let accept = |patient, key: &'static str| {
         let (world, wanted) = (&world, &wanted);
         async move {
-            let identified = world.identified(patient).await;
-            world.exchange.accept(&caller(PHARMACY), &identified, wanted, &request_with_key(key, 1)).await
+            let request = world.identified(PHARMACY, patient, request_with_key(key, 1)).await;
+            world.exchange.accept(&caller(PHARMACY), wanted, &request).await
         }
     };
     let first = accept(1, "k").await.unwrap();

@@ -19,12 +19,11 @@ use hikikae::exchange::caller::{Actor, Caller};
 use hikikae::exchange::dispense::{Purpose, SentResult};
 use hikikae::exchange::error::ExchangeError;
 use hikikae::exchange::form::DocumentForm;
-use hikikae::exchange::identity::Identified;
+use hikikae::exchange::identity::Evidence;
 use hikikae::exchange::register::Sent;
-use hikikae::exchange::{Answered, Exchange, HistoryTerm, Request, Settings, TaskOutcome};
+use hikikae::exchange::{Answered, Exchange, HistoryTerm, IdentityHeader, Request, Settings, TaskOutcome};
 use hikikae::formulary::Formulary;
 use hikikae::formulary::shelf::Editions;
-use hikikae::prescription::consent::{Method, Permissions};
 use hikikae::prescription::registered::{ExchangeNumber, Registered};
 use hikikae::prescription::state::Kind;
 use hikikae::sandbox::pki::{Credential, FacilitySpec, PatientSpec, PersonSpec, Pki};
@@ -172,13 +171,16 @@ impl World {
     }
 
     pub async fn patient(&self, patient: u32) -> PatientId {
-        let identity = InsuredIdentity::parse("06138762", "１２３", &number(patient), "00").unwrap();
-        let found =
-            self.exchange.store().identity_find(&identity, born(), japanese_date(self.now())).await.unwrap();
+        let found = self
+            .exchange
+            .store()
+            .identity_find(&insurance(patient), born(), japanese_date(self.now()))
+            .await
+            .unwrap();
         found.unwrap().patient.id
     }
 
-    /// What was recorded of a patient, the oldest first.
+    /// What was recorded of a patient, the oldest first, but for the identity checks that come before acceptances.
     pub async fn recorded(&self, patient: u32) -> Vec<AccessRow> {
         let content = TraceContent {
             facility: None,
@@ -194,13 +196,16 @@ impl World {
         let store = self.exchange.store();
         let mut rows = store.access_record_list(patient, None, 1000, self.now(), &trace).await.unwrap();
         rows.reverse();
+        rows.retain(|row| row.act != "verify-identity");
         rows
     }
 
-    /// The patient as an identity token by insurance data shows it.
-    pub async fn identified(&self, patient: u32) -> Identified {
-        let permissions = Permissions { method: Method::Insurance, provisions: Vec::new(), disaster: false };
-        Identified { patient: self.patient(patient).await, permissions }
+    /// A request with the identity token of this pharmacy for the patient, by insurance data.
+    pub async fn identified(&self, pharmacy: &str, patient: u32, request: Request) -> Request {
+        let evidence = Evidence::Insurance(Some(insurance(patient)), born());
+        let verified = self.exchange.identity_verify(&caller(pharmacy), evidence, &self::request()).await;
+        let token = verified.unwrap().token.encode().to_string();
+        Request { identity: Some(IdentityHeader(token)), ..request }
     }
 
     pub async fn accept(
@@ -219,8 +224,8 @@ impl World {
         number: &ExchangeNumber,
     ) -> Result<Answered<Accepted>, ExchangeError> {
         let wanted = Wanted::Number(number.clone());
-        let identified = self.identified(patient).await;
-        self.exchange.accept(&caller(pharmacy), &identified, &wanted, &request()).await
+        let request = self.identified(pharmacy, patient, request()).await;
+        self.exchange.accept(&caller(pharmacy), &wanted, &request).await
     }
 
     /// Signs a dispensing result over what was delivered, as prescribed.
@@ -289,6 +294,10 @@ impl Rx {
 /// Signed by the pharmacist.
 pub fn dispensing_signed(delivered: &EpsPrescription<'_>, cj1: &str, at: DateTime<Utc>) -> Bytes {
     dispensing_sign(delivered, cj1.as_bytes(), &signatory(&PKI.people[1], at)).unwrap().into()
+}
+
+fn insurance(patient: u32) -> InsuredIdentity {
+    InsuredIdentity::parse("06138762", "１２３", &number(patient), "00").unwrap()
 }
 
 pub fn request() -> Request {
