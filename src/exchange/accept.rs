@@ -93,7 +93,7 @@ impl Exchange {
         let act = Act::Accept { by: pharmacy.code.clone(), lease: self.settings.lease };
         for _ in 0..ATTEMPTS {
             let Asked { look, row, findings, answered } = self.asked(caller, wanted, request).await?;
-            let (patient, id) = (row.patient, PrescriptionId::from_uuid(row.registered.id));
+            let patient = row.patient;
             if let Some(Answered { outcome: kept, replayed }) = answered {
                 if kept.task.task.id != row.registered.id {
                     // The same number, of another patient.
@@ -104,17 +104,7 @@ impl Exchange {
             }
             let now = self.clock.now();
             if_match(request, &row.registered)?;
-            let next = match row.registered.life.after(&act, now) {
-                Ok(next) => next,
-                Err(refusal) => {
-                    // The pharmacy has learnt that the prescription exists: a look.
-                    let trace = trace(caller, request, "refused").under(look.listed);
-                    self.store
-                        .access_record_insert("accept", row.bucket, row.patient, Some(id), now, &trace)
-                        .await?;
-                    return Err(refusal.into());
-                }
-            };
+            let next = row.registered.life.after(&act, now)?;
             let repeated = next == row.registered.life;
             let task = if repeated { row.registered.clone() } else { changed(&row, next, now) };
             let task = TaskOutcome::of(task, now);
@@ -154,12 +144,12 @@ impl Exchange {
         let together = self.together().await?;
         let find = async {
             let Some(token) = token.and_then(IdentityToken::decode) else { return Ok(None) };
+            let patient = together.store.buckets().of_token(&token);
             let sought = match wanted {
-                Wanted::Number(number) => Sought::Number(number),
+                Wanted::Number(number) => Sought::Number(patient, number),
                 Wanted::Id(id) => Sought::Id(*id),
             };
-            let store = &together.store;
-            store.acceptance_find(store.buckets().of_token(&token), sought).await
+            together.store.acceptance_find(sought).await
         };
         let (identified, allowed, found, answered) = tokio::join!(
             together.identity_of(caller, token),
@@ -178,7 +168,14 @@ impl Exchange {
             }
         }
         match (found?, wanted) {
-            (Some((row, findings)), _) => Ok(Asked { look, row, findings, answered: answered? }),
+            (Some((row, findings)), _) => {
+                caller.met.prescription(row.patient, PrescriptionId::from_uuid(row.registered.id));
+                // An id may be another patient's; a number is looked up within this one.
+                if row.patient != identified.patient {
+                    return Err(ExchangeError::NotFound);
+                }
+                Ok(Asked { look, row, findings, answered: answered? })
+            }
             (None, Wanted::Id(_)) => Err(ExchangeError::NotFound),
             (None, Wanted::Number(_)) => {
                 self.number_attempt_failed(pharmacy).await?;
@@ -197,7 +194,8 @@ impl Exchange {
         request: &Request,
     ) -> Result<Accepted, ExchangeError> {
         let TaskOutcome { task, at, .. } = &kept.task;
-        let (of, part) = ((patient, PrescriptionId::from_uuid(task.id)), Part::Prescription(task.document.number));
+        let (of, part) =
+            ((patient, PrescriptionId::from_uuid(task.id)), Part::Prescription(task.document.number));
         let trace = look.trace(caller, request);
         let document = self.store.document_read("accept", of, part, *at, &trace).await?;
         let document = document.ok_or(ExchangeError::Internal("a prescription has its document"))?;

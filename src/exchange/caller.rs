@@ -6,6 +6,8 @@ use uuid::Uuid;
 
 use super::app::AppAccess;
 use super::error::ExchangeError;
+use super::met::Met;
+use crate::prescription::access::Who;
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::registered::Viewer;
 use crate::store::PatientId;
@@ -25,6 +27,9 @@ pub struct Caller {
     /// The app that acts for the patient, when one does.
     #[serde(default)]
     pub app: Option<AppAccess>,
+    /// Whose data this request has come to. Of the request alone, and never kept with the token.
+    #[serde(skip)]
+    pub met: Met,
 }
 
 /// The three kinds of actor.
@@ -119,6 +124,15 @@ impl Caller {
         match &self.actor {
             Actor::Patient { id, .. } => Some(PatientId::from_uuid(*id)),
             Actor::Facility(_) | Actor::Practitioner(_) => None,
+        }
+    }
+
+    /// Which kind of caller the access record names.
+    pub fn who(&self) -> Who {
+        match &self.actor {
+            Actor::Facility(_) => Who::Facility,
+            Actor::Practitioner(_) => Who::Practitioner,
+            Actor::Patient { .. } => Who::Patient,
         }
     }
 

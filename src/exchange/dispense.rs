@@ -92,15 +92,14 @@ impl Exchange {
     ) -> Result<Answered<TaskOutcome>, ExchangeError> {
         let pharmacy = caller.pharmacy()?;
         let together = self.together().await?;
-        let (answered, found) = tokio::join!(
-            together.replayed(caller, request),
-            together.store.prescription_with_original(id)
-        );
+        let (answered, found) =
+            tokio::join!(together.replayed(caller, request), together.store.prescription_with_original(id));
         drop(together);
         if let Some(answered) = answered? {
             return Ok(answered);
         }
         let (row, stored) = found?.ok_or(ExchangeError::NotFound)?;
+        caller.met.prescription(row.patient, id);
         if !caller.may_see(&row) {
             return Err(ExchangeError::NotFound);
         }
@@ -112,17 +111,8 @@ impl Exchange {
         let probe = Dispensed { on: japanese_date(now), days: 0, important: false };
         life.after(&sent.purpose.act(&pharmacy.code, replaced, probe), now)?;
 
-        match self.dispensing_take(caller, &row, stored, sent).await {
-            Ok((taken, history)) => self.dispense_checked(caller, row, history, sent, &taken, request).await,
-            Err(refusal) => {
-                // The pharmacy has learnt that its document does not fit this prescription: a look.
-                let (name, trace) = (sent.purpose.name(), trace(caller, request, "refused"));
-                self.store
-                    .access_record_insert(name, row.bucket, row.patient, Some(id), now, &trace)
-                    .await?;
-                Err(refusal)
-            }
-        }
+        let (taken, history) = self.dispensing_take(caller, &row, stored, sent).await?;
+        self.dispense_checked(caller, row, history, sent, &taken, request).await
     }
 
     /// Reads the document and verifies it over the original it answers; with the history it is to be checked against.
@@ -135,10 +125,8 @@ impl Exchange {
     ) -> Result<(DispensingTaken, History), ExchangeError> {
         let size = stored.bytes.len().max(sent.original.len());
         let original = Original::of(&row.registered, row.details.conversions.clone(), stored)?;
-        let (trust, form, document, now) =
-            (self.trust(), sent.form, sent.original.clone(), self.clock.now());
-        let taken =
-            worked(size, move || dispensing_read(form, &document, &original, &trust, now)).await?;
+        let (trust, form, document, now) = (self.trust(), sent.form, sent.original.clone(), self.clock.now());
+        let taken = worked(size, move || dispensing_read(form, &document, &original, &trust, now)).await?;
         let together = self.together().await?;
         let (belongs, history) =
             tokio::join!(together.belongs(caller, row, form, &taken), together.history(row.patient));

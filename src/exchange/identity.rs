@@ -138,11 +138,7 @@ impl Exchange {
         let facility = caller.facility()?;
         let now = self.clock.now();
         let patient = entry.patient.id;
-        let token = self
-            .store
-            .buckets()
-            .token_mint(self.store.rng(), patient)
-            .map_err(StoreError::from)?;
+        let token = self.store.buckets().token_mint(self.store.rng(), patient).map_err(StoreError::from)?;
         let mut trace = trace(caller, request, "done");
         let (method, lifetime, card) = match proof {
             Proof::Insurance => (Method::Insurance, self.settings.identity_token, None),
@@ -172,12 +168,14 @@ impl Exchange {
     /// The patient a document names by its insurance data.
     pub(super) async fn person_find(
         &self,
-        facility: &Facility,
+        caller: &Caller,
         identity: &document::InsuredIdentity,
         birth_date: NaiveDate,
         on: NaiveDate,
     ) -> Result<PatientId, ExchangeError> {
+        let facility = caller.facility()?;
         let entry = self.identity_look_up(facility, insured(identity), birth_date, on).await?;
+        caller.met.patient(entry.patient.id);
         Ok(entry.patient.id)
     }
 
@@ -266,11 +264,10 @@ impl Exchange {
     ) -> Result<Identified, ExchangeError> {
         let facility = caller.facility()?;
         let token = token.and_then(IdentityToken::decode).ok_or(ExchangeError::IdentityTokenInvalid)?;
-        self.store
-            .identity_token_find(&token, &facility.code, self.clock.now())
-            .await?
-            .map(|(patient, permissions)| Identified { patient, permissions })
-            .ok_or(ExchangeError::IdentityTokenInvalid)
+        let found = self.store.identity_token_find(&token, &facility.code, self.clock.now()).await?;
+        let (patient, permissions) = found.ok_or(ExchangeError::IdentityTokenInvalid)?;
+        caller.met.patient(patient);
+        Ok(Identified { patient, permissions })
     }
 
     /// What the facility may see of the other side of findings about this patient, by the identity token the request

@@ -8,9 +8,9 @@ use super::error::ExchangeError;
 use super::{Exchange, IdentityHeader, Request, TaskOutcome, trace};
 use crate::prescription::consent::{ConsentKind, Opening};
 use crate::prescription::state::Shown;
-use crate::store::{PatientId, PrescriptionId};
 use crate::store::document::{Document, Part};
 use crate::store::prescription::{BATCH, Cursor, Filter, Looker, PrescriptionRow, Whose};
+use crate::store::{PatientId, PrescriptionId};
 
 /// What a search asks for. Everything given must hold.
 #[derive(Clone, Debug, Default)]
@@ -61,9 +61,13 @@ impl Exchange {
             Actor::Practitioner(_) => return Err(ExchangeError::NotFound),
         };
         let (at, trace) = (self.clock.now(), trace(caller, request, "done"));
-        match self.store.prescription_look("read", id, &looker, at, &trace).await? {
-            Some((row, true)) if caller.may_see(&row) => Ok(TaskOutcome::of(row.registered, at)),
-            _ => Err(ExchangeError::NotFound),
+        let found = self.store.prescription_look("read", id, &looker, at, &trace).await?;
+        let (row, recorded) = found.ok_or(ExchangeError::NotFound)?;
+        caller.met.prescription(row.patient, id);
+        if recorded && caller.may_see(&row) {
+            Ok(TaskOutcome::of(row.registered, at))
+        } else {
+            Err(ExchangeError::NotFound)
         }
     }
 

@@ -85,6 +85,7 @@ impl Exchange {
             return Ok(answered);
         }
         let patient = self.identity_sure(clinic, found?).await?.patient.id;
+        caller.met.patient(patient);
         self.register_checked(caller, request, sent, &taken, patient).await
     }
 
@@ -103,7 +104,9 @@ impl Exchange {
         }
         let now = self.clock.now();
         let (trust, editions, Sent { form, original, .. }) = (self.trust(), self.editions(), sent.clone());
-        let taken = worked(original.len(), move || prescription_read(form, &original, &trust, &editions, now)).await?;
+        let taken =
+            worked(original.len(), move || prescription_read(form, &original, &trust, &editions, now))
+                .await?;
         let prescription = &taken.prescription;
         named_institution(prescription, clinic)?;
         if sent.kind == Kind::InHouse {

@@ -56,10 +56,11 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exchange::met::Met;
     use crate::store::directory::{Facility, FacilityKind};
 
     fn caller(actor: Actor) -> Caller {
-        Caller { actor, practitioner: None, bound_to: None, app: None }
+        Caller { actor, practitioner: None, bound_to: None, app: None, met: Met::default() }
     }
 
     fn facility() -> Caller {

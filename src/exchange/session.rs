@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::Exchange;
 use super::caller::{Actor, Caller, Person};
 use super::card::NONCE;
+use super::met::Met;
 use crate::clock::japanese_date;
 use crate::prescription::identifier::InstitutionCode;
 use crate::store::StoreError;
@@ -88,7 +89,7 @@ impl Exchange {
                 Some(person(&assertion.leaf)?)
             }
         };
-        let caller = Caller { actor, practitioner, bound_to, app: None };
+        let caller = Caller { actor, practitioner, bound_to, app: None, met: Met::default() };
         let token = self.secret_draw()?;
         let lifetime = self.settings.access_token;
         if self.store.access_token_insert(&spent, &token, &caller, now + lifetime).await? {

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod answer;
+mod audit;
 mod authorize;
 mod call;
 mod cds;
@@ -17,6 +18,7 @@ mod paging;
 mod paper;
 mod patient;
 pub mod problem;
+mod refusal;
 mod reported;
 pub mod server;
 mod task;
@@ -26,10 +28,10 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Method, StatusCode, header};
 use metrics_exporter_prometheus::PrometheusHandle;
+use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::filters::path::FullPath;
 use warp::reply::Response;
-use warp::Filter;
 
 use crate::exchange::Exchange;
 use endpoint::{About, Book, Endpoint};
@@ -61,6 +63,7 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         patient::verify_identity(app),
         patient::card_challenge(app),
         patient::break_glass(app),
+        audit::list(app),
         consent::list(app),
         consent::put(app),
         consent::withdraw(app),

@@ -1,7 +1,6 @@
 //! Accepting a prescription: what stands when it is asked for, and one statement that changes its state and hands over
 //! its document.
 
-use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::bucket::{PatientId, PrescriptionId};
@@ -12,57 +11,58 @@ use super::prescription::{Doing, Flat, PrescriptionRow, besides, columns, flat};
 use crate::prescription::registered::ExchangeNumber;
 use crate::prescription::state::Life;
 
-/// How one prescription of a patient is named.
+/// How one prescription is named.
 #[derive(Clone, Copy, Debug)]
 pub enum Sought<'a> {
-    /// By 引換番号.
-    Number(&'a ExchangeNumber),
-    /// By its id.
+    /// By 引換番号, within a patient.
+    Number(PatientId, &'a ExchangeNumber),
+    /// By its id, whosever it is.
     Id(PrescriptionId),
 }
 
 impl Store {
-    /// The patient's prescription, with the findings it was registered or dispensed in spite of.
+    /// A prescription, with the findings it was registered or dispensed in spite of.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub async fn acceptance_find(
         &self,
-        patient: PatientId,
         sought: Sought<'_>,
     ) -> Result<Option<(PrescriptionRow, Vec<FindingRow>)>, StoreError> {
         macro_rules! sql {
-            ($by:literal) => {
+            ($which:literal) => {
                 concat!(
                     "-- acceptance-find\nSELECT ",
                     columns!("p"),
                     ", f.id AS finding, f.sealed AS finding_sealed, f.mitigation
                     FROM prescription p
                     LEFT JOIN finding f ON f.bucket = p.bucket AND f.prescription_id = p.id
-                    WHERE p.bucket = $1 AND p.patient_id = $2 AND p.",
-                    $by,
-                    " = $3 ORDER BY f.id, f.facility"
+                    WHERE p.bucket = $1 AND ",
+                    $which,
+                    " ORDER BY f.id, f.facility"
                 )
             };
         }
-        let hash;
-        let (sql, name): (_, &(dyn ToSql + Sync)) = match &sought {
-            Sought::Number(number) => {
-                hash = self.number_hash(patient, number).to_vec();
-                (sql!("number_hash"), &hash)
+        let rows = match sought {
+            Sought::Number(patient, number) => {
+                const SQL: &str = sql!("p.patient_id = $2 AND p.number_hash = $3");
+                let (bucket, hash) = (self.buckets().of_patient(patient), self.number_hash(patient, number));
+                self.one("acceptance-find", SQL, &[&bucket, &patient, &hash.as_slice()]).await?
             }
-            Sought::Id(id) => (sql!("id"), id),
+            Sought::Id(id) => {
+                let bucket = self.buckets().of_prescription(id);
+                self.one("acceptance-find", sql!("p.id = $2"), &[&bucket, &id]).await?
+            }
         };
-        let bucket = self.buckets().of_patient(patient);
-        let rows = self.one("acceptance-find", sql, &[&bucket, &patient, name]).await?;
         let Some(first) = rows.first() else { return Ok(None) };
+        let found = self.prescription_read(first)?;
         let finding = |row: &tokio_postgres::Row| {
             let id = row.get::<_, Option<Uuid>>("finding")?;
-            Some(self.finding_open(id, patient, row.get("finding_sealed"), row.get("mitigation")))
+            Some(self.finding_open(id, found.patient, row.get("finding_sealed"), row.get("mitigation")))
         };
         let findings = rows.iter().filter_map(finding).collect::<Result<_, _>>()?;
-        Ok(Some((self.prescription_read(first)?, findings)))
+        Ok(Some((found, findings)))
     }
 
     /// Changes the state of the prescription as read in `row` to that of `next`, with its version, trace and answer, and

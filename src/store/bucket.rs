@@ -322,7 +322,11 @@ mod tests {
             assert!(!format!("{token:?}").contains(text.as_str()));
             assert!(!token.0.windows(16).any(|part| part == patient.as_bytes()));
         }
-        assert_ne!(tokens[0].0[TOKEN_RANDOM..], tokens[1].0[TOKEN_RANDOM..], "the same patient looks different");
+        assert_ne!(
+            tokens[0].0[TOKEN_RANDOM..],
+            tokens[1].0[TOKEN_RANDOM..],
+            "the same patient looks different"
+        );
         for noise in ["", "x", "====", &"A".repeat(63), &"A".repeat(65), "引換"] {
             assert!(IdentityToken::decode(noise).is_none());
         }

@@ -89,7 +89,8 @@ impl Store {
                 &[&bucket, &prescription, &name, &sequence, &patient, &trace.request, &at, &act, &sealed],
             )
             .await?;
-        row.map(|row| self.document_open(prescription, part, row.get("media_type"), row.get("sealed"))).transpose()
+        row.map(|row| self.document_open(prescription, part, row.get("media_type"), row.get("sealed")))
+            .transpose()
     }
 
     /// The original in the columns of its row, which is there when its prescription is.

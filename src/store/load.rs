@@ -79,7 +79,15 @@ impl Load {
         self.patients.push(row![bucket, *id, store.particulars_seal(*id, particulars)?, ACT]);
         let hash = identity.hash(store.lookup(), particulars.birth_date);
         let branch = identity.branch_hash(store.lookup(), particulars.birth_date).map(|hash| hash.to_vec());
-        self.identities.push(row![Bucket::of_hash(&hash), hash.to_vec(), *valid_from, branch, bucket, *id, ACT]);
+        self.identities.push(row![
+            Bucket::of_hash(&hash),
+            hash.to_vec(),
+            *valid_from,
+            branch,
+            bucket,
+            *id,
+            ACT
+        ]);
         let sealed = store.coverage_seal(*id, &hash, *valid_from, identity)?;
         self.coverages.push(row![bucket, *id, hash.to_vec(), *valid_from, sealed, ACT]);
         person

@@ -7,9 +7,9 @@ use super::access::Trace;
 use super::bucket::{Bucket, PatientId, PrescriptionId};
 use super::pool::{Store, StoreError};
 use super::prescription::life;
-use tokio_postgres::Row;
 use crate::check::{HistoryEntry, Period, Source, reported};
 use crate::prescription::state::Shown;
+use tokio_postgres::Row;
 
 const TABLE: &str = "medication";
 

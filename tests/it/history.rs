@@ -4,6 +4,7 @@
 
 use chrono::TimeDelta;
 use hikikae::exchange::caller::{Actor, Caller};
+use hikikae::exchange::met::Met;
 use hikikae::store::directory::Claims;
 use reqwest::Method as Http;
 use serde_json::{Value, json};
@@ -38,7 +39,7 @@ impl Door {
     async fn later(&self, patient: u32) -> Somebody {
         let id = *self.world.patient(patient).await.as_uuid();
         let actor = Actor::Patient { id, name: name(patient) };
-        let caller = Caller { actor, practitioner: None, bound_to: None, app: None };
+        let caller = Caller { actor, practitioner: None, bound_to: None, app: None, met: Met::default() };
         let (token, until) = ("later".to_owned(), self.world.now() + TimeDelta::hours(1));
         assert!(self.world.exchange.store().access_token_insert(&[], &token, &caller, until).await.unwrap());
         Somebody { token, identity: None }

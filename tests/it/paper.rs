@@ -9,6 +9,7 @@ use hikikae::codec::fault::Form;
 use hikikae::codec::notebook::{self, Class, Notebook};
 use hikikae::exchange::caller::{Actor, Caller};
 use hikikae::exchange::error::ExchangeError;
+use hikikae::exchange::met::Met;
 use hikikae::exchange::notebook::{Asked, Taken};
 use hikikae::http::{App, routes};
 use hikikae::store::PrescriptionId;
@@ -28,6 +29,7 @@ async fn patient(world: &World, patient: u32) -> Caller {
         practitioner: None,
         bound_to: None,
         app: None,
+        met: Met::default(),
     }
 }
 

@@ -20,6 +20,7 @@ use hikikae::exchange::dispense::{Purpose, SentResult};
 use hikikae::exchange::error::ExchangeError;
 use hikikae::exchange::form::DocumentForm;
 use hikikae::exchange::identity::Evidence;
+use hikikae::exchange::met::Met;
 use hikikae::exchange::register::Sent;
 use hikikae::exchange::{Answered, Exchange, HistoryTerm, IdentityHeader, Request, Settings, TaskOutcome};
 use hikikae::formulary::Formulary;
@@ -182,19 +183,11 @@ impl World {
 
     /// What was recorded of a patient, the oldest first, but for the identity checks that come before acceptances.
     pub async fn recorded(&self, patient: u32) -> Vec<AccessRow> {
-        let content = TraceContent {
-            facility: None,
-            facility_name: None,
-            person: None,
-            app: None,
-            signer: None,
-            reason: None,
-            outcome: "done".to_owned(),
-            opened: Vec::new(),
-        };
+        let content = TraceContent { outcome: "done".to_owned(), ..TraceContent::default() };
         let (patient, trace) = (self.patient(patient).await, Trace { request: request().id, content });
         let store = self.exchange.store();
-        let mut rows = store.access_record_list(patient, None, 1000, self.now(), &trace).await.unwrap();
+        let mut rows =
+            store.access_record_list(patient, (None, None), None, 1000, self.now(), &trace).await.unwrap();
         rows.reverse();
         rows.retain(|row| row.act != "verify-identity");
         rows
@@ -319,7 +312,13 @@ pub fn caller(code: &str) -> Caller {
         "4" => FacilityKind::Pharmacy,
         _ => FacilityKind::Clinic,
     };
-    Caller { actor: Actor::Facility(facility(code, kind)), practitioner: None, bound_to: None, app: None }
+    Caller {
+        actor: Actor::Facility(facility(code, kind)),
+        practitioner: None,
+        bound_to: None,
+        app: None,
+        met: Met::default(),
+    }
 }
 
 fn facility(code: &str, kind: FacilityKind) -> Facility {

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::caller::{Actor, Caller};
 use super::error::ExchangeError;
+use super::met::Met;
 use super::session::SessionError;
 use super::{Exchange, Request, trace};
 use crate::clock::japanese_date;
@@ -117,7 +118,13 @@ impl Exchange {
     ) -> Result<IdentityToken, AppError> {
         let now = self.clock.now();
         let (actor, login) = self.actor_prove(card_assertion, now).await?;
-        let caller = Caller { actor, practitioner: None, bound_to: None, app: Some(access(asked)) };
+        let caller = Caller {
+            actor,
+            practitioner: None,
+            bound_to: None,
+            app: Some(access(asked)),
+            met: Met::default(),
+        };
         let patient = caller.patient().ok_or(AppError::NotAPatient)?;
         let grant = Grant {
             id: request.id,
@@ -209,6 +216,7 @@ impl Exchange {
             practitioner: None,
             bound_to: None,
             app: Some(access),
+            met: Met::default(),
         };
         let spent = found.kind.is_none();
         let lifetime = self.settings.access_token.min(grant.until - now);
@@ -241,11 +249,14 @@ impl Exchange {
     /// # Errors
     ///
     /// `not-permitted` for anybody but the patient.
-    pub async fn app_list(&self, caller: &Caller) -> Result<Vec<Grant>, ExchangeError> {
+    pub async fn app_list(&self, caller: &Caller, request: &Request) -> Result<Vec<Grant>, ExchangeError> {
         let patient = caller
             .patient()
             .ok_or(ExchangeError::NotPermitted("only the patient sees the patient's apps"))?;
-        Ok(self.store.app_grant_list(patient, self.clock.now()).await?)
+        let (now, trace) = (self.clock.now(), trace(caller, request, "done"));
+        let bucket = self.store.buckets().of_patient(patient);
+        self.store.access_record_insert("app-list", bucket, patient, None, now, &trace).await?;
+        Ok(self.store.app_grant_list(patient, now).await?)
     }
 
     /// The patient takes an app's access back, at once.

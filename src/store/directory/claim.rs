@@ -18,6 +18,7 @@ use super::eligibility::{EligibilityFault, decode};
 use super::import::Progress;
 use super::{ImportError, InsuredIdentity};
 use crate::clock::japanese_date;
+use crate::prescription::access::Who;
 use crate::prescription::identifier::{DrugCode, InstitutionCode};
 use crate::prescription::reported::{Claim, Content, Reported, Reporter};
 use crate::store::access::{Trace, TraceContent};
@@ -167,16 +168,8 @@ impl Store {
         if !faults.is_empty() {
             return Err(ImportError::Faults(faults));
         }
-        let content = TraceContent {
-            facility: None,
-            facility_name: None,
-            person: None,
-            signer: None,
-            reason: None,
-            outcome: "done".to_owned(),
-            opened: Vec::new(),
-            app: None,
-        };
+        let content =
+            TraceContent { who: Who::Operator, outcome: "done".to_owned(), ..TraceContent::default() };
         // One import is one request in the access records of the persons concerned.
         Ok(self.claims_insert(&entries, at, &Trace { request: self.id_draw()?, content }).await?)
     }
