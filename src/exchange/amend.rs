@@ -42,9 +42,9 @@ impl Exchange {
         row.registered.life.after(&probe, self.clock.now())?;
         let sent = Sent { kind: row.registered.life.kind, form, original };
         let taken = self.prescription_take(caller, &sent).await?;
-        let (clinic, today) = (caller.clinic()?, japanese_date(self.clock.now()));
+        let today = japanese_date(self.clock.now());
         let (named, born) = (&taken.prescription.insurance.identity, taken.prescription.patient.birth_date);
-        if self.person_find(clinic, named, born, today).await? != row.patient {
+        if self.person_find(caller, named, born, today).await? != row.patient {
             return Err(ExchangeError::DocumentMismatch(vec![Fault {
                 place: form.payload().place(Item::Insured).to_owned(),
                 message: "the prescription to be amended is another patient's".to_owned(),

@@ -245,7 +245,7 @@ impl About {
     }
 
     /// Whether a request is one for this endpoint. Who may GET may ask for the head alone (RFC 9110 9.3.2).
-    pub(super) fn takes(&self, method: &Method, path: &str) -> bool {
+    pub(super) fn is_for(&self, method: &Method, path: &str) -> bool {
         (*method == self.method || (*method == Method::HEAD && self.method == Method::GET)) && self.fits(path)
     }
 

@@ -128,7 +128,7 @@ fn half(mut endpoints: Vec<Endpoint>) -> BoxedFilter<(Response,)> {
     let here = warp::method()
         .and(warp::path::full())
         .and_then(move |method: Method, path: FullPath| {
-            let takes = abouts.iter().any(|about| about.takes(&method, path.as_str()));
+            let takes = abouts.iter().any(|about| about.is_for(&method, path.as_str()));
             std::future::ready(if takes { Ok(()) } else { Err(warp::reject::not_found()) })
         })
         .untuple_one();
