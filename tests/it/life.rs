@@ -301,7 +301,7 @@ async fn every_act_leaves_a_trace_and_nothing_readable() {
     let rows = client.query("SELECT act FROM access_record ORDER BY at, act", &[]).await.unwrap();
     let mut acts: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
     acts.dedup();
-    assert_eq!(acts, ["register", "accept", "dispense", "register"]);
+    assert_eq!(acts, ["register", "verify-identity", "accept", "dispense", "register"]);
 
     let dump: String = world
         .database
