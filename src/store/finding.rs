@@ -136,20 +136,6 @@ impl Store {
         row.map(|row| self.finding_read(&row)).transpose()
     }
 
-    /// The findings a prescription was registered or dispensed in spite of, for the next reader.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub async fn finding_list(&self, prescription: PrescriptionId) -> Result<Vec<FindingRow>, StoreError> {
-        const SQL: &str = "-- finding-list
-            SELECT id, patient_id, sealed, mitigation FROM finding
-            WHERE bucket = $1 AND prescription_id = $2 ORDER BY id, facility";
-        let bucket = self.buckets().of_prescription(prescription);
-        let rows = self.one("finding-list", SQL, &[&bucket, &prescription]).await?;
-        rows.iter().map(|row| self.finding_read(row)).collect()
-    }
-
     pub(super) fn finding_read(&self, row: &tokio_postgres::Row) -> Result<FindingRow, StoreError> {
         self.finding_open(row.get("id"), row.get("patient_id"), row.get("sealed"), row.get("mitigation"))
     }
