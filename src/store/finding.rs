@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::access::Trace;
-use super::bucket::{PatientId, PrescriptionId};
+use super::bucket::PatientId;
 use super::pool::{Store, StoreError};
 use crate::check::Finding;
 use crate::prescription::identifier::InstitutionCode;

@@ -7,7 +7,6 @@ use hikikae::clock::japanese_date;
 use hikikae::exchange::error::ExchangeError;
 use hikikae::formulary::CONTRAINDICATION_NOTICE;
 use hikikae::prescription::consent::Basis;
-use hikikae::store::PrescriptionId;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
