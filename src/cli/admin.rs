@@ -21,16 +21,18 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ring::rand::SystemRandom;
 use serde_json::{Value, json};
 
+use self::audit::AuditVerify;
 use self::disaster::DisasterCommand;
 use super::document::counted;
 use super::{Answer, log_to_stderr, print};
 
+mod audit;
 mod disaster;
 
 /// The configuration that is used when none is named and it exists.
 const USUAL_CONFIGURATION: &str = "hikikae.toml";
 
-/// Operator work: facilities, insured persons, the formulary, keys, disasters
+/// Operator work: facilities, insured persons, the formulary, keys, disasters, the access record
 #[derive(Subcommand)]
 #[command(after_help = "\
 The commands work on the database of the configuration: the one it names, or the private one under
@@ -44,6 +46,7 @@ pub enum Admin {
     RotateKeys(RotateKeys),
     CheckReport(CheckReport),
     Disaster(DisasterCommand),
+    AuditVerify(AuditVerify),
 }
 
 #[derive(Args)]
@@ -218,6 +221,7 @@ impl Admin {
             Self::RotateKeys(rotate) => (rotate.common.json, rotate.run()?),
             Self::CheckReport(report) => (report.common.json, report.run().await?),
             Self::Disaster(disaster) => (disaster.json(), disaster.run().await?),
+            Self::AuditVerify(verify) => return verify.run().await,
         };
         print(if json { format!("{:#}\n", report.facts) } else { format!("{}\n", report.text) })?;
         Ok(Answer::Yes)

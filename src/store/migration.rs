@@ -34,10 +34,11 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 8, name: "person_name", sql: include_str!("../../schema/0008_person_name.sql") },
     Migration { version: 9, name: "feed", sql: include_str!("../../schema/0009_feed.sql") },
     Migration { version: 10, name: "important", sql: include_str!("../../schema/0010_important.sql") },
+    Migration { version: 11, name: "access_chain", sql: include_str!("../../schema/0011_access_chain.sql") },
     Migration {
-        version: 11,
+        version: 12,
         name: "identity_bucket",
-        sql: include_str!("../../schema/0011_identity_bucket.sql"),
+        sql: include_str!("../../schema/0012_identity_bucket.sql"),
     },
 ];
 

@@ -4,6 +4,7 @@
 
 pub mod acceptance;
 pub mod access;
+pub mod access_chain;
 pub mod app;
 pub mod bucket;
 pub mod cluster;
