@@ -8,7 +8,7 @@ use super::error::ExchangeError;
 use super::{Exchange, Request, trace};
 use crate::clock::japanese_date;
 use crate::store::PatientId;
-use crate::store::access::AccessRow;
+use crate::store::access::{AccessRow, Written};
 
 /// Where a page ended: the newest record comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub struct AccessCursor {
 /// What a search asks for.
 #[derive(Clone, Debug)]
 pub struct AccessSearch {
-    /// From an instant, to before another.
-    pub range: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    /// When what is searched for was written.
+    pub written: Written,
     /// Page size.
     pub count: usize,
     /// Where the page before ended.
@@ -86,7 +86,7 @@ impl Exchange {
         let limit = search.count + 1;
         let mut records = self
             .store
-            .access_record_list(patient, search.range, after, limit, self.clock.now(), &trace)
+            .access_record_list(patient, &search.written, after, limit, self.clock.now(), &trace)
             .await?;
         let more = records.len() > search.count;
         records.truncate(search.count);

@@ -15,6 +15,7 @@ pub mod patient;
 pub mod prescription;
 pub mod reported;
 pub mod strict;
+pub mod summary;
 pub mod task;
 pub mod verdict;
 
