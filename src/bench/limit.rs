@@ -220,7 +220,10 @@ impl Limit {
                 let row = case.row.as_ref().ok_or(BenchError::NoPopulation)?;
                 let accept = state::Act::Accept { by: case.pharmacy.clone(), lease: LEASE };
                 let next = row.registered.life.after(&accept, now)?;
-                store.prescription_change(row, &next, &doing(None)).await?
+                match store.acceptance_insert(row, &next, &doing(None)).await? {
+                    Some(_) => Written::Yes,
+                    None => Written::Lost,
+                }
             }
             Act::Dispense => {
                 let row = case.row.as_ref().ok_or(BenchError::NoPopulation)?;

@@ -5,19 +5,19 @@ use serde::{Deserialize, Serialize};
 use super::caller::Caller;
 use super::change::{changed, if_match};
 use super::error::ExchangeError;
-use super::identity::Identified;
-use super::intake::{Original, blocking};
-use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
+use super::intake::{Original, worked};
+use super::{ATTEMPTS, Answered, Exchange, IdentityHeader, Request, TaskOutcome, trace};
 use crate::codec::eps_xml::Conversion;
 use crate::prescription::consent::{ConsentKind, Opening};
 use crate::prescription::disclosure::Disclosure;
 use crate::prescription::registered::ExchangeNumber;
 use crate::prescription::state::Act;
+use crate::store::acceptance::Sought;
 use crate::store::access::Trace;
-use crate::store::document::Part;
+use crate::store::document::{Document, Part};
 use crate::store::finding::FindingRow;
-use crate::store::prescription::{Doing, Written};
-use crate::store::{PatientId, PrescriptionId, StoreError};
+use crate::store::prescription::{Doing, PrescriptionRow};
+use crate::store::{IdentityToken, PatientId, PrescriptionId, StoreError};
 use crate::trust::verdict::Verdict;
 
 /// How the pharmacy names the prescription.
@@ -61,6 +61,15 @@ struct Look {
     listed: Option<Opening>,
 }
 
+/// What stands when a prescription is asked for.
+struct Asked {
+    look: Look,
+    row: PrescriptionRow,
+    findings: Vec<FindingRow>,
+    /// The kept answer of an earlier request with the same key.
+    answered: Option<Answered<Kept>>,
+}
+
 impl Look {
     fn trace(&self, caller: &Caller, request: &Request) -> Trace {
         trace(caller, request, "done").under(self.listed).under(self.disclosure.opening())
@@ -77,44 +86,14 @@ impl Exchange {
     pub async fn accept(
         &self,
         caller: &Caller,
-        identified: &Identified,
         wanted: &Wanted,
         request: &Request,
     ) -> Result<Answered<Accepted>, ExchangeError> {
         let pharmacy = caller.pharmacy()?;
-        let patient = identified.patient;
-        let mut look = Look { disclosure: identified.disclosure(), listed: None };
-        match wanted {
-            Wanted::Number(_) => self.number_attempt_check(pharmacy).await?,
-            Wanted::Id(_) => {
-                let listed = identified.permissions.opening(ConsentKind::PrescriptionList);
-                look.listed = Some(listed.ok_or(ExchangeError::ConsentRequired)?);
-            }
-        }
         let act = Act::Accept { by: pharmacy.code.clone(), lease: self.settings.lease };
         for _ in 0..ATTEMPTS {
-            let row = match wanted {
-                Wanted::Number(number) => {
-                    let Some(row) = self.store.prescription_find_by_number(patient, number).await? else {
-                        self.number_attempt_failed(pharmacy).await?;
-                        return Err(ExchangeError::ExchangeNumberUnknown);
-                    };
-                    row
-                }
-                Wanted::Id(id) => {
-                    let row = self.store.prescription_find(*id).await?.ok_or(ExchangeError::NotFound)?;
-                    if row.patient != patient {
-                        caller.met.prescription(row.patient, *id);
-                        return Err(ExchangeError::NotFound);
-                    }
-                    row
-                }
-            };
-            let id = PrescriptionId::from_uuid(row.registered.id);
-            caller.met.prescription(patient, id);
-            let (answered, findings) = tokio::try_join!(self.replayed::<Kept>(caller, request), async {
-                Ok(self.store.finding_list(id).await?)
-            },)?;
+            let Asked { look, row, findings, answered } = self.asked(caller, wanted, request).await?;
+            let patient = row.patient;
             if let Some(Answered { outcome: kept, replayed }) = answered {
                 if kept.task.task.id != row.registered.id {
                     // The same number, of another patient.
@@ -143,36 +122,98 @@ impl Exchange {
                 trace: &trace,
                 answer: answer.as_ref(),
             };
-            match self.store.prescription_change(&row, &kept.task.task.life, &doing).await? {
-                Written::Yes => {
-                    let outcome = self.accepted(caller, patient, kept, &look, request).await?;
-                    return Ok(Answered { outcome, replayed: false });
-                }
-                Written::Lost => {}
+            let written = self.store.acceptance_insert(&row, &kept.task.task.life, &doing).await?;
+            if let Some(document) = written {
+                let outcome = self.handed(kept, document, &look).await?;
+                return Ok(Answered { outcome, replayed: false });
             }
         }
         Err(StoreError::Overloaded.into())
     }
 
-    /// The document and its verification with what is kept of the answer, recorded as a look.
+    /// Reads all at once what the request names, and says so only to who has proved the patient's identity and has not
+    /// guessed too often.
+    async fn asked(
+        &self,
+        caller: &Caller,
+        wanted: &Wanted,
+        request: &Request,
+    ) -> Result<Asked, ExchangeError> {
+        let pharmacy = caller.pharmacy()?;
+        let token = request.identity.as_ref().map(|IdentityHeader(token)| token.as_str());
+        let together = self.together().await?;
+        let find = async {
+            let Some(token) = token.and_then(IdentityToken::decode) else { return Ok(None) };
+            let patient = together.store.buckets().of_token(&token);
+            let sought = match wanted {
+                Wanted::Number(number) => Sought::Number(patient, number),
+                Wanted::Id(id) => Sought::Id(*id),
+            };
+            together.store.acceptance_find(sought).await
+        };
+        let (identified, allowed, found, answered) = tokio::join!(
+            together.identity_of(caller, token),
+            together.number_attempt_check(pharmacy),
+            find,
+            together.replayed(caller, request),
+        );
+        drop(together);
+        let identified = identified?;
+        let mut look = Look { disclosure: identified.disclosure(), listed: None };
+        match wanted {
+            Wanted::Number(_) => allowed?,
+            Wanted::Id(_) => {
+                let listed = identified.permissions.opening(ConsentKind::PrescriptionList);
+                look.listed = Some(listed.ok_or(ExchangeError::ConsentRequired)?);
+            }
+        }
+        match (found?, wanted) {
+            (Some((row, findings)), _) => {
+                caller.met.prescription(row.patient, PrescriptionId::from_uuid(row.registered.id));
+                // An id may be another patient's; a number is looked up within this one.
+                if row.patient != identified.patient {
+                    return Err(ExchangeError::NotFound);
+                }
+                Ok(Asked { look, row, findings, answered: answered? })
+            }
+            (None, Wanted::Id(_)) => Err(ExchangeError::NotFound),
+            (None, Wanted::Number(_)) => {
+                self.number_attempt_failed(pharmacy).await?;
+                Err(ExchangeError::ExchangeNumberUnknown)
+            }
+        }
+    }
+
+    /// The document again with what is kept of the answer, recorded as a look.
     async fn accepted(
         &self,
         caller: &Caller,
         patient: PatientId,
-        Kept { task, conversions, findings }: Kept,
+        kept: Kept,
         look: &Look,
         request: &Request,
     ) -> Result<Accepted, ExchangeError> {
-        let id = PrescriptionId::from_uuid(task.task.id);
+        let TaskOutcome { task, at, .. } = &kept.task;
+        let (of, part) =
+            ((patient, PrescriptionId::from_uuid(task.id)), Part::Prescription(task.document.number));
         let trace = look.trace(caller, request);
-        let part = Part::Prescription(task.task.document.number);
-        let document = self.store.document_read("accept", (patient, id), part, task.at, &trace).await?;
+        let document = self.store.document_read("accept", of, part, *at, &trace).await?;
         let document = document.ok_or(ExchangeError::Internal("a prescription has its document"))?;
-        let media_type = document.media_type.clone();
+        self.handed(kept, document, look).await
+    }
+
+    /// What the pharmacy gets, with the verification of the document.
+    async fn handed(
+        &self,
+        Kept { task, conversions, findings }: Kept,
+        document: Document,
+        look: &Look,
+    ) -> Result<Accepted, ExchangeError> {
+        let (media_type, size) = (document.media_type.clone(), document.bytes.len());
         let original = Original::of(&task.task, conversions, document)?;
         let trust = self.trust();
         let (delivered, verification) =
-            blocking(move || Ok((original.delivered()?, original.verify(&trust)?))).await?;
+            worked(size, move || Ok((original.delivered()?, original.verify(&trust)?))).await?;
         let disclosure = look.disclosure;
         Ok(Accepted { task, media_type, delivered, verification, findings, disclosure })
     }

@@ -8,6 +8,7 @@ use super::intake::{PrescriptionTaken, terms};
 use super::register::{Sent, Shown, signer_name};
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
 use crate::check::{Source, proposal};
+use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
 use crate::prescription::registered::{DocumentVersion, Registered};
 use crate::prescription::state::Act;
@@ -40,8 +41,10 @@ impl Exchange {
         let probe = Act::Amend(row.registered.life.terms);
         row.registered.life.after(&probe, self.clock.now())?;
         let sent = Sent { kind: row.registered.life.kind, form, original };
-        let (taken, patient) = self.prescription_take(caller, &sent).await?;
-        if patient != row.patient {
+        let taken = self.prescription_take(caller, &sent).await?;
+        let today = japanese_date(self.clock.now());
+        let (named, born) = (&taken.prescription.insurance.identity, taken.prescription.patient.birth_date);
+        if self.person_find(caller, named, born, today).await? != row.patient {
             return Err(ExchangeError::DocumentMismatch(vec![Fault {
                 place: form.payload().place(Item::Insured).to_owned(),
                 message: "the prescription to be amended is another patient's".to_owned(),

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::caller::Caller;
 use super::error::ExchangeError;
 use super::form::{Item, Payload};
-use super::intake::{Original, blocking, dispensing_parse, prescription_parse};
+use super::intake::{Original, dispensing_parse, prescription_parse, worked};
 use super::register::{issued_in_time, named_institution};
 use super::{Exchange, Request, trace};
 use crate::check::{self, Coverage, Proposal, proposal};
@@ -86,7 +86,7 @@ impl Exchange {
     ) -> Result<Checked, ExchangeError> {
         let facility = caller.facility()?;
         let editions = self.editions();
-        let draft = blocking(move || {
+        let draft = worked(document.len(), move || {
             let dispensed = match of {
                 Payload::Csv => document.starts_with(b"CJ1"),
                 Payload::Fhir => fhir::dispensing::is_one(&document),
@@ -175,8 +175,9 @@ impl Exchange {
             .document_read(ACT, (patient, id), part, now, &trace)
             .await?
             .ok_or(ExchangeError::Internal("a prescription has its document"))?;
+        let size = registered.bytes.len();
         let original = Original::of(&row.registered, row.details.conversions.clone(), registered)?;
-        let split = blocking(move || original.split()).await?;
+        let split = worked(size, move || original.split()).await?;
         let mut proposal = proposal::of_dispensing(dispensing, &row.registered.clinic, places);
         proposal.split = split;
         proposal.documents.push(id.to_string());
@@ -214,7 +215,7 @@ impl Exchange {
         Ok(About { patient, disclosure })
     }
 
-    /// Checks for the asking alone: findings and trace are kept in one statement, nothing waits for a reason.
+    /// Checks for the asking alone: the look at the history is recorded, findings are kept, nothing waits for a reason.
     pub(super) async fn proposal_check(
         &self,
         act: &'static str,
@@ -225,11 +226,13 @@ impl Exchange {
     ) -> Result<Checked, ExchangeError> {
         let facility = caller.facility()?;
         let About { patient, disclosure } = *about;
-        let history = self.history(patient).await?;
-        let checked = self.findings(facility, patient, proposal, &history).await?;
         let trace = trace(caller, request, "done").under(disclosure.opening());
         let at = self.clock.now();
-        self.store.finding_insert(act, patient, &facility.code, &checked.findings, at, Some(&trace)).await?;
+        let history = self.store.history_look(act, patient, self.history_since(at), at, &trace).await?;
+        let checked = self.findings(facility, patient, proposal, &history).await?;
+        if !checked.findings.is_empty() {
+            self.store.finding_insert(act, patient, &facility.code, &checked.findings, at, None).await?;
+        }
         Ok(Checked { disclosure, ..checked })
     }
 

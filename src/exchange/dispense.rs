@@ -6,7 +6,7 @@ use super::change::{changed, if_match};
 use super::error::ExchangeError;
 use super::form::{DocumentForm, Item};
 use super::identity::insured;
-use super::intake::{DispensingTaken, Original, blocking, dispensing_read};
+use super::intake::{DispensingTaken, Original, dispensing_read, worked};
 use super::register::{Shown, signer_name};
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
 use crate::check::{Source, proposal};
@@ -15,7 +15,8 @@ use crate::codec::fault::Fault;
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::state::{Act, Dispensed, Life, Refusal};
 use crate::store::dispensing::DispensingResult;
-use crate::store::document::Part;
+use crate::store::document::Document;
+use crate::store::medication::History;
 use crate::store::prescription::{Doing, PrescriptionRow, Written};
 use crate::store::{PrescriptionId, StoreError};
 
@@ -90,10 +91,18 @@ impl Exchange {
         request: &Request,
     ) -> Result<Answered<TaskOutcome>, ExchangeError> {
         let pharmacy = caller.pharmacy()?;
-        if let Some(answered) = self.replayed(caller, request).await? {
+        let together = self.together().await?;
+        let (answered, found) =
+            tokio::join!(together.replayed(caller, request), together.store.prescription_with_original(id));
+        drop(together);
+        if let Some(answered) = answered? {
             return Ok(answered);
         }
-        let row = self.own(caller, id).await?;
+        let (row, stored) = found?.ok_or(ExchangeError::NotFound)?;
+        caller.met.prescription(row.patient, id);
+        if !caller.may_see(&row) {
+            return Err(ExchangeError::NotFound);
+        }
         if_match(request, &row.registered)?;
         // Whether this pharmacy may do it now at all, before its document is looked at.
         let now = self.clock.now();
@@ -102,18 +111,27 @@ impl Exchange {
         let probe = Dispensed { on: japanese_date(now), days: 0, important: false };
         life.after(&sent.purpose.act(&pharmacy.code, replaced, probe), now)?;
 
-        let trace = trace(caller, request, "read");
-        let part = Part::Prescription(row.registered.document.number);
-        let stored = self
-            .store
-            .document_read(sent.purpose.name(), (row.patient, id), part, now, &trace)
-            .await?
-            .ok_or(ExchangeError::Internal("a prescription has its document"))?;
+        let (taken, history) = self.dispensing_take(caller, &row, stored, sent).await?;
+        self.dispense_checked(caller, row, history, sent, &taken, request).await
+    }
+
+    /// Reads the document and verifies it over the original it answers; with the history it is to be checked against.
+    async fn dispensing_take(
+        &self,
+        caller: &Caller,
+        row: &PrescriptionRow,
+        stored: Document,
+        sent: &SentResult,
+    ) -> Result<(DispensingTaken, History), ExchangeError> {
+        let size = stored.bytes.len().max(sent.original.len());
         let original = Original::of(&row.registered, row.details.conversions.clone(), stored)?;
-        let (trust, form, document) = (self.trust(), sent.form, sent.original.clone());
-        let taken = blocking(move || dispensing_read(form, &document, &original, &trust, now)).await?;
-        self.belongs(caller, &row, form, &taken).await?;
-        self.dispense_checked(caller, row, sent, &taken, request).await
+        let (trust, form, document, now) = (self.trust(), sent.form, sent.original.clone(), self.clock.now());
+        let taken = worked(size, move || dispensing_read(form, &document, &original, &trust, now)).await?;
+        let together = self.together().await?;
+        let (belongs, history) =
+            tokio::join!(together.belongs(caller, row, form, &taken), together.history(row.patient));
+        belongs?;
+        Ok((taken, history?))
     }
 
     /// Whether the document answers this prescription, for this patient, by this pharmacy, on a possible day.
@@ -161,6 +179,7 @@ impl Exchange {
         &self,
         caller: &Caller,
         mut row: PrescriptionRow,
+        mut history: History,
         sent: &SentResult,
         taken: &DispensingTaken,
         request: &Request,
@@ -175,8 +194,6 @@ impl Exchange {
             important: sent.important,
         };
         let mut trace = trace(caller, request, "done");
-        // The look at the prescription above has left its own record.
-        trace.request = self.request_id()?;
         trace.content.signer = taken.signer.as_ref().map(signer_name);
         let mut proposal = taken.proposal(&row.registered.clinic);
         proposal.documents.push(id.to_string());
@@ -186,6 +203,7 @@ impl Exchange {
                     return Ok(answered);
                 }
                 row = self.own(caller, id).await?;
+                history = self.history(row.patient).await?;
                 if_match(request, &row.registered)?;
                 if row.registered.document != answered_document {
                     // Returned, amended and accepted again meanwhile: the document answers what is no more.
@@ -196,7 +214,6 @@ impl Exchange {
             let life = &row.registered.life;
             let replaced = sent.purpose.replaced(life, &pharmacy.code)?;
             let next = life.after(&sent.purpose.act(&pharmacy.code, replaced, supply), now)?;
-            let history = self.history(row.patient).await?;
             let name = sent.purpose.name();
             let shown = Shown { patient: row.patient, request };
             let checked = self.findings_answered(name, caller, &shown, &proposal, &history, &trace).await?;

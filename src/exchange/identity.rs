@@ -138,11 +138,7 @@ impl Exchange {
         let facility = caller.facility()?;
         let now = self.clock.now();
         let patient = entry.patient.id;
-        let token = self
-            .store
-            .buckets()
-            .token_mint(self.store.rng(), self.store.buckets().of_patient(patient))
-            .map_err(StoreError::from)?;
+        let token = self.store.buckets().token_mint(self.store.rng(), patient).map_err(StoreError::from)?;
         let mut trace = trace(caller, request, "done");
         let (method, lifetime, card) = match proof {
             Proof::Insurance => (Method::Insurance, self.settings.identity_token, None),
@@ -190,15 +186,38 @@ impl Exchange {
         birth_date: NaiveDate,
         on: NaiveDate,
     ) -> Result<DirectoryEntry, ExchangeError> {
-        self.identity_attempt_check(facility).await?;
-        let found = match identity {
-            Some(identity) => self.store.identity_find(&identity, birth_date, on).await?,
-            None => None,
+        let found = self.together().await?.identity_known(facility, identity, birth_date, on).await?;
+        self.identity_sure(facility, found).await
+    }
+
+    /// The person, when it is one who lives; nothing is counted yet.
+    pub(super) async fn identity_known(
+        &self,
+        facility: &Facility,
+        identity: Option<InsuredIdentity>,
+        birth_date: NaiveDate,
+        on: NaiveDate,
+    ) -> Result<Option<DirectoryEntry>, ExchangeError> {
+        let find = async {
+            match &identity {
+                Some(identity) => self.store.identity_find(identity, birth_date, on).await,
+                None => Ok(None),
+            }
         };
+        let (allowed, found) = tokio::join!(self.identity_attempt_check(facility), find);
+        allowed?;
+        Ok(found?.filter(|entry| entry.patient.particulars.deceased_on.is_none()))
+    }
+
+    /// The person found. Nobody, several, or dead: the same answer, and a failed attempt.
+    pub(super) async fn identity_sure(
+        &self,
+        facility: &Facility,
+        found: Option<DirectoryEntry>,
+    ) -> Result<DirectoryEntry, ExchangeError> {
         match found {
-            Some(entry) if entry.patient.particulars.deceased_on.is_none() => Ok(entry),
-            // Nobody, several, or dead: the same answer.
-            _ => Err(self.identity_attempt_failed(facility).await?),
+            Some(entry) => Ok(entry),
+            None => Err(self.identity_attempt_failed(facility).await?),
         }
     }
 

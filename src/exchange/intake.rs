@@ -1,5 +1,5 @@
 //! Taking in documents: envelope, signature, payload, in this order, so that nothing is read that was not signed.
-//! One arm for each form a document comes in. Work for the blocking threads.
+//! One arm for each form a document comes in.
 
 use std::sync::Arc;
 
@@ -355,6 +355,18 @@ pub(super) fn dispensing_kept(document: &Document) -> Result<Dispensing, Exchang
 fn kept_form(document: &Document) -> Result<DocumentForm, ExchangeError> {
     DocumentForm::of_media_type(&document.media_type)
         .ok_or(ExchangeError::Internal("a registered document has a form"))
+}
+
+/// Documents up to here are worked on where they are: a fraction of a millisecond, which is less than it costs to hand
+/// them over and wait for them.
+const SHORT: usize = 64 * 1024;
+
+/// Does the CPU work on a document of `size` bytes, off the async threads when it may take long.
+pub(super) async fn worked<T: Send + 'static>(
+    size: usize,
+    work: impl FnOnce() -> Result<T, ExchangeError> + Send + 'static,
+) -> Result<T, ExchangeError> {
+    if size <= SHORT { work() } else { blocking(work).await }
 }
 
 /// Does CPU work off the async threads.

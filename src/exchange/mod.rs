@@ -25,6 +25,7 @@ pub mod order;
 pub mod read;
 pub mod register;
 pub mod reported;
+mod seen;
 pub mod session;
 pub mod slip;
 pub mod withdraw;
@@ -96,6 +97,7 @@ pub struct Exchange {
     clock: Clock,
     settings: Arc<Settings>,
     followers: Arc<follow::Followers>,
+    seen: Arc<seen::Seen>,
 }
 
 /// What every act is told of the request it answers.
@@ -164,6 +166,7 @@ impl Exchange {
             clock,
             settings: Arc::new(settings),
             followers: Arc::default(),
+            seen: Arc::default(),
         }
     }
 
@@ -211,6 +214,12 @@ impl Exchange {
     /// Puts newly imported editions in force.
     pub fn formulary_replace(&self, editions: Editions) {
         *self.formulary.write().unwrap_or_else(std::sync::PoisonError::into_inner) = editions;
+    }
+
+    /// The same exchange over one connection to its database: what is begun together on it (`join!`) and is one
+    /// statement each is one round trip.
+    async fn together(&self) -> Result<Self, ExchangeError> {
+        Ok(Self { store: self.store.together().await?, ..self.clone() })
     }
 
     /// The kept answer of an earlier request with the same key, when there is one.

@@ -9,9 +9,9 @@ use super::{Exchange, IdentityHeader, Request, TaskOutcome, trace};
 use crate::prescription::consent::{ConsentKind, Opening};
 use crate::prescription::registered::Registered;
 use crate::prescription::state::Shown;
-use crate::store::PrescriptionId;
 use crate::store::document::{Document, Part};
-use crate::store::prescription::{BATCH, Cursor, Filter, PrescriptionRow, Whose};
+use crate::store::prescription::{BATCH, Cursor, Filter, Looker, PrescriptionRow, Whose};
+use crate::store::{PatientId, PrescriptionId};
 
 /// What a search asks for. Everything given must hold.
 #[derive(Clone, Debug, Default)]
@@ -67,11 +67,20 @@ impl Exchange {
         id: PrescriptionId,
         request: &Request,
     ) -> Result<TaskOutcome, ExchangeError> {
-        let row = self.own(caller, id).await?;
-        let at = self.clock.now();
-        let trace = trace(caller, request, "done");
-        self.store.access_record_insert("read", row.bucket, row.patient, Some(id), at, &trace).await?;
-        Ok(TaskOutcome::of(row.registered, at))
+        let looker = match &caller.actor {
+            Actor::Facility(facility) => Looker::Facility(&facility.code),
+            Actor::Patient { id, .. } => Looker::Patient(PatientId::from_uuid(*id)),
+            Actor::Practitioner(_) => return Err(ExchangeError::NotFound),
+        };
+        let (at, trace) = (self.clock.now(), trace(caller, request, "done"));
+        let found = self.store.prescription_look("read", id, &looker, at, &trace).await?;
+        let (row, recorded) = found.ok_or(ExchangeError::NotFound)?;
+        caller.met.prescription(row.patient, id);
+        if recorded && caller.may_see(&row) {
+            Ok(TaskOutcome::of(row.registered, at))
+        } else {
+            Err(ExchangeError::NotFound)
+        }
     }
 
     /// The caller's prescriptions: those it issued, those it holds or dispensed, or the patient's own. For a pharmacy with

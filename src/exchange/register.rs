@@ -1,11 +1,12 @@
 //! 処方箋登録: check and register are one act (invariant 6).
 
-use chrono::{Days, NaiveDate};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 
 use super::caller::Caller;
 use super::error::ExchangeError;
 use super::form::{DocumentForm, Item, Payload};
-use super::intake::{PrescriptionTaken, blocking, prescription_read, terms};
+use super::identity::insured;
+use super::intake::{PrescriptionTaken, prescription_read, terms, worked};
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
 use crate::check::{Coverage, Proposal, Source, proposal};
 use crate::clock::japanese_date;
@@ -65,11 +66,26 @@ impl Exchange {
         sent: &Sent,
         request: &Request,
     ) -> Result<Answered<TaskOutcome>, ExchangeError> {
-        caller.clinic()?;
-        if let Some(answered) = self.replayed(caller, request).await? {
+        let clinic = caller.clinic()?;
+        let taken = match self.prescription_take(caller, sent).await {
+            Ok(taken) => taken,
+            // What was answered before is answered again, whatever the document is worth by now.
+            Err(refusal) => return self.replayed(caller, request).await?.ok_or(refusal),
+        };
+        let prescription = &taken.prescription;
+        let (identity, born) = (insured(&prescription.insurance.identity), prescription.patient.birth_date);
+        let today = japanese_date(self.clock.now());
+        let together = self.together().await?;
+        let (answered, found) = tokio::join!(
+            together.replayed(caller, request),
+            together.identity_known(clinic, identity, born, today)
+        );
+        drop(together);
+        if let Some(answered) = answered? {
             return Ok(answered);
         }
-        let (taken, patient) = self.prescription_take(caller, sent).await?;
+        let patient = self.identity_sure(clinic, found?).await?.patient.id;
+        caller.met.patient(patient);
         self.register_checked(caller, request, sent, &taken, patient).await
     }
 
@@ -78,7 +94,7 @@ impl Exchange {
         &self,
         caller: &Caller,
         sent: &Sent,
-    ) -> Result<(PrescriptionTaken, PatientId), ExchangeError> {
+    ) -> Result<PrescriptionTaken, ExchangeError> {
         let clinic = caller.clinic()?;
         if !sent.form.fits(sent.kind) {
             return Err(ExchangeError::DocumentMismatch(vec![Fault {
@@ -88,17 +104,16 @@ impl Exchange {
         }
         let now = self.clock.now();
         let (trust, editions, Sent { form, original, .. }) = (self.trust(), self.editions(), sent.clone());
-        let taken = blocking(move || prescription_read(form, &original, &trust, &editions, now)).await?;
+        let taken =
+            worked(original.len(), move || prescription_read(form, &original, &trust, &editions, now))
+                .await?;
         let prescription = &taken.prescription;
         named_institution(prescription, clinic)?;
         if sent.kind == Kind::InHouse {
             given_at_once(prescription, sent.form.payload())?;
         }
-        let today = japanese_date(now);
-        issued_in_time(prescription, sent.form.payload(), today)?;
-        let identity = &prescription.insurance.identity;
-        let patient = self.person_find(caller, identity, prescription.patient.birth_date, today).await?;
-        Ok((taken, patient))
+        issued_in_time(prescription, sent.form.payload(), japanese_date(now))?;
+        Ok(taken)
     }
 
     async fn register_checked(
@@ -204,9 +219,13 @@ impl Exchange {
     /// The history a check needs.
     pub(super) async fn history(&self, patient: PatientId) -> Result<History, ExchangeError> {
         let now = self.clock.now();
-        // The first day of a document is at most a use period back; the policy looks back from there.
-        let since = japanese_date(now) - LOOK_BACK - Days::new(u64::from(self.settings.check.look_back_days));
-        Ok(self.store.history_read(patient, since, now).await?)
+        Ok(self.store.history_read(patient, self.history_since(now), now).await?)
+    }
+
+    /// The first day a check compares with. That of a document is at most a use period back; the policy looks back from
+    /// there.
+    pub(super) fn history_since(&self, now: DateTime<Utc>) -> NaiveDate {
+        japanese_date(now) - LOOK_BACK - Days::new(u64::from(self.settings.check.look_back_days))
     }
 
     /// Checks, and answers the ids of all findings when each that needs a reason has one by this facility.

@@ -165,8 +165,15 @@ impl Exchange {
         token: &str,
         certificate: Option<[u8; 32]>,
     ) -> Result<Option<Caller>, StoreError> {
-        let found = self.store.access_token_find::<Caller>(token, self.clock.now()).await?;
-        Ok(found.map(|(caller, _)| caller).filter(|caller| {
+        let (now, hash) = (self.clock.now(), self.store.token_hash(token));
+        let found = match self.seen.get(&hash, now) {
+            Some(caller) => Some(caller),
+            None => self.store.access_token_find::<Caller>(&hash, now).await?.map(|(caller, expires_at)| {
+                self.seen.put(hash, &caller, expires_at, now);
+                caller
+            }),
+        };
+        Ok(found.filter(|caller| {
             // RFC 8705 3: a bound token is worth nothing without its certificate.
             caller.bound_to.is_none() || caller.bound_to == certificate
         }))

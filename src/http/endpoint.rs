@@ -262,6 +262,11 @@ impl About {
         self
     }
 
+    /// Whether a request is one for this endpoint. Who may GET may ask for the head alone (RFC 9110 9.3.2).
+    pub(super) fn is_for(&self, method: &Method, path: &str) -> bool {
+        (*method == self.method || (*method == Method::HEAD && self.method == Method::GET)) && self.fits(path)
+    }
+
     /// Whether a request path is of this endpoint's shape.
     fn fits(&self, path: &str) -> bool {
         let (wanted, given) = (self.path.split('/'), path.split('/'));

@@ -26,15 +26,17 @@ mod shape;
 mod task;
 mod token;
 
-use http::{HeaderValue, StatusCode, header};
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, StatusCode, header};
 use metrics_exporter_prometheus::PrometheusHandle;
+use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::filters::path::FullPath;
 use warp::reply::Response;
-use warp::{Filter, Rejection};
 
 use crate::exchange::Exchange;
-use endpoint::{Book, Endpoint};
+use endpoint::{About, Book, Endpoint};
 use problem::Problem;
 
 /// What the endpoints work on.
@@ -110,14 +112,29 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
 
 /// The first endpoint that takes a request answers it; what none takes, the book of them all explains.
 fn tree(endpoints: Vec<Endpoint>, book: Book) -> BoxedFilter<(Response,)> {
-    let nothing: BoxedFilter<(Response,)> =
-        warp::any().and_then(|| async { Err::<Response, Rejection>(warp::reject::not_found()) }).boxed();
-    endpoints
-        .into_iter()
-        .fold(nothing, |routes, endpoint| routes.or(endpoint.filter).unify().boxed())
+    half(endpoints)
         .or(warp::path::full().map(move |path: FullPath| unmatched(&book, path.as_str())))
         .unify()
         .boxed()
+}
+
+/// Only the half in which an endpoint is of the request's shape is asked, and so on down to one: a request is not tried
+/// on every endpoint before its own.
+fn half(mut endpoints: Vec<Endpoint>) -> BoxedFilter<(Response,)> {
+    let later = endpoints.split_off(endpoints.len() / 2);
+    if endpoints.is_empty() {
+        let nothing = warp::any().and_then(|| async { Err(warp::reject::not_found()) }).boxed();
+        return later.into_iter().next().map_or(nothing, |endpoint| endpoint.filter);
+    }
+    let abouts: Arc<[About]> = endpoints.iter().map(|endpoint| endpoint.about.clone()).collect();
+    let here = warp::method()
+        .and(warp::path::full())
+        .and_then(move |method: Method, path: FullPath| {
+            let takes = abouts.iter().any(|about| about.is_for(&method, path.as_str()));
+            std::future::ready(if takes { Ok(()) } else { Err(warp::reject::not_found()) })
+        })
+        .untuple_one();
+    here.and(half(endpoints)).or(half(later)).unify().boxed()
 }
 
 /// No route took the request: the path is unknown, or the method is another.

@@ -152,9 +152,7 @@ pub(super) fn accept(app: &App) -> Endpoint {
                 call.acceptable(FHIR)?;
                 let wanted = wanted(&call)?;
                 let request = call.request()?;
-                let exchange = &call.app().exchange;
-                let identified = exchange.identity_of(&caller, call.header("identity-token")).await?;
-                let answered = exchange.accept(&caller, &identified, &wanted, &request).await?;
+                let answered = call.app().exchange.accept(&caller, &wanted, &request).await?;
                 Ok(accepted(&caller, &answered))
             })
         })

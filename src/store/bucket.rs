@@ -4,8 +4,8 @@
 //!
 //! A patient's bucket is 12 bits of a keyed hash of the patient id. A prescription id (処方箋ID) is a UUIDv8
 //! (RFC 9562 5.8) whose `custom_b` holds the bucket XOR a keyed hash of its other bits, and an identity
-//! token ends in the same; so an act finds its partition from what the caller shows, and a stranger sees
-//! neither the bucket nor that two ids share one.
+//! token ends in the patient id XOR a keyed hash of its random part; so an act finds its partition from what the
+//! caller shows, and a stranger sees neither the bucket nor that two ids share one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,7 +25,7 @@ use super::keys::Keys;
 
 const BITS: u16 = 0x0fff;
 const TOKEN_RANDOM: usize = 32;
-const TOKEN_LENGTH: usize = TOKEN_RANDOM + 2;
+const TOKEN_LENGTH: usize = TOKEN_RANDOM + 16;
 
 /// A partition, 0 to 4095. `smallint` in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -130,12 +130,12 @@ uuid_identifier! {
     PrescriptionId
 }
 
-/// An opaque identity token: 32 random bytes and the masked bucket. A secret; only its hash is stored.
+/// An opaque identity token: 32 random bytes and the masked patient id. A secret; only its hash is stored.
 #[derive(Clone)]
 pub struct IdentityToken(Zeroizing<[u8; TOKEN_LENGTH]>);
 
 impl IdentityToken {
-    /// The form that travels: Base64url without padding, 46 characters.
+    /// The form that travels: Base64url without padding, 64 characters.
     pub fn encode(&self) -> Zeroizing<String> {
         Zeroizing::new(URL_SAFE_NO_PAD.encode(self.0.as_slice()))
     }
@@ -239,34 +239,50 @@ impl Buckets {
         self.hash("prescription", &rest) & BITS
     }
 
-    /// A new identity token for a patient's bucket.
+    /// A new identity token for a patient.
     ///
     /// # Errors
     /// When the random generator fails.
-    pub fn token_mint(&self, rng: &dyn SecureRandom, bucket: Bucket) -> Result<IdentityToken, Unspecified> {
+    pub fn token_mint(
+        &self,
+        rng: &dyn SecureRandom,
+        patient: PatientId,
+    ) -> Result<IdentityToken, Unspecified> {
         let mut bytes = Zeroizing::new([0_u8; TOKEN_LENGTH]);
         let (random, carried) = bytes.split_at_mut(TOKEN_RANDOM);
         rng.fill(random)?;
-        carried.copy_from_slice(&(bucket.0 ^ self.hash("token", random)).to_be_bytes());
+        carried.copy_from_slice(&self.token_mask(random, *patient.as_bytes()));
         Ok(IdentityToken(bytes))
     }
 
-    /// The bucket an identity token carries. `None` when the exchange with these keys did not make it (most
-    /// forgeries; the row decides the rest).
-    pub fn of_token(&self, token: &IdentityToken) -> Option<Bucket> {
+    /// The patient an identity token carries. A forged one carries somebody too; only a row makes it a token.
+    pub fn of_token(&self, token: &IdentityToken) -> PatientId {
         let (random, carried) = token.0.split_at(TOKEN_RANDOM);
-        let number = u16::from_be_bytes([carried[0], carried[1]]) ^ self.hash("token", random);
-        (number <= BITS).then_some(Bucket(number))
+        let mut masked = [0; 16];
+        masked.copy_from_slice(carried);
+        PatientId(Uuid::from_bytes(self.token_mask(random, masked)))
+    }
+
+    /// Puts a token's mask on an id, or takes it off.
+    fn token_mask(&self, random: &[u8], mut id: [u8; 16]) -> [u8; 16] {
+        for (byte, mask) in id.iter_mut().zip(self.tag("token", random).as_ref()) {
+            *byte ^= mask;
+        }
+        id
     }
 
     fn hash(&self, domain: &str, value: &[u8]) -> u16 {
+        let tag = self.tag(domain, value);
+        u16::from_be_bytes([tag.as_ref()[0], tag.as_ref()[1]])
+    }
+
+    fn tag(&self, domain: &str, value: &[u8]) -> hmac::Tag {
         let mut context =
             hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.keys.bucket().as_slice()));
         context.update(domain.as_bytes());
         context.update(&[0]);
         context.update(value);
-        let tag = context.sign();
-        u16::from_be_bytes([tag.as_ref()[0], tag.as_ref()[1]])
+        context.sign()
     }
 }
 
@@ -294,17 +310,24 @@ mod tests {
     }
 
     #[test]
-    fn a_token_gives_its_bucket_back_through_its_text() {
+    fn a_token_gives_its_patient_back_through_its_text_and_shows_nobody() {
         let buckets = buckets();
         let rng = SystemRandom::new();
-        for number in [0, 1, 2048, 4095] {
-            let token = buckets.token_mint(&rng, Bucket(number)).unwrap();
+        let patient = buckets.patient_mint(&rng).unwrap();
+        let tokens = [(); 2].map(|()| buckets.token_mint(&rng, patient).unwrap());
+        for token in &tokens {
             let text = token.encode();
-            assert_eq!(text.len(), 46);
-            assert_eq!(buckets.of_token(&IdentityToken::decode(&text).unwrap()), Some(Bucket(number)));
+            assert_eq!(text.len(), 64);
+            assert_eq!(buckets.of_token(&IdentityToken::decode(&text).unwrap()), patient);
             assert!(!format!("{token:?}").contains(text.as_str()));
+            assert!(!token.0.windows(16).any(|part| part == patient.as_bytes()));
         }
-        for noise in ["", "x", "====", &"A".repeat(45), &"A".repeat(47), "引換"] {
+        assert_ne!(
+            tokens[0].0[TOKEN_RANDOM..],
+            tokens[1].0[TOKEN_RANDOM..],
+            "the same patient looks different"
+        );
+        for noise in ["", "x", "====", &"A".repeat(63), &"A".repeat(65), "引換"] {
             assert!(IdentityToken::decode(noise).is_none());
         }
     }

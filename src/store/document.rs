@@ -89,11 +89,22 @@ impl Store {
                 &[&bucket, &prescription, &name, &sequence, &patient, &trace.request, &at, &act, &sealed],
             )
             .await?;
-        let Some(row) = row else { return Ok(None) };
+        row.map(|row| self.document_open(prescription, part, row.get("media_type"), row.get("sealed")))
+            .transpose()
+    }
+
+    /// The original in the columns of its row, which is there when its prescription is.
+    pub(super) fn document_open(
+        &self,
+        prescription: PrescriptionId,
+        part: Part,
+        media_type: Option<&str>,
+        sealed: Option<&[u8]>,
+    ) -> Result<Document, StoreError> {
+        let (Some(media_type), Some(sealed)) = (media_type, sealed) else {
+            return Err(StoreError::corrupt(TABLE, "sealed", prescription));
+        };
         let context = SealContext { table: TABLE, row: &part.place(prescription), column: "sealed" };
-        Ok(Some(Document {
-            media_type: row.get("media_type"),
-            bytes: self.sealer().open(&context, row.get("sealed"))?,
-        }))
+        Ok(Document { media_type: media_type.to_owned(), bytes: self.sealer().open(&context, sealed)? })
     }
 }

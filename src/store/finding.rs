@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::access::Trace;
-use super::bucket::{PatientId, PrescriptionId};
+use super::bucket::PatientId;
 use super::pool::{Store, StoreError};
 use crate::check::Finding;
 use crate::prescription::identifier::InstitutionCode;
@@ -136,28 +136,22 @@ impl Store {
         row.map(|row| self.finding_read(&row)).transpose()
     }
 
-    /// The findings a prescription was registered or dispensed in spite of, for the next reader.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub async fn finding_list(&self, prescription: PrescriptionId) -> Result<Vec<FindingRow>, StoreError> {
-        const SQL: &str = "-- finding-list
-            SELECT id, patient_id, sealed, mitigation FROM finding
-            WHERE bucket = $1 AND prescription_id = $2 ORDER BY id, facility";
-        let bucket = self.buckets().of_prescription(prescription);
-        let rows = self.one("finding-list", SQL, &[&bucket, &prescription]).await?;
-        rows.iter().map(|row| self.finding_read(row)).collect()
+    pub(super) fn finding_read(&self, row: &tokio_postgres::Row) -> Result<FindingRow, StoreError> {
+        self.finding_open(row.get("id"), row.get("patient_id"), row.get("sealed"), row.get("mitigation"))
     }
 
-    pub(super) fn finding_read(&self, row: &tokio_postgres::Row) -> Result<FindingRow, StoreError> {
-        let id: Uuid = row.get("id");
+    pub(super) fn finding_open(
+        &self,
+        id: Uuid,
+        patient: PatientId,
+        sealed: &[u8],
+        mitigation: Option<&[u8]>,
+    ) -> Result<FindingRow, StoreError> {
         Ok(FindingRow {
             id,
-            patient: row.get("patient_id"),
-            finding: self.open_json(TABLE, id.as_bytes(), "sealed", row.get("sealed"))?,
-            mitigation: row
-                .get::<_, Option<&[u8]>>("mitigation")
+            patient,
+            finding: self.open_json(TABLE, id.as_bytes(), "sealed", sealed)?,
+            mitigation: mitigation
                 .map(|sealed| self.open_json(TABLE, id.as_bytes(), "mitigation", sealed))
                 .transpose()?,
         })

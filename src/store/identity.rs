@@ -188,15 +188,16 @@ impl Store {
             "-- identity-token-find
             WITH identity_token_used AS (
                 SELECT token_hash, patient_id, facility, method FROM identity_token
-                WHERE bucket = $1 AND token_hash = $2 AND facility = $3 AND expires_at > $4
+                WHERE bucket = $1 AND token_hash = $2 AND facility = $3 AND expires_at > $4 AND patient_id = $5
             )
             SELECT ",
             in_force!()
         );
-        let Some(bucket) = self.buckets().of_token(token) else { return Ok(None) };
+        let patient = self.buckets().of_token(token);
+        let bucket = self.buckets().of_patient(patient);
         let hash = self.identity_token_hash(token);
         let rows = self
-            .one("identity-token-find", SQL, &[&bucket, &hash.as_slice(), &facility.as_str(), &now])
+            .one("identity-token-find", SQL, &[&bucket, &hash.as_slice(), &facility.as_str(), &now, &patient])
             .await?;
         permissions(&rows)
     }

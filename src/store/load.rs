@@ -79,7 +79,15 @@ impl Load {
         self.patients.push(row![bucket, *id, store.particulars_seal(*id, particulars)?, ACT]);
         let hash = identity.hash(store.lookup(), particulars.birth_date);
         let branch = identity.branch_hash(store.lookup(), particulars.birth_date).map(|hash| hash.to_vec());
-        self.identities.push(row![Bucket::of_hash(&hash), hash.to_vec(), *valid_from, branch, *id, ACT]);
+        self.identities.push(row![
+            Bucket::of_hash(&hash),
+            hash.to_vec(),
+            *valid_from,
+            branch,
+            bucket,
+            *id,
+            ACT
+        ]);
         let sealed = store.coverage_seal(*id, &hash, *valid_from, identity)?;
         self.coverages.push(row![bucket, *id, hash.to_vec(), *valid_from, sealed, ACT]);
         person
@@ -188,7 +196,7 @@ fn standing(registered: &Registered, life: &Life) -> CopiedRow {
 const PATIENTS: &str = "-- load-patient
     COPY patient (bucket, id, particulars_sealed, updated_by) FROM STDIN (FORMAT binary)";
 const IDENTITIES: &str = "-- load-insured-identity
-    COPY insured_identity (bucket, identity_hash, valid_from, branch_hash, patient_id, updated_by)
+    COPY insured_identity (bucket, identity_hash, valid_from, branch_hash, patient_bucket, patient_id, updated_by)
     FROM STDIN (FORMAT binary)";
 const COVERAGES: &str = "-- load-coverage
     COPY coverage (bucket, patient_id, identity_hash, valid_from, content_sealed, updated_by)
@@ -239,7 +247,11 @@ impl Store {
                 .concat();
         let tables: [(&str, &[Type], &[CopiedRow]); 6] = [
             (PATIENTS, &[T::INT2, T::UUID, T::BYTEA, T::TEXT], &load.patients),
-            (IDENTITIES, &[T::INT2, T::BYTEA, T::DATE, T::BYTEA, T::UUID, T::TEXT], &load.identities),
+            (
+                IDENTITIES,
+                &[T::INT2, T::BYTEA, T::DATE, T::BYTEA, T::INT2, T::UUID, T::TEXT],
+                &load.identities,
+            ),
             (COVERAGES, &[T::INT2, T::UUID, T::BYTEA, T::DATE, T::BYTEA, T::TEXT], &load.coverages),
             (PRESCRIPTIONS, &prescription, &load.prescriptions),
             (VERSIONS, &version, &load.versions),

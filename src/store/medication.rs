@@ -9,6 +9,7 @@ use super::pool::{Store, StoreError};
 use super::prescription::life;
 use crate::check::{HistoryEntry, Period, Source, reported};
 use crate::prescription::state::Shown;
+use tokio_postgres::Row;
 
 const TABLE: &str = "medication";
 
@@ -45,6 +46,27 @@ fn place(prescription: PrescriptionId, source: Source, sequence: i16) -> [u8; 19
 macro_rules! life_columns {
     () => {
         "p.id, p.kind, p.state, p.pharmacy, p.lease_end, p.results, p.valid_until, p.first_due, p.uses_allowed"
+    };
+}
+
+/// A patient's version and everything a check may compare with, of the parameters bucket, patient and first day.
+macro_rules! history {
+    () => {
+        concat!(
+            "SELECT a.history_version, m.source, m.sequence, m.sealed, m.entry, m.recorded_at, ",
+            life_columns!(),
+            " FROM patient a
+            LEFT JOIN LATERAL (
+                SELECT prescription_id, source, sequence, sealed, NULL::uuid AS entry, NULL::timestamptz AS recorded_at
+                FROM medication WHERE bucket = a.bucket AND patient_id = a.id AND until >= $3
+                UNION ALL
+                SELECT NULL, kind, NULL, sealed, id, recorded_at
+                FROM reported WHERE bucket = a.bucket AND patient_id = a.id AND kind <> 'claim'
+                  AND (until IS NULL OR until >= $3)
+            ) m ON true
+            LEFT JOIN prescription p ON p.bucket = a.bucket AND p.id = m.prescription_id
+            WHERE a.bucket = $1 AND a.id = $2"
+        )
     };
 }
 
@@ -93,30 +115,54 @@ impl Store {
         since: NaiveDate,
         now: DateTime<Utc>,
     ) -> Result<History, StoreError> {
-        const SQL: &str = concat!(
-            "-- history-read
-            SELECT a.history_version, m.source, m.sequence, m.sealed, m.entry, m.recorded_at, ",
-            life_columns!(),
-            " FROM patient a
-            LEFT JOIN LATERAL (
-                SELECT prescription_id, source, sequence, sealed, NULL::uuid AS entry, NULL::timestamptz AS recorded_at
-                FROM medication WHERE bucket = a.bucket AND patient_id = a.id AND until >= $3
-                UNION ALL
-                SELECT NULL, kind, NULL, sealed, id, recorded_at
-                FROM reported WHERE bucket = a.bucket AND patient_id = a.id AND kind <> 'claim'
-                  AND (until IS NULL OR until >= $3)
-            ) m ON true
-            LEFT JOIN prescription p ON p.bucket = a.bucket AND p.id = m.prescription_id
-            WHERE a.bucket = $1 AND a.id = $2"
-        );
+        const SQL: &str = concat!("-- history-read\n", history!());
         let bucket: Bucket = self.buckets().of_patient(patient);
         let rows = self.one("history-read", SQL, &[&bucket, &patient, &since]).await?;
+        self.history_open(patient, &rows, now)
+    }
+
+    /// The same for an act that writes nothing else, with the trace of the look.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn history_look(
+        &self,
+        act: &'static str,
+        patient: PatientId,
+        since: NaiveDate,
+        now: DateTime<Utc>,
+        trace: &Trace,
+    ) -> Result<History, StoreError> {
+        const SQL: &str = concat!(
+            "-- history-look
+            WITH trace AS (
+                INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
+                VALUES ($1, $2, $4, $5, $6, $7, $6)
+                ON CONFLICT ON CONSTRAINT access_record_pkey DO NOTHING
+            )
+            ",
+            history!()
+        );
+        let bucket: Bucket = self.buckets().of_patient(patient);
+        let sealed = self.seal_trace(trace)?;
+        let rows =
+            self.one(act, SQL, &[&bucket, &patient, &since, &trace.request, &now, &act, &sealed]).await?;
+        self.history_open(patient, &rows, now)
+    }
+
+    fn history_open(
+        &self,
+        patient: PatientId,
+        rows: &[Row],
+        now: DateTime<Utc>,
+    ) -> Result<History, StoreError> {
         let version = rows
             .first()
             .map(|row| row.get("history_version"))
             .ok_or_else(|| StoreError::corrupt("patient", "id", patient))?;
         let mut periods = Vec::new();
-        for row in &rows {
+        for row in rows {
             if let Some(entry) = row.get("entry") {
                 let entry = self.reported_open(entry, row.get("recorded_at"), row.get("sealed"))?;
                 periods.extend(reported::periods(&entry));

@@ -35,6 +35,11 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 9, name: "feed", sql: include_str!("../../schema/0009_feed.sql") },
     Migration { version: 10, name: "important", sql: include_str!("../../schema/0010_important.sql") },
     Migration { version: 11, name: "access_chain", sql: include_str!("../../schema/0011_access_chain.sql") },
+    Migration {
+        version: 12,
+        name: "identity_bucket",
+        sql: include_str!("../../schema/0012_identity_bucket.sql"),
+    },
 ];
 
 /// "hikikae" in ASCII, the key of the advisory lock under which migrations run.

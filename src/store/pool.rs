@@ -61,6 +61,8 @@ impl Default for StoreOptions {
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
+    /// The connection of [`Store::together`].
+    held: Option<Arc<Object>>,
     sealer: Sealer,
     lookup: Lookup,
     buckets: Buckets,
@@ -141,6 +143,7 @@ impl Store {
             .map_err(|_| StoreError::Unavailable(None))?;
         Ok(Self {
             pool,
+            held: None,
             sealer: Sealer::new(Arc::clone(&keys), Arc::clone(&rng)),
             lookup: Lookup::new(Arc::clone(&keys)),
             buckets: Buckets::new(keys),
@@ -252,6 +255,16 @@ impl Store {
         Ok(self.single(act, sql, params).await?.1)
     }
 
+    /// The same store over one connection that is kept until this is dropped. Acts that are one statement each and are
+    /// begun together on it (`join!`) travel together: one round trip for them all. They are no transaction.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn together(&self) -> Result<Self, StoreError> {
+        let client = self.pool.get().await.map_err(StoreError::from_pool)?;
+        Ok(Self { held: Some(Arc::new(client)), ..self.clone() })
+    }
+
     /// Runs a statement that can be in no transaction and may take long. Takes no parameters.
     pub(super) async fn vacuum(&self, sql: &'static str) -> Result<(), StoreError> {
         const ACT: &str = "vacuum";
@@ -271,7 +284,10 @@ impl Store {
         let watch = Watch::start(act);
         for attempt in 0..=RETRIES {
             pause_before(act, attempt).await;
-            let client = self.pool.get().await.map_err(StoreError::from_pool)?;
+            let client = match &self.held {
+                Some(held) => Arc::clone(held),
+                None => Arc::new(self.pool.get().await.map_err(StoreError::from_pool)?),
+            };
             match statement_run(&client, sql, params).await {
                 Err(error) if lost_race(&error) => {}
                 outcome => {

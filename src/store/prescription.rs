@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::access::Trace;
 use super::bucket::{Bucket, PatientId, PrescriptionId};
+use super::document::{Document, Part};
 use super::idempotency::{AnswerColumns, StoredAnswer};
 use super::pool::{Param, Store, StoreError};
 use crate::codec::eps_xml::Conversion;
@@ -52,6 +53,15 @@ pub enum Whose {
     /// Held or dispensed by a pharmacy.
     Pharmacy(InstitutionCode),
     /// A patient's own.
+    Patient(PatientId),
+}
+
+/// Who looks at one prescription.
+#[derive(Clone, Copy, Debug)]
+pub enum Looker<'a> {
+    /// A facility.
+    Facility(&'a InstitutionCode),
+    /// A patient.
     Patient(PatientId),
 }
 
@@ -128,6 +138,14 @@ pub(super) use columns;
 /// keep. Comes after a CTE `changed` that returns the changed row whole; parameters $1 to $9 are [`Tail`]'s.
 macro_rules! tail {
     () => {
+        concat!($crate::store::prescription::besides!(), " SELECT FROM changed")
+    };
+}
+pub(super) use tail;
+
+/// [`tail!`] for a statement that goes on to answer what was changed.
+macro_rules! besides {
+    () => {
         ", version AS (
             INSERT INTO prescription_version
                 (bucket, prescription_id, version, patient_id, act, clinic, concerned, kind, state, pharmacy,
@@ -144,11 +162,10 @@ macro_rules! tail {
             INSERT INTO idempotency (bucket, key_hash, request_hash, sealed, expires_at, updated_by)
             SELECT $5::smallint, $6::bytea, $7::bytea, $8::bytea, $9::timestamptz, $1::text FROM changed
             WHERE $6::bytea IS NOT NULL
-        )
-        SELECT FROM changed"
+        )"
     };
 }
-pub(super) use tail;
+pub(super) use besides;
 
 /// Who changes a prescription, and what is to be kept of the request.
 #[derive(Clone, Copy, Debug)]
@@ -322,27 +339,73 @@ impl Store {
             .transpose()
     }
 
-    /// The verified patient's prescription with this exchange number.
+    /// The prescription with this id for somebody to look at, with the trace of the look: for the patient, or for a
+    /// facility that issued it, held it last or dispensed any of it. With whether the look was recorded; one that was
+    /// not is not to be had.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn prescription_find_by_number(
+    pub async fn prescription_look(
         &self,
-        patient: PatientId,
-        number: &ExchangeNumber,
-    ) -> Result<Option<PrescriptionRow>, StoreError> {
+        act: &'static str,
+        id: PrescriptionId,
+        by: &Looker<'_>,
+        at: DateTime<Utc>,
+        trace: &Trace,
+    ) -> Result<Option<(PrescriptionRow, bool)>, StoreError> {
         const SQL: &str = concat!(
-            "-- prescription-find-by-number\nSELECT ",
+            "-- prescription-look
+            WITH found AS (
+                SELECT ",
             columns!("p"),
-            " FROM prescription p WHERE bucket = $1 AND patient_id = $2 AND number_hash = $3"
+            ", coalesce($3 IN (p.clinic, p.pharmacy) OR $3 = ANY (p.dispensers) OR p.patient_id = $4, false) AS recorded
+                FROM prescription p WHERE bucket = $1 AND id = $2
+            ), trace AS (
+                INSERT INTO access_record (bucket, patient_id, id, at, act, prescription_id, sealed, updated_by)
+                SELECT bucket, patient_id, $5, $6, $7, id, $8, $7 FROM found WHERE recorded
+                ON CONFLICT ON CONSTRAINT access_record_pkey DO NOTHING
+            )
+            SELECT * FROM found"
         );
-        let bucket = self.buckets().of_patient(patient);
-        let hash = self.number_hash(patient, number);
-        self.one_opt("prescription-find-by-number", SQL, &[&bucket, &patient, &hash.as_slice()])
-            .await?
-            .map(|row| self.prescription_read(&row))
-            .transpose()
+        let bucket = self.buckets().of_prescription(id);
+        let (facility, patient) = match by {
+            Looker::Facility(code) => (Some(code.as_str()), None),
+            Looker::Patient(patient) => (None, Some(*patient)),
+        };
+        let sealed = self.seal_trace(trace)?;
+        let row = self
+            .one_opt(act, SQL, &[&bucket, &id, &facility, &patient, &trace.request, &at, &act, &sealed])
+            .await?;
+        row.map(|row| Ok((self.prescription_read(&row)?, row.get("recorded")))).transpose()
+    }
+
+    /// The prescription with this id and its original in force, for the exchange itself to compare with.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn prescription_with_original(
+        &self,
+        id: PrescriptionId,
+    ) -> Result<Option<(PrescriptionRow, Document)>, StoreError> {
+        const SQL: &str = concat!(
+            "-- prescription-with-original\nSELECT d.media_type, d.sealed AS original, ",
+            columns!("p"),
+            " FROM prescription p
+            LEFT JOIN document d ON d.bucket = p.bucket AND d.prescription_id = p.id AND d.part = 'prescription'
+                AND d.sequence = p.document_version
+            WHERE p.bucket = $1 AND p.id = $2"
+        );
+        let bucket = self.buckets().of_prescription(id);
+        let row = self.one_opt("prescription-with-original", SQL, &[&bucket, &id]).await?;
+        row.map(|row| {
+            let found = self.prescription_read(&row)?;
+            let part = Part::Prescription(found.registered.document.number);
+            let original = self.document_open(id, part, row.get("media_type"), row.get("original"))?;
+            Ok((found, original))
+        })
+        .transpose()
     }
 
     /// The next rows of a search, oldest change first, at most [`BATCH`].

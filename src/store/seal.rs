@@ -3,19 +3,25 @@
 //!
 //! Owns the sealed form. Knows no table: the caller names the place a value belongs to.
 //!
-//! Sealed form: version (1 byte, `1`), key id (4 bytes, big endian), nonce (12), AES-256-GCM ciphertext and tag.
-//! The key is HKDF-SHA-256 of the master key with the row's id as info; the additional data is the place
-//! (table, row, column), so that a value moved to another row or column does not open.
+//! Sealed form: version (1 byte), key id (4 bytes, big endian), nonce (12), AES-256-GCM ciphertext and tag. The key is
+//! HKDF-SHA-256 of the master key with the row's id as info; the additional data is the place (table, row, column), so
+//! that a value moved to another row or column does not open. Version `1` holds the value as it is; `2` holds it as an
+//! LZ4 block after its length (4 bytes, little endian), and its additional data begins with the version, so that one
+//! cannot be taken for the other.
 
 use std::sync::Arc;
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, MAX_TAG_LEN, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::SecureRandom;
 use ring::{hkdf, hmac};
+use zeroize::Zeroizing;
 
 use super::keys::{Key, Keys};
 
-const VERSION: u8 = 1;
+const PLAIN: u8 = 1;
+const PACKED: u8 = 2;
+/// Values up to here hardly get smaller.
+const SMALL: usize = 256;
 const HEADER: usize = 1 + 4 + NONCE_LEN;
 const SALT: &[u8] = b"hikikae seal 1";
 
@@ -51,9 +57,10 @@ pub struct SealContext<'a> {
 }
 
 impl SealContext<'_> {
-    /// Length-prefixed, so that no two places have the same bytes.
-    fn bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(24 + self.table.len() + self.row.len() + self.column.len());
+    /// Length-prefixed, so that no two places have the same bytes, after the version unless it is the first.
+    fn bytes(&self, version: u8) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(25 + self.table.len() + self.row.len() + self.column.len());
+        bytes.extend((version != PLAIN).then_some(version));
         for part in [self.table.as_bytes(), self.row, self.column.as_bytes()] {
             bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
             bytes.extend_from_slice(part);
@@ -75,23 +82,38 @@ impl Sealer {
         Self { keys, rng }
     }
 
-    /// Seals `plaintext` for the place, with the newest key.
+    /// Seals `plaintext` for the place, with the newest key; packed when that makes it smaller.
     ///
     /// # Errors
     /// [`SealError::Failed`].
     pub fn seal(&self, context: &SealContext<'_>, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
+        if plaintext.len() > SMALL {
+            let packed = Zeroizing::new(lz4_flex::compress_prepend_size(plaintext));
+            if packed.len() < plaintext.len() {
+                return self.seal_as(PACKED, context, &packed);
+            }
+        }
+        self.seal_as(PLAIN, context, plaintext)
+    }
+
+    fn seal_as(
+        &self,
+        version: u8,
+        context: &SealContext<'_>,
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
         let (id, master) = self.keys.newest_seal().ok_or(SealError::Failed)?;
         let mut nonce = [0_u8; NONCE_LEN];
         self.rng.fill(&mut nonce).map_err(|_| SealError::Failed)?;
         let mut sealed = Vec::with_capacity(HEADER + plaintext.len() + MAX_TAG_LEN);
-        sealed.push(VERSION);
+        sealed.push(version);
         sealed.extend_from_slice(&id.to_be_bytes());
         sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(plaintext);
         let tag = row_key(master, context.row)?
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
-                Aad::from(context.bytes()),
+                Aad::from(context.bytes(version)),
                 &mut sealed[HEADER..],
             )
             .map_err(|_| SealError::Failed)?;
@@ -106,18 +128,26 @@ impl Sealer {
     /// [`SealError`]
     pub fn open(&self, context: &SealContext<'_>, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
         let (header, body) = sealed.split_at_checked(HEADER).ok_or(SealError::Malformed)?;
-        let [VERSION, id @ ..] = header else { return Err(SealError::Malformed) };
+        let [version @ (PLAIN | PACKED), id @ ..] = header else { return Err(SealError::Malformed) };
         let (id, nonce) = id.split_at(4);
         let id = u32::from_be_bytes(id.try_into().map_err(|_| SealError::Malformed)?);
         let nonce: [u8; NONCE_LEN] = nonce.try_into().map_err(|_| SealError::Malformed)?;
         let master = self.keys.seal(id).ok_or(SealError::UnknownKey(id))?;
         let mut plaintext = body.to_vec();
         let length = row_key(master, context.row)?
-            .open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(context.bytes()), &mut plaintext)
+            .open_in_place(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(context.bytes(*version)),
+                &mut plaintext,
+            )
             .map_err(|_| SealError::NotAuthentic)?
             .len();
         plaintext.truncate(length);
-        Ok(plaintext)
+        if *version == PLAIN {
+            return Ok(plaintext);
+        }
+        let packed = Zeroizing::new(plaintext);
+        lz4_flex::decompress_size_prepended(&packed).map_err(|_| SealError::Malformed)
     }
 }
 
@@ -184,6 +214,32 @@ mod tests {
     }
 
     #[test]
+    fn what_gets_smaller_is_packed_and_cannot_be_taken_for_what_is_not() {
+        let sealer = sealer();
+        let long = "201,1,1,1,2,620004625,ノルバスク錠５ｍｇ,1,1,錠\n".repeat(20);
+        let mut value = sealer.seal(&PLACE, long.as_bytes()).unwrap();
+        assert!(value[0] == PACKED && value.len() < long.len() / 2);
+        assert_eq!(sealer.open(&PLACE, &value).unwrap(), long.as_bytes());
+        value[0] = PLAIN;
+        assert_eq!(sealer.open(&PLACE, &value), Err(SealError::NotAuthentic));
+        for other in [0, 3, 255] {
+            value[0] = other;
+            assert_eq!(sealer.open(&PLACE, &value), Err(SealError::Malformed));
+        }
+        let noise: Vec<u8> = value[HEADER..].iter().copied().cycle().take(SMALL + 1).collect();
+        let short = sealer.seal(&PLACE, &noise[..SMALL]).unwrap();
+        assert_eq!((short[0], short.len()), (PLAIN, HEADER + SMALL + MAX_TAG_LEN));
+    }
+
+    #[test]
+    fn values_sealed_before_there_was_packing_open() {
+        let sealer = sealer();
+        let long = vec![b'x'; 1000];
+        let value = sealer.seal_as(PLAIN, &PLACE, &long).unwrap();
+        assert_eq!(sealer.open(&PLACE, &value).unwrap(), long);
+    }
+
+    #[test]
     fn a_value_opens_only_at_its_own_place() {
         let sealer = sealer();
         let value = sealer.seal(&PLACE, b"value").unwrap();
@@ -231,7 +287,9 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn sealing_round_trips(plaintext in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn sealing_round_trips(plaintext in prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..300), proptest::collection::vec(0..4_u8, 0..3000),
+        ]) {
             let sealer = sealer();
             let value = sealer.seal(&PLACE, &plaintext).unwrap();
             prop_assert_eq!(sealer.open(&PLACE, &value).unwrap(), plaintext);

@@ -18,7 +18,8 @@ pub struct SpentAssertion {
 }
 
 impl Store {
-    pub(super) fn token_hash(&self, token: &str) -> [u8; 32] {
+    /// What an access token is found by.
+    pub fn token_hash(&self, token: &str) -> [u8; 32] {
         self.lookup().hash("access-token", &[token])
     }
 
@@ -66,14 +67,14 @@ impl Store {
         }
     }
 
-    /// The session of an access token, and its end. An app's token is worth what its grant is worth now.
+    /// The session of the access token with this hash, and its end. An app's token is worth what its grant is worth now.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub async fn access_token_find<T: DeserializeOwned>(
         &self,
-        token: &str,
+        hash: &[u8; 32],
         now: DateTime<Utc>,
     ) -> Result<Option<(T, DateTime<Utc>)>, StoreError> {
         const SQL: &str = "-- access-token-find
@@ -83,10 +84,9 @@ impl Store {
             LEFT JOIN app a ON a.client_id = g.client_id
             WHERE t.token_hash = $1 AND t.expires_at > $2
               AND (t.grant_id IS NULL OR g.revoked_at IS NULL AND g.until > $2 AND a.active)";
-        let hash = self.token_hash(token);
         let row = self.one_opt("access-token-find", SQL, &[&hash.as_slice(), &now]).await?;
         row.map(|row| {
-            let session = self.open_json("access_token", &hash, "sealed", row.get("sealed"))?;
+            let session = self.open_json("access_token", hash, "sealed", row.get("sealed"))?;
             Ok((session, row.get("expires_at")))
         })
         .transpose()

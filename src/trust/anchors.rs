@@ -4,11 +4,13 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 use der::asn1::ObjectIdentifier;
 
 use super::certificate::{Certificate, CertificateError};
+use super::memo::Memo;
 use super::name::DistinguishedName;
 use super::revocation::{Crl, CrlError};
 
@@ -127,6 +129,7 @@ pub struct TrustStore {
     anchors: Vec<(AnchorKind, Certificate)>,
     crls: HashMap<DistinguishedName, Vec<Crl>>,
     policy: TrustPolicy,
+    signed: Arc<Memo>,
 }
 
 impl TrustStore {
@@ -178,6 +181,11 @@ impl TrustStore {
     /// What is asked of certificates.
     pub fn policy(&self) -> &TrustPolicy {
         &self.policy
+    }
+
+    /// The signatures of authorities that have verified since these anchors and lists were read.
+    pub(super) fn signed(&self) -> &Memo {
+        &self.signed
     }
 
     /// The anchors of one kind.

@@ -8,6 +8,7 @@
 //! web refuse. The subset of RFC 5280 section 6 that is done is stated in [`path`].
 
 mod bounds;
+mod memo;
 mod pem;
 
 pub mod anchors;

@@ -21,7 +21,6 @@ use der::asn1::ObjectIdentifier;
 
 use super::anchors::{AnchorKind, TrustStore};
 use super::certificate::Certificate;
-use super::public_key::PublicKey;
 use super::revocation::{Crl, Revocation};
 
 /// The most certificates on a path, end entity and anchor included.
@@ -194,7 +193,8 @@ impl TrustStore {
         for list in lists.filter(|list| list.covers(certificate)) {
             let entry = list.entry(certificate.serial()).filter(|revocation| revocation.at <= at);
             let clears = !current && list.speaks_of(at, certificate.not_after(), self.policy().crl_grace);
-            if (entry.is_some() || clears) && list.is_signed_by(issuer) {
+            let signed = || self.signed().is_signed(list.sha256(), issuer, || list.is_signed_by(issuer));
+            if (entry.is_some() || clears) && signed() {
                 if let Some(revocation) = entry {
                     return Err(PathError::Revoked(revocation));
                 }
@@ -239,7 +239,7 @@ impl<'a, C: Fn(&[&Certificate]) -> Result<(), PathError>> Search<'a, C> {
         let last = path[path.len() - 1];
         let store = self.store;
         for anchor in store.anchors(self.kind).filter(|anchor| anchor.subject() == last.issuer()) {
-            if self.signed(last, anchor.public_key()) {
+            if self.signed(last, anchor) {
                 path.push(anchor);
                 match (self.check)(path) {
                     Ok(()) => return true,
@@ -259,7 +259,7 @@ impl<'a, C: Fn(&[&Certificate]) -> Result<(), PathError>> Search<'a, C> {
                 self.note(PathError::Untrusted(UntrustedReason::Limit));
                 continue;
             }
-            if self.signed(last, issuer.public_key()) {
+            if self.signed(last, issuer) {
                 path.push(issuer);
                 if self.extend(path) {
                     return true;
@@ -270,14 +270,15 @@ impl<'a, C: Fn(&[&Certificate]) -> Result<(), PathError>> Search<'a, C> {
         false
     }
 
-    fn signed(&mut self, certificate: &Certificate, issuer: &PublicKey) -> bool {
+    fn signed(&mut self, certificate: &Certificate, issuer: &Certificate) -> bool {
         let refused = if self.signatures_left == 0 {
             UntrustedReason::Limit
-        } else if !issuer.is_strong() {
+        } else if !issuer.public_key().is_strong() {
             UntrustedReason::WeakKey
         } else {
             self.signatures_left -= 1;
-            if certificate.verify_signed_by(issuer).is_ok() {
+            let verify = || certificate.verify_signed_by(issuer.public_key()).is_ok();
+            if self.store.signed().is_signed(certificate.sha256(), issuer, verify) {
                 return true;
             }
             UntrustedReason::Signature

@@ -39,12 +39,8 @@ async fn a_retried_accept_is_answered_as_the_first_time() {
     let (id, wanted) =
         (PrescriptionId::from_uuid(task.id), Wanted::Number(task.exchange_number.clone().unwrap()));
     let accept = async || {
-        let identified = world.identified(1).await;
-        world
-            .exchange
-            .accept(&caller(PHARMACY), &identified, &wanted, &request_with_key("k", 1))
-            .await
-            .unwrap()
+        let request = world.identified(PHARMACY, 1, request_with_key("k", 1)).await;
+        world.exchange.accept(&caller(PHARMACY), &wanted, &request).await.unwrap()
     };
     let first = accept().await;
     world.exchange.give_back(&caller(PHARMACY), id, "out of stock".to_owned(), &request()).await.unwrap();

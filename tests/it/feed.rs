@@ -124,11 +124,12 @@ impl Follower {
         seen
     }
 
-    /// Follows events until it has seen so many changes, coming again with the last id after every few.
+    /// Reads a page, then follows events until it has seen so many changes, coming again with the last id after every few.
     async fn listen(self, wanted: usize, few: usize) -> Vec<Seen> {
-        let (mut seen, mut last) = (Vec::new(), None::<String>);
-        let start = link(&self.bundle("/fhir/Task/_history").await, "feed").unwrap();
-        let mut path = start.replace("_history?_count=100&", "$events?");
+        // What has happened until then is on the page.
+        let page = self.bundle("/fhir/Task/_history").await;
+        let (mut seen, mut last) = (entries(&page), None::<String>);
+        let mut path = link(&page, "feed").unwrap().replace("_history?_count=100&", "$events?");
         while seen.len() < wanted {
             let mut answer = self.get(&path, last.as_deref()).await;
             if answer.status() == StatusCode::TOO_MANY_REQUESTS {

@@ -301,7 +301,7 @@ async fn every_act_leaves_a_trace_and_nothing_readable() {
     let rows = client.query("SELECT act FROM access_record ORDER BY at, act", &[]).await.unwrap();
     let mut acts: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
     acts.dedup();
-    assert_eq!(acts, ["register", "accept", "dispense", "register"]);
+    assert_eq!(acts, ["register", "verify-identity", "accept", "dispense", "register"]);
 
     let dump: String = world
         .database
@@ -361,8 +361,8 @@ async fn one_key_never_answers_for_another_patient() {
     let accept = |patient, key: &'static str| {
         let (world, wanted) = (&world, &wanted);
         async move {
-            let identified = world.identified(patient).await;
-            world.exchange.accept(&caller(PHARMACY), &identified, wanted, &request_with_key(key, 1)).await
+            let request = world.identified(PHARMACY, patient, request_with_key(key, 1)).await;
+            world.exchange.accept(&caller(PHARMACY), wanted, &request).await
         }
     };
     let first = accept(1, "k").await.unwrap();

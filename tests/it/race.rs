@@ -56,7 +56,7 @@ fn runner<'w>(
             let pharmacy = PHARMACIES[n as usize % 4 % 3];
             async move {
                 for _ in 0..wait.1 {
-                    world.identified(patient).await;
+                    world.patient(patient).await;
                 }
                 let accepted = world.accept(pharmacy, patient, task).await;
                 Ran::Accepted(pharmacy, accepted.map(|answered| Box::new(answered.outcome)))

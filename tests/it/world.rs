@@ -19,13 +19,12 @@ use hikikae::exchange::caller::{Actor, Caller};
 use hikikae::exchange::dispense::{Purpose, SentResult};
 use hikikae::exchange::error::ExchangeError;
 use hikikae::exchange::form::DocumentForm;
-use hikikae::exchange::identity::Identified;
+use hikikae::exchange::identity::Evidence;
 use hikikae::exchange::met::Met;
 use hikikae::exchange::register::Sent;
-use hikikae::exchange::{Answered, Exchange, HistoryTerm, Request, Settings, TaskOutcome};
+use hikikae::exchange::{Answered, Exchange, HistoryTerm, IdentityHeader, Request, Settings, TaskOutcome};
 use hikikae::formulary::Formulary;
 use hikikae::formulary::shelf::Editions;
-use hikikae::prescription::consent::{Method, Permissions};
 use hikikae::prescription::registered::{ExchangeNumber, Registered};
 use hikikae::prescription::state::Kind;
 use hikikae::sandbox::pki::{Credential, FacilitySpec, PatientSpec, PersonSpec, Pki};
@@ -186,9 +185,12 @@ impl World {
     }
 
     pub async fn patient(&self, patient: u32) -> PatientId {
-        let identity = InsuredIdentity::parse("06138762", "１２３", &number(patient), "00").unwrap();
-        let found =
-            self.exchange.store().identity_find(&identity, born(), japanese_date(self.now())).await.unwrap();
+        let found = self
+            .exchange
+            .store()
+            .identity_find(&insurance(patient), born(), japanese_date(self.now()))
+            .await
+            .unwrap();
         found.unwrap().patient.id
     }
 
@@ -199,7 +201,7 @@ impl World {
         Caller { actor, practitioner: None, bound_to: None, app: None, met: Met::default() }
     }
 
-    /// What was recorded of a patient, the oldest first.
+    /// What was recorded of a patient, the oldest first, but for the identity checks of [`World::identified`].
     pub async fn recorded(&self, patient: u32) -> Vec<AccessRow> {
         let content = TraceContent { outcome: "done".to_owned(), ..TraceContent::default() };
         let (patient, trace) = (self.patient(patient).await, Trace { request: request().id, content });
@@ -209,6 +211,7 @@ impl World {
             .await
             .unwrap();
         rows.reverse();
+        rows.retain(|row| row.id.as_u128() >> 100 != IDENTIFYING >> 100);
         rows
     }
 
@@ -227,10 +230,14 @@ impl World {
         }
     }
 
-    /// The patient as an identity token by insurance data shows it.
-    pub async fn identified(&self, patient: u32) -> Identified {
-        let permissions = Permissions { method: Method::Insurance, provisions: Vec::new(), disaster: false };
-        Identified { patient: self.patient(patient).await, permissions }
+    /// A request with the identity token of this pharmacy for the patient, by insurance data.
+    pub async fn identified(&self, pharmacy: &str, patient: u32, request: Request) -> Request {
+        let evidence = Evidence::Insurance(Some(insurance(patient)), born());
+        let check = self::request();
+        let check = Request { id: Uuid::from_u128(check.id.as_u128() | IDENTIFYING), ..check };
+        let verified = self.exchange.identity_verify(&caller(pharmacy), evidence, &check).await;
+        let token = verified.unwrap().token.encode().to_string();
+        Request { identity: Some(IdentityHeader(token)), ..request }
     }
 
     pub async fn accept(
@@ -249,8 +256,8 @@ impl World {
         number: &ExchangeNumber,
     ) -> Result<Answered<Accepted>, ExchangeError> {
         let wanted = Wanted::Number(number.clone());
-        let identified = self.identified(patient).await;
-        self.exchange.accept(&caller(pharmacy), &identified, &wanted, &request()).await
+        let request = self.identified(pharmacy, patient, request()).await;
+        self.exchange.accept(&caller(pharmacy), &wanted, &request).await
     }
 
     /// Signs a dispensing result over what was delivered, as prescribed.
@@ -319,6 +326,13 @@ impl Rx {
 /// Signed by the pharmacist.
 pub fn dispensing_signed(delivered: &EpsPrescription<'_>, cj1: &str, at: DateTime<Utc>) -> Bytes {
     dispensing_sign(delivered, cj1.as_bytes(), &signatory(&PKI.people[1], at)).unwrap().into()
+}
+
+/// Begins the ids of identity checks that tests only make to accept.
+const IDENTIFYING: u128 = 3 << 100;
+
+fn insurance(patient: u32) -> InsuredIdentity {
+    InsuredIdentity::parse("06138762", "１２３", &number(patient), "00").unwrap()
 }
 
 pub fn request() -> Request {

@@ -282,7 +282,7 @@ impl Exchange {
 
     fn app_secret(&self, grant: &Grant) -> Result<IdentityToken, StoreError> {
         let buckets = self.store.buckets();
-        Ok(buckets.token_mint(self.store.rng(), buckets.of_patient(grant.patient))?)
+        Ok(buckets.token_mint(self.store.rng(), grant.patient)?)
     }
 }
 

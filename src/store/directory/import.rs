@@ -61,9 +61,9 @@ const PATIENT_WRITE: &str = "-- patient_write
 
 const IDENTITY_WRITE: &str = "-- insured_identity_write
     INSERT INTO insured_identity AS i
-        (bucket, identity_hash, patient_id, valid_from, valid_until, branch_hash, updated_by)
+        (bucket, identity_hash, patient_id, valid_from, valid_until, branch_hash, updated_by, patient_bucket)
     VALUES ($1 /* bucket of the hash */, $2 /* hash */, $3 /* patient */, $4 /* from */, $5 /* until */,
-        $6 /* branch hash */, $7 /* act */)
+        $6 /* branch hash */, $7 /* act */, $8 /* bucket of the patient */)
     ON CONFLICT (bucket, identity_hash, patient_id, valid_from) DO UPDATE SET
         valid_until = excluded.valid_until, branch_hash = excluded.branch_hash,
         updated_at = now(), updated_by = excluded.updated_by
@@ -247,15 +247,15 @@ impl Import<'_, '_> {
         let branch = identity.branch_hash(self.store.lookup(), birth_date);
         let branch = branch.as_ref().map(<[u8; 32]>::as_slice);
         let by_hash = Bucket::of_hash(&hash);
+        let bucket = self.store.buckets().of_patient(id);
         let written = self
             .tx
             .execute(
                 IDENTITY_WRITE,
-                &[&by_hash, &hash.as_slice(), &id, valid_from, valid_until, &branch, &ACT],
+                &[&by_hash, &hash.as_slice(), &id, valid_from, valid_until, &branch, &ACT, &bucket],
             )
             .await?;
         if written > 0 {
-            let bucket = self.store.buckets().of_patient(id);
             let sealed = self.store.coverage_seal(id, &hash, *valid_from, identity)?;
             self.tx
                 .execute(

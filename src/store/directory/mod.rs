@@ -158,10 +158,21 @@ const FACILITY_ADD: &str = "-- facility_add
 const FACILITY_FIND: &str = "-- facility_find
     SELECT kind::text AS kind, name, active FROM facility WHERE code = $1 /* code */";
 
+/// Everybody of an insurance and birth date, each with the insurance they are found by. First whom, then what is kept
+/// beside them: each half has one bucket.
 const IDENTITY_FIND: &str = "-- insured_identity_find
-    SELECT patient_id, branch_hash FROM insured_identity
-    WHERE bucket = $1 /* bucket of the hash */ AND identity_hash = $2 /* hash */
-      AND valid_from <= $3 /* day */ AND (valid_until IS NULL OR valid_until >= $3)";
+    WITH known AS MATERIALIZED (
+        SELECT patient_bucket, patient_id, branch_hash FROM insured_identity
+        WHERE bucket = $1 /* bucket of the hash */ AND identity_hash = $2 /* hash */
+          AND valid_from <= $3 /* day */ AND (valid_until IS NULL OR valid_until >= $3)
+    )
+    SELECT k.patient_id, k.branch_hash, p.history_version, p.particulars_sealed, c.identity_hash, c.valid_from,
+        c.valid_until, c.content_sealed
+    FROM known k
+    JOIN patient p ON p.bucket = k.patient_bucket AND p.id = k.patient_id
+    LEFT JOIN coverage c ON c.bucket = p.bucket AND c.patient_id = p.id AND c.identity_hash = $2
+        AND c.valid_from <= $3 AND (c.valid_until IS NULL OR c.valid_until >= $3)
+    ORDER BY c.valid_from DESC";
 
 const CARD_FIND: &str = "-- card_find
     SELECT patient_id FROM card WHERE bucket = $1 /* bucket of the hash */ AND card_hash = $2 /* hash */";
@@ -171,7 +182,6 @@ const PATIENT_FIND: &str = "-- patient_find
     FROM patient p
     LEFT JOIN coverage c ON c.bucket = p.bucket AND c.patient_id = p.id
         AND c.valid_from <= $3 /* day */ AND (c.valid_until IS NULL OR c.valid_until >= $3)
-        AND ($4::bytea /* hash found by */ IS NULL OR c.identity_hash = $4)
     WHERE p.bucket = $1 /* bucket */ AND p.id = $2 /* id */
     ORDER BY c.valid_from DESC LIMIT 1";
 
@@ -234,10 +244,9 @@ impl Store {
                 exact => exact,
             },
         };
-        match only(patients) {
-            Some(patient) => self.patient_entry(patient, on, Some(hash)).await,
-            None => Ok(None),
-        }
+        let Some(patient) = only(patients) else { return Ok(None) };
+        let row = rows.iter().zip(&known).find(|(_, known)| known.patient == patient).map(|(row, _)| row);
+        row.map(|row| self.entry_read(patient, row)).transpose()
     }
 
     /// The person whose card bears the certificate with this SHA-256 fingerprint.
@@ -267,29 +276,20 @@ impl Store {
         id: PatientId,
         on: NaiveDate,
     ) -> Result<Option<DirectoryEntry>, StoreError> {
-        self.patient_entry(id, on, None).await
+        let bucket = self.buckets().of_patient(id);
+        let row = self.one_opt("patient-find", PATIENT_FIND, &[&bucket, &id, &on]).await?;
+        row.map(|row| self.entry_read(id, &row)).transpose()
     }
 
-    async fn patient_entry(
-        &self,
-        id: PatientId,
-        on: NaiveDate,
-        found_by: Option<[u8; 32]>,
-    ) -> Result<Option<DirectoryEntry>, StoreError> {
-        let bucket = self.buckets().of_patient(id);
-        let found_by = found_by.as_ref().map(<[u8; 32]>::as_slice);
-        let Some(row) = self.one_opt("patient-find", PATIENT_FIND, &[&bucket, &id, &on, &found_by]).await?
-        else {
-            return Ok(None);
-        };
-        let sealed: Vec<u8> = column(&row, "patient", "particulars_sealed")?;
+    fn entry_read(&self, id: PatientId, row: &Row) -> Result<DirectoryEntry, StoreError> {
+        let sealed: &[u8] = row.get("particulars_sealed");
         let patient = Patient {
             id,
-            bucket,
-            history_version: column(&row, "patient", "history_version")?,
-            particulars: self.particulars_open(id, &sealed)?,
+            bucket: self.buckets().of_patient(id),
+            history_version: column(row, "patient", "history_version")?,
+            particulars: self.particulars_open(id, sealed)?,
         };
-        Ok(Some(DirectoryEntry { patient, coverage: self.coverage_open(id, &row)? }))
+        Ok(DirectoryEntry { patient, coverage: self.coverage_open(id, row)? })
     }
 
     fn coverage_open(&self, patient: PatientId, row: &Row) -> Result<Option<Coverage>, StoreError> {

@@ -1,0 +1,121 @@
+//! Accepting a prescription: what stands when it is asked for, and one statement that changes its state and hands over
+//! its document.
+
+use uuid::Uuid;
+
+use super::bucket::{PatientId, PrescriptionId};
+use super::document::{Document, Part};
+use super::finding::FindingRow;
+use super::pool::{Store, StoreError};
+use super::prescription::{Doing, Flat, PrescriptionRow, besides, columns, flat};
+use crate::prescription::registered::ExchangeNumber;
+use crate::prescription::state::Life;
+
+/// How one prescription is named.
+#[derive(Clone, Copy, Debug)]
+pub enum Sought<'a> {
+    /// By 引換番号, within a patient.
+    Number(PatientId, &'a ExchangeNumber),
+    /// By its id, whosever it is.
+    Id(PrescriptionId),
+}
+
+impl Store {
+    /// A prescription, with the findings it was registered or dispensed in spite of.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn acceptance_find(
+        &self,
+        sought: Sought<'_>,
+    ) -> Result<Option<(PrescriptionRow, Vec<FindingRow>)>, StoreError> {
+        macro_rules! sql {
+            ($which:literal) => {
+                concat!(
+                    "-- acceptance-find\nSELECT ",
+                    columns!("p"),
+                    ", f.id AS finding, f.sealed AS finding_sealed, f.mitigation
+                    FROM prescription p
+                    LEFT JOIN finding f ON f.bucket = p.bucket AND f.prescription_id = p.id
+                    WHERE p.bucket = $1 AND ",
+                    $which,
+                    " ORDER BY f.id, f.facility"
+                )
+            };
+        }
+        let rows = match sought {
+            Sought::Number(patient, number) => {
+                const SQL: &str = sql!("p.patient_id = $2 AND p.number_hash = $3");
+                let (bucket, hash) = (self.buckets().of_patient(patient), self.number_hash(patient, number));
+                self.one("acceptance-find", SQL, &[&bucket, &patient, &hash.as_slice()]).await?
+            }
+            Sought::Id(id) => {
+                let bucket = self.buckets().of_prescription(id);
+                self.one("acceptance-find", sql!("p.id = $2"), &[&bucket, &id]).await?
+            }
+        };
+        let Some(first) = rows.first() else { return Ok(None) };
+        let found = self.prescription_read(first)?;
+        let finding = |row: &tokio_postgres::Row| {
+            let id = row.get::<_, Option<Uuid>>("finding")?;
+            Some(self.finding_open(id, found.patient, row.get("finding_sealed"), row.get("mitigation")))
+        };
+        let findings = rows.iter().filter_map(finding).collect::<Result<_, _>>()?;
+        Ok(Some((found, findings)))
+    }
+
+    /// Changes the state of the prescription as read in `row` to that of `next`, with its version, trace and answer, and
+    /// hands over its document. `None` when the guard had changed: read again and decide anew.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn acceptance_insert(
+        &self,
+        row: &PrescriptionRow,
+        next: &Life,
+        doing: &Doing<'_>,
+    ) -> Result<Option<Document>, StoreError> {
+        const SQL: &str = concat!(
+            "-- accept
+            WITH changed AS (
+                UPDATE prescription
+                SET version = version + 1, state = $13, pharmacy = $14, lease_end = $15, changed_at = $16,
+                    updated_at = now(), updated_by = $1
+                WHERE bucket = $10 AND id = $11 AND version = $12
+                RETURNING *
+            )",
+            besides!(),
+            " SELECT d.media_type, d.sealed
+            FROM changed
+            LEFT JOIN document d ON d.bucket = $10 AND d.prescription_id = $11 AND d.part = 'prescription'
+                AND d.sequence = changed.document_version"
+        );
+        let id = PrescriptionId::from_uuid(row.registered.id);
+        let Flat { state, pharmacy, lease_end, .. } = flat(next);
+        let tail = self.tail(doing)?;
+        let written = self
+            .one_opt(
+                doing.act,
+                SQL,
+                &tail.before(&[
+                    &row.bucket,
+                    &id,
+                    &row.registered.version,
+                    &state,
+                    &pharmacy,
+                    &lease_end,
+                    &doing.now,
+                ]),
+            )
+            .await;
+        let written = match written {
+            // A key that has just been used is a lost race too: reading again meets its answer.
+            Err(error) if error.is_constraint("idempotency_pkey") => return Ok(None),
+            written => written?,
+        };
+        let part = Part::Prescription(row.registered.document.number);
+        written.map(|row| self.document_open(id, part, row.get("media_type"), row.get("sealed"))).transpose()
+    }
+}
