@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::bucket::PrescriptionId;
 use super::document::Part;
-use super::pool::{Store, StoreError};
+use super::pool::{Param, Store, StoreError};
 use super::prescription::{Doing, Flat, PrescriptionRow, Written, flat, tail};
 use crate::check::{Period, Source};
 use crate::prescription::state::Life;
@@ -42,8 +42,10 @@ impl Store {
     pub async fn dispensing_insert(&self, result: &DispensingResult<'_>) -> Result<Written, StoreError> {
         // When the prescription has changed, the history version may be raised for nothing: checks under way
         // read again, and that is all.
-        const SQL: &str = concat!(
-            "-- dispense
+        macro_rules! sql {
+            ($more:literal) => {
+                concat!(
+                    "-- dispense
             WITH guard AS (
                 UPDATE patient
                 SET history_version = history_version + 1, updated_at = now(), updated_by = $1
@@ -58,21 +60,28 @@ impl Store {
                 RETURNING prescription.*
             ), original AS (
                 INSERT INTO document (bucket, prescription_id, part, sequence, media_type, sealed, updated_by)
-                SELECT $10, id, 'dispensing', $22, $23, $24, $1 FROM changed
-            ), replaced AS (
-                DELETE FROM medication USING changed
-                WHERE medication.bucket = $10 AND medication.patient_id = $11
-                  AND medication.prescription_id = changed.id AND medication.source = 'dispensed'
-                  AND medication.sequence = $21
+                SELECT $10, id, 'dispensing', $21, $22, $23, $1 FROM changed
             ), medicines AS (
                 INSERT INTO medication
                     (bucket, patient_id, prescription_id, source, sequence, until, sealed, updated_by)
-                SELECT $10, $11, id, 'dispensed', $22, $25, $26, $1 FROM changed
+                SELECT $10, $11, id, 'dispensed', $21, $24, $25, $1 FROM changed
+            )",
+                    $more,
+                    tail!()
+                )
+            };
+        }
+        // Few replace or meet anything, and what is not in a statement is not set up for it.
+        const MORE: &str = sql!(
+            ", replaced AS (
+                DELETE FROM medication USING changed
+                WHERE medication.bucket = $10 AND medication.patient_id = $11
+                  AND medication.prescription_id = changed.id AND medication.source = 'dispensed'
+                  AND medication.sequence = $26
             ), answered AS (
                 UPDATE finding SET prescription_id = changed.id, updated_at = now(), updated_by = $1
                 FROM changed WHERE finding.bucket = $10 AND finding.id = ANY ($27) AND finding.facility = $2
-            )",
-            tail!()
+            )"
         );
         let DispensingResult { row, next, doing, .. } = result;
         let id = PrescriptionId::from_uuid(row.registered.id);
@@ -81,33 +90,31 @@ impl Store {
         let periods = self.seal_periods(id, Source::Dispensed, sequence, result.periods)?;
         let Flat { state, pharmacy, lease_end, results, dispensers, .. } = flat(next);
         let tail = self.tail(doing)?;
-        let written = self
-            .one_opt(
-                doing.act,
-                SQL,
-                &tail.before(&[
-                    &row.bucket,
-                    &row.patient,
-                    &result.history_version,
-                    &id,
-                    &row.registered.version,
-                    &state,
-                    &pharmacy,
-                    &lease_end,
-                    &results,
-                    &dispensers,
-                    &doing.now,
-                    &result.replaced,
-                    &sequence,
-                    &result.media_type,
-                    &original,
-                    &periods.until,
-                    &periods.sealed,
-                    &result.findings,
-                ]),
-            )
-            .await;
-        Written::of(written)
+        let mut params = tail.before(&[
+            &row.bucket,
+            &row.patient,
+            &result.history_version,
+            &id,
+            &row.registered.version,
+            &state,
+            &pharmacy,
+            &lease_end,
+            &results,
+            &dispensers,
+            &doing.now,
+            &sequence,
+            &result.media_type,
+            &original,
+            &periods.until,
+            &periods.sealed,
+        ]);
+        let sql = if result.replaced.is_none() && result.findings.is_empty() {
+            sql!("")
+        } else {
+            params.extend([&result.replaced as Param<'_>, &result.findings]);
+            MORE
+        };
+        Written::of(self.one_opt(doing.act, sql, &params).await)
     }
 
     /// Withdraws a result: it no longer counts as taken. Its document stays.

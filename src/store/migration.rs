@@ -40,6 +40,7 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "identity_bucket",
         sql: include_str!("../../schema/0012_identity_bucket.sql"),
     },
+    Migration { version: 13, name: "hot", sql: include_str!("../../schema/0013_hot.sql") },
 ];
 
 /// "hikikae" in ASCII, the key of the advisory lock under which migrations run.

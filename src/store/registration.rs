@@ -50,8 +50,10 @@ impl Store {
     /// [`StoreError`]; the constraints `prescription_exchange_number` (draw another) and `document_hash`
     /// (registered before).
     pub async fn registration_insert(&self, registration: &Registration<'_>) -> Result<Written, StoreError> {
-        const SQL: &str = concat!(
-            "-- register
+        macro_rules! sql {
+            ($findings:literal) => {
+                concat!(
+                    "-- register
             WITH guard AS (
                 UPDATE patient
                 SET history_version = history_version + 1, updated_at = now(), updated_by = $1
@@ -73,11 +75,18 @@ impl Store {
                 INSERT INTO medication
                     (bucket, patient_id, prescription_id, source, sequence, until, sealed, updated_by)
                 SELECT $10, $11, id, $28, 1, $29, $30, $1 FROM changed
-            ), answered AS (
+            )",
+                    $findings,
+                    tail!()
+                )
+            };
+        }
+        // Most meet nothing, and what is not in a statement is not set up for it.
+        const MET: &str = sql!(
+            ", answered AS (
                 UPDATE finding SET prescription_id = changed.id, updated_at = now(), updated_by = $1
                 FROM changed WHERE finding.bucket = $10 AND finding.id = ANY ($31) AND finding.facility = $14
-            )",
-            tail!()
+            )"
         );
         let Registration { patient, registered, doing, .. } = registration;
         let id = PrescriptionId::from_uuid(registered.id);
@@ -88,38 +97,43 @@ impl Store {
         let (source, source_column) = source(registered.life.kind);
         let periods = self.seal_periods(id, source, 1, registration.periods)?;
         let Flat { kind, state, pharmacy, uses_allowed, .. } = flat(&registered.life);
-        let tail = self.tail(doing)?;
-        let written = self
-            .one_opt(
-                doing.act,
-                SQL,
-                &tail.before(&[
-                    &self.buckets().of_patient(*patient),
-                    patient,
-                    &registration.history_version,
-                    &id,
-                    &registered.clinic.as_str(),
-                    &kind,
-                    &state,
-                    &pharmacy,
-                    &registered.life.terms.valid_until,
-                    &registered.life.terms.first_due,
-                    &uses_allowed,
-                    &registered.issued_on,
-                    &doing.now,
-                    &number_hash.as_ref().map(<[u8; 32]>::as_slice),
-                    &sealed,
-                    &registration.media_type,
-                    &original,
-                    &self.document_hash(registration.original).as_slice(),
-                    &source_column,
-                    &periods.until,
-                    &periods.sealed,
-                    &registration.findings,
-                ]),
-            )
-            .await;
-        Written::of(written)
+        let (tail, bucket, hash) = (
+            self.tail(doing)?,
+            self.buckets().of_patient(*patient),
+            self.document_hash(registration.original),
+        );
+        let (number_hash, hash) = (number_hash.as_ref().map(<[u8; 32]>::as_slice), hash.as_slice());
+        let clinic = registered.clinic.as_str();
+        let mut params = tail.before(&[
+            &bucket,
+            patient,
+            &registration.history_version,
+            &id,
+            &clinic,
+            &kind,
+            &state,
+            &pharmacy,
+            &registered.life.terms.valid_until,
+            &registered.life.terms.first_due,
+            &uses_allowed,
+            &registered.issued_on,
+            &doing.now,
+            &number_hash,
+            &sealed,
+            &registration.media_type,
+            &original,
+            &hash,
+            &source_column,
+            &periods.until,
+            &periods.sealed,
+        ]);
+        let sql = if registration.findings.is_empty() {
+            sql!("")
+        } else {
+            params.push(&registration.findings);
+            MET
+        };
+        Written::of(self.one_opt(doing.act, sql, &params).await)
     }
 
     /// Writes the amendment of the prescription as read in `row`, or nothing. Its findings are then those of the

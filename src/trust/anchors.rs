@@ -129,7 +129,7 @@ pub struct TrustStore {
     anchors: Vec<(AnchorKind, Certificate)>,
     crls: HashMap<DistinguishedName, Vec<Crl>>,
     policy: TrustPolicy,
-    signed: Arc<Memo>,
+    memo: Arc<Memo>,
 }
 
 impl TrustStore {
@@ -183,9 +183,9 @@ impl TrustStore {
         &self.policy
     }
 
-    /// The signatures of authorities that have verified since these anchors and lists were read.
-    pub(super) fn signed(&self) -> &Memo {
-        &self.signed
+    /// What has been found out of certificates since these anchors and lists were read.
+    pub(super) fn memo(&self) -> &Memo {
+        &self.memo
     }
 
     /// The anchors of one kind.

@@ -193,7 +193,7 @@ impl TrustStore {
         for list in lists.filter(|list| list.covers(certificate)) {
             let entry = list.entry(certificate.serial()).filter(|revocation| revocation.at <= at);
             let clears = !current && list.speaks_of(at, certificate.not_after(), self.policy().crl_grace);
-            let signed = || self.signed().is_signed(list.sha256(), issuer, || list.is_signed_by(issuer));
+            let signed = || self.memo().is_signed(list.sha256(), issuer, || list.is_signed_by(issuer));
             if (entry.is_some() || clears) && signed() {
                 if let Some(revocation) = entry {
                     return Err(PathError::Revoked(revocation));
@@ -278,7 +278,7 @@ impl<'a, C: Fn(&[&Certificate]) -> Result<(), PathError>> Search<'a, C> {
         } else {
             self.signatures_left -= 1;
             let verify = || certificate.verify_signed_by(issuer.public_key()).is_ok();
-            if self.store.signed().is_signed(certificate.sha256(), issuer, verify) {
+            if self.store.memo().is_signed(certificate.sha256(), issuer, verify) {
                 return true;
             }
             UntrustedReason::Signature

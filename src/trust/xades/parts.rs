@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use roxmltree::Node;
 
 use super::{RSA_SHA256, SHA256, SIGNED_PROPERTIES_TYPE, XADES, XMLDSIG};
-use crate::trust::Certificate;
 use crate::trust::c14n::Method;
 use crate::trust::xml::{Xml, elements, path_of, text_of};
+use crate::trust::{Certificate, TrustStore};
 
 /// Certificates in the key information beyond which nobody looks.
 const CERTIFICATES_MAX: usize = 5;
@@ -119,10 +119,11 @@ pub(super) fn parts_of<'n, 'a>(
     xml: &'n Xml<'a>,
     signature: Node<'n, 'a>,
     content: Node<'n, 'a>,
+    trust: &TrustStore,
 ) -> Result<Parts<'n, 'a>, Vec<String>> {
     let mut faults = Faults::default();
     plain_check(&mut faults, signature);
-    let parts = parts_read(&mut faults, xml, signature, content);
+    let parts = parts_read(&mut faults, xml, signature, content, trust);
     match parts {
         Some(parts) if faults.0.is_empty() => Ok(parts),
         _ => Err(faults.0),
@@ -162,6 +163,7 @@ fn parts_read<'n, 'a>(
     xml: &'n Xml<'a>,
     signature: Node<'n, 'a>,
     content: Node<'n, 'a>,
+    trust: &TrustStore,
 ) -> Option<Parts<'n, 'a>> {
     let found = faults.exactly(signature, XMLDSIG, &["SignedInfo", "SignatureValue", "KeyInfo", "Object"])?;
     let [Some(signed_info), Some(value_element), Some(key_info), Some(object)] = found[..] else {
@@ -188,7 +190,7 @@ fn parts_read<'n, 'a>(
         value_element,
         value: faults.base64(value_element)?,
         key_info,
-        certificates: certificates_read(faults, key_info)?,
+        certificates: certificates_read(faults, key_info, trust)?,
         signing_time,
         certificate_digest,
         unsigned,
@@ -302,7 +304,11 @@ fn signed_read(faults: &mut Faults, properties: Node<'_, '_>) -> Option<(DateTim
     Some((time?.with_timezone(&Utc), faults.base64(found[1]?)?))
 }
 
-fn certificates_read(faults: &mut Faults, key_info: Node<'_, '_>) -> Option<Vec<Certificate>> {
+fn certificates_read(
+    faults: &mut Faults,
+    key_info: Node<'_, '_>,
+    trust: &TrustStore,
+) -> Option<Vec<Certificate>> {
     let data = faults.exactly(key_info, XMLDSIG, &["X509Data"])?[0]?;
     let elements: Vec<_> = elements(data).collect();
     if elements.is_empty() || elements.len() > CERTIFICATES_MAX {
@@ -315,7 +321,7 @@ fn certificates_read(faults: &mut Faults, key_info: Node<'_, '_>) -> Option<Vec<
             faults.add(data, "expected certificates only");
             return None;
         }
-        match Certificate::from_der(&faults.base64(element)?) {
+        match trust.memo().certificate(&faults.base64(element)?) {
             Ok(certificate) => certificates.push(certificate),
             Err(error) => faults.add(element, &error.to_string()),
         }

@@ -27,7 +27,7 @@ pub fn xades_verify(
     trust: &TrustStore,
     at: DateTime<Utc>,
 ) -> Verdict {
-    let parts = match parts_of(xml, signature, content) {
+    let parts = match parts_of(xml, signature, content, trust) {
         Ok(parts) => parts,
         Err(faults) => {
             let outcome = Outcome::failed(Refusal::DocumentInvalid, faults.join("; "));
