@@ -94,7 +94,7 @@ fn documents(criterion: &mut Criterion) {
 
 fn sealing(criterion: &mut Criterion) {
     let random = SystemRandom::new();
-    let sealer = Sealer::new(Arc::new(Keys::generate(&random).expect("keys")), Arc::new(random));
+    let sealer = Sealer::new(&Keys::generate(&random).expect("keys"), Arc::new(random));
     let place = SealContext { table: "document", row: &[7; 19], column: "sealed" };
     let mut group = criterion.benchmark_group("sealing");
     for size in [1, 12] {

@@ -101,7 +101,7 @@ pub async fn store_open(config: &Config) -> Result<(Store, Option<Cluster>), Sta
     let state = config.state_dir.clone();
     std::fs::create_dir_all(&state).map_err(|error| StartError::State(state.display().to_string(), error))?;
     let rng = Arc::new(SystemRandom::new());
-    let keys = Arc::new(Keys::load_or_create(&state.join("keys.json"), &*rng)?);
+    let keys = Keys::load_or_create(&state.join("keys.json"), &*rng)?;
     let (database, cluster) = if let Some(url) = &config.database_url {
         (url.config(), None)
     } else {
@@ -113,7 +113,7 @@ pub async fn store_open(config: &Config) -> Result<(Store, Option<Cluster>), Sta
         (cluster.config(), Some(cluster))
     };
     let options = StoreOptions { connections: config.database_connections, ..StoreOptions::default() };
-    Ok((Store::open(database, &options, keys, rng).await?, cluster))
+    Ok((Store::open(database, &options, &keys, rng).await?, cluster))
 }
 
 impl Server {

@@ -160,13 +160,13 @@ impl fmt::Debug for IdentityToken {
 /// Finds buckets and mints identifiers that carry them. Cheap to clone.
 #[derive(Clone)]
 pub struct Buckets {
-    keys: Arc<Keys>,
+    key: Arc<hmac::Key>,
 }
 
 impl Buckets {
     /// Buckets by the key of the list. Another key gives every row another bucket.
-    pub fn new(keys: Arc<Keys>) -> Self {
-        Self { keys }
+    pub fn new(keys: &Keys) -> Self {
+        Self { key: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, keys.bucket().as_slice())) }
     }
 
     /// A new patient id.
@@ -277,8 +277,7 @@ impl Buckets {
     }
 
     fn tag(&self, domain: &str, value: &[u8]) -> hmac::Tag {
-        let mut context =
-            hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.keys.bucket().as_slice()));
+        let mut context = hmac::Context::with_key(&self.key);
         context.update(domain.as_bytes());
         context.update(&[0]);
         context.update(value);
@@ -293,7 +292,7 @@ mod tests {
     use super::*;
 
     fn buckets() -> Buckets {
-        Buckets::new(Arc::new(Keys::generate(&SystemRandom::new()).unwrap()))
+        Buckets::new(&Keys::generate(&SystemRandom::new()).unwrap())
     }
 
     #[test]

@@ -144,14 +144,9 @@ impl Keys {
         }
     }
 
-    /// The newest sealing key with its id.
-    pub(super) fn newest_seal(&self) -> Option<(u32, &Key)> {
-        self.seal.last().map(|(id, key)| (*id, key))
-    }
-
-    /// The sealing key of that id.
-    pub(super) fn seal(&self, id: u32) -> Option<&Key> {
-        self.seal.iter().find(|(known, _)| *known == id).map(|(_, key)| key)
+    /// The sealing keys with their ids, the newest last.
+    pub(super) fn seals(&self) -> impl Iterator<Item = (u32, &Key)> {
+        self.seal.iter().map(|(id, key)| (*id, key))
     }
 
     /// The key of look-up hashes.
@@ -327,8 +322,8 @@ mod tests {
         let before = Keys::load_or_create(&path, &SystemRandom::new()).unwrap();
         assert_eq!(rotate(&path, &SystemRandom::new()).unwrap(), 2);
         let after = Keys::load(&path).unwrap();
-        assert_eq!(after.newest_seal().unwrap().0, 2);
-        assert_eq!(after.seal(1).unwrap().as_slice(), before.seal(1).unwrap().as_slice());
+        assert_eq!(after.seal.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(after.seal[0].1.as_slice(), before.seal[0].1.as_slice());
         assert_eq!(after.bucket().as_slice(), before.bucket().as_slice());
         assert_eq!(mode(&path), 0o600);
     }

@@ -78,7 +78,7 @@ impl Store {
     pub async fn open(
         config: tokio_postgres::Config,
         options: &StoreOptions,
-        keys: Arc<Keys>,
+        keys: &Keys,
         rng: Rng,
     ) -> Result<Self, MigrationError> {
         migrate(&config).await?;
@@ -118,7 +118,7 @@ impl Store {
     fn connect(
         mut config: tokio_postgres::Config,
         options: &StoreOptions,
-        keys: Arc<Keys>,
+        keys: &Keys,
         rng: Rng,
     ) -> Result<Self, StoreError> {
         let settings = format!(
@@ -144,8 +144,8 @@ impl Store {
         Ok(Self {
             pool,
             held: None,
-            sealer: Sealer::new(Arc::clone(&keys), Arc::clone(&rng)),
-            lookup: Lookup::new(Arc::clone(&keys)),
+            sealer: Sealer::new(keys, Arc::clone(&rng)),
+            lookup: Lookup::new(keys),
             buckets: Buckets::new(keys),
             rng,
         })

@@ -16,7 +16,7 @@ use ring::rand::SecureRandom;
 use ring::{hkdf, hmac};
 use zeroize::Zeroizing;
 
-use super::keys::{Key, Keys};
+use super::keys::Keys;
 
 const PLAIN: u8 = 1;
 const PACKED: u8 = 2;
@@ -72,14 +72,16 @@ impl SealContext<'_> {
 /// Seals and opens. Cheap to clone.
 #[derive(Clone)]
 pub struct Sealer {
-    keys: Arc<Keys>,
+    /// What is extracted (RFC 5869 2.2) from each master key, by its id; the newest last.
+    masters: Arc<[(u32, hkdf::Prk)]>,
     rng: Rng,
 }
 
 impl Sealer {
     /// A sealer with the keys of the list and a source of nonces.
-    pub fn new(keys: Arc<Keys>, rng: Rng) -> Self {
-        Self { keys, rng }
+    pub fn new(keys: &Keys, rng: Rng) -> Self {
+        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT);
+        Self { masters: keys.seals().map(|(id, key)| (id, salt.extract(key.as_slice()))).collect(), rng }
     }
 
     /// Seals `plaintext` for the place, with the newest key; packed when that makes it smaller.
@@ -102,7 +104,7 @@ impl Sealer {
         context: &SealContext<'_>,
         plaintext: &[u8],
     ) -> Result<Vec<u8>, SealError> {
-        let (id, master) = self.keys.newest_seal().ok_or(SealError::Failed)?;
+        let (id, master) = self.masters.last().ok_or(SealError::Failed)?;
         let mut nonce = [0_u8; NONCE_LEN];
         self.rng.fill(&mut nonce).map_err(|_| SealError::Failed)?;
         let mut sealed = Vec::with_capacity(HEADER + plaintext.len() + MAX_TAG_LEN);
@@ -132,7 +134,8 @@ impl Sealer {
         let (id, nonce) = id.split_at(4);
         let id = u32::from_be_bytes(id.try_into().map_err(|_| SealError::Malformed)?);
         let nonce: [u8; NONCE_LEN] = nonce.try_into().map_err(|_| SealError::Malformed)?;
-        let master = self.keys.seal(id).ok_or(SealError::UnknownKey(id))?;
+        let master = self.masters.iter().find(|(known, _)| *known == id);
+        let (_, master) = master.ok_or(SealError::UnknownKey(id))?;
         let mut plaintext = body.to_vec();
         let length = row_key(master, context.row)?
             .open_in_place(
@@ -151,29 +154,27 @@ impl Sealer {
     }
 }
 
-fn row_key(master: &Key, row: &[u8]) -> Result<LessSafeKey, SealError> {
-    let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(master.as_slice());
-    let key = prk.expand(&[row], &AES_256_GCM).map(UnboundKey::from).map_err(|_| SealError::Failed)?;
+fn row_key(master: &hkdf::Prk, row: &[u8]) -> Result<LessSafeKey, SealError> {
+    let key = master.expand(&[row], &AES_256_GCM).map(UnboundKey::from).map_err(|_| SealError::Failed)?;
     Ok(LessSafeKey::new(key))
 }
 
 /// Keyed hashes of personal values, to find a row by a value the row does not show. Cheap to clone.
 #[derive(Clone)]
 pub struct Lookup {
-    keys: Arc<Keys>,
+    key: Arc<hmac::Key>,
 }
 
 impl Lookup {
     /// Look-ups with the key of the list.
-    pub fn new(keys: Arc<Keys>) -> Self {
-        Self { keys }
+    pub fn new(keys: &Keys) -> Self {
+        Self { key: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, keys.lookup().as_slice())) }
     }
 
     /// HMAC-SHA-256 over the domain and the parts, each with its length before it. The domain keeps equal
     /// values of different meaning apart.
     pub fn hash(&self, domain: &str, parts: &[impl AsRef<[u8]>]) -> [u8; 32] {
-        let mut context =
-            hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.keys.lookup().as_slice()));
+        let mut context = hmac::Context::with_key(&self.key);
         for part in std::iter::once(domain.as_bytes()).chain(parts.iter().map(AsRef::as_ref)) {
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part);
@@ -195,7 +196,7 @@ mod tests {
 
     fn sealer() -> Sealer {
         let rng = SystemRandom::new();
-        Sealer::new(Arc::new(Keys::generate(&rng).unwrap()), Arc::new(rng))
+        Sealer::new(&Keys::generate(&rng).unwrap(), Arc::new(rng))
     }
 
     #[test]
@@ -258,10 +259,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("keys.json");
         let rng = SystemRandom::new();
-        let before = Sealer::new(Arc::new(Keys::load_or_create(&path, &rng).unwrap()), Arc::new(rng.clone()));
+        let before = Sealer::new(&Keys::load_or_create(&path, &rng).unwrap(), Arc::new(rng.clone()));
         let old = before.seal(&PLACE, b"old").unwrap();
         super::super::keys::rotate(&path, &rng).unwrap();
-        let after = Sealer::new(Arc::new(Keys::load(&path).unwrap()), Arc::new(rng));
+        let after = Sealer::new(&Keys::load(&path).unwrap(), Arc::new(rng));
         let new = after.seal(&PLACE, b"new").unwrap();
         assert_eq!(after.open(&PLACE, &old).unwrap(), b"old");
         assert_eq!(new[1..5], 2_u32.to_be_bytes());
@@ -276,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_hash_tells_domains_and_boundaries_apart() {
-        let lookup = Lookup::new(Arc::new(Keys::generate(&SystemRandom::new()).unwrap()));
+        let lookup = Lookup::new(&Keys::generate(&SystemRandom::new()).unwrap());
         assert_eq!(lookup.hash("a", &["bc", "d"]), lookup.hash("a", &["bc", "d"]));
         assert_ne!(lookup.hash("a", &["bc", "d"]), lookup.hash("a", &["b", "cd"]));
         assert_ne!(lookup.hash("a", &["bc", "d"]), lookup.hash("ab", &["c", "d"]));

@@ -5,7 +5,6 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
 use hikikae::store::directory::{Facility, FacilityKind};
 use hikikae::store::{Cluster, Durability, Keys, Store};
@@ -21,8 +20,8 @@ const HOLD: &str = "HIKIKAE_IT_HOLD";
 async fn start(state: &Path) -> (Cluster, Store) {
     let rng = SystemRandom::new();
     let cluster = Cluster::start(state, Durability::Durable, &rng).expect("starts");
-    let keys = Arc::new(Keys::load_or_create(&state.join("keys.json"), &rng).expect("keys"));
-    let opened = Store::open(cluster.config(), &harness::options(), keys, harness::rng()).await;
+    let keys = Keys::load_or_create(&state.join("keys.json"), &rng).expect("keys");
+    let opened = Store::open(cluster.config(), &harness::options(), &keys, harness::rng()).await;
     (cluster, opened.expect("opens"))
 }
 

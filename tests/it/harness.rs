@@ -63,7 +63,7 @@ impl Database {
 
     /// Opens it as the server does, migrating it when it is empty.
     pub async fn open(&self) -> Store {
-        Store::open(self.config.clone(), &options(), Arc::clone(&self.keys), rng()).await.unwrap()
+        Store::open(self.config.clone(), &options(), &self.keys, rng()).await.unwrap()
     }
 
     /// How a configuration names it.

@@ -1,6 +1,5 @@
 //! The store against a real PostgreSQL.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hikikae::store::migration::{MIGRATIONS, MigrationError, migrate};
@@ -41,8 +40,8 @@ async fn another_key_list_is_refused() {
     let database = Database::migrated().await;
     database.open().await;
     database.open().await;
-    let others = Arc::new(Keys::generate(&SystemRandom::new()).unwrap());
-    let opened = Store::open(database.config.clone(), &harness::options(), others, harness::rng()).await;
+    let others = Keys::generate(&SystemRandom::new()).unwrap();
+    let opened = Store::open(database.config.clone(), &harness::options(), &others, harness::rng()).await;
     assert!(matches!(opened, Err(MigrationError::Store(StoreError::WrongKeys))));
 }
 
@@ -123,9 +122,7 @@ async fn an_act_is_whole_or_nothing() {
 async fn an_act_dropped_half_way_leaves_nothing_and_gives_its_connection_up() {
     let database = Database::migrated().await;
     let options = StoreOptions { connections: 1, ..harness::options() };
-    let store = Store::open(database.config.clone(), &options, Arc::clone(&database.keys), harness::rng())
-        .await
-        .unwrap();
+    let store = Store::open(database.config.clone(), &options, &database.keys, harness::rng()).await.unwrap();
     let hanging = store.run("test", |tx| {
         Box::pin(async move {
             tx.execute(INSERT, &[&"1311234567"]).await?;
@@ -172,9 +169,7 @@ async fn acts_in_a_deadlock_are_done_again_until_both_are_done() {
 async fn without_a_free_connection_an_act_is_refused_in_time() {
     let database = Database::migrated().await;
     let options = StoreOptions { connections: 1, wait: Duration::from_millis(100), ..harness::options() };
-    let store = Store::open(database.config.clone(), &options, Arc::clone(&database.keys), harness::rng())
-        .await
-        .unwrap();
+    let store = Store::open(database.config.clone(), &options, &database.keys, harness::rng()).await.unwrap();
     let holder = store.run::<(), StoreError, _>("test", |_| Box::pin(std::future::pending()));
     let waiter = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -190,8 +185,8 @@ async fn without_a_free_connection_an_act_is_refused_in_time() {
 async fn a_database_that_is_gone_is_unavailable() {
     let mut config = tokio_postgres::Config::new();
     config.host_path("/nonexistent").user("nobody").dbname("none");
-    let keys = Arc::new(Keys::generate(&SystemRandom::new()).unwrap());
-    let opened = Store::open(config, &harness::options(), keys, harness::rng()).await;
+    let keys = Keys::generate(&SystemRandom::new()).unwrap();
+    let opened = Store::open(config, &harness::options(), &keys, harness::rng()).await;
     assert!(matches!(opened, Err(MigrationError::Database(_))));
 }
 
