@@ -206,6 +206,7 @@ impl Limit {
                 store
                     .registration_insert(&Registration {
                         patient: case.patient,
+                        person: case.patient,
                         history_version: case.history_version,
                         registered: &case.registered,
                         details: &case.details,
@@ -236,6 +237,7 @@ impl Limit {
                         row,
                         next: &row.registered.life.after(&dispense, now)?,
                         replaced: None,
+                        person: case.patient,
                         history_version: case.history_version,
                         media_type: MEDIA_TYPE,
                         original: &case.document,

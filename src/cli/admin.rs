@@ -22,10 +22,12 @@ use ring::rand::SystemRandom;
 use serde_json::{Value, json};
 
 use self::disaster::DisasterCommand;
+use self::merge::{MergePatients, UnmergePatients};
 use super::document::counted;
 use super::{Answer, log_to_stderr, print};
 
 mod disaster;
+mod merge;
 
 /// The configuration that is used when none is named and it exists.
 const USUAL_CONFIGURATION: &str = "hikikae.toml";
@@ -44,6 +46,8 @@ pub enum Admin {
     RotateKeys(RotateKeys),
     CheckReport(CheckReport),
     Disaster(DisasterCommand),
+    MergePatients(MergePatients),
+    UnmergePatients(UnmergePatients),
 }
 
 #[derive(Args)]
@@ -218,6 +222,8 @@ impl Admin {
             Self::RotateKeys(rotate) => (rotate.common.json, rotate.run()?),
             Self::CheckReport(report) => (report.common.json, report.run().await?),
             Self::Disaster(disaster) => (disaster.json(), disaster.run().await?),
+            Self::MergePatients(merge) => (merge.common.json, merge.run().await?),
+            Self::UnmergePatients(unmerge) => (unmerge.common.json, unmerge.run().await?),
         };
         print(if json { format!("{:#}\n", report.facts) } else { format!("{}\n", report.text) })?;
         Ok(Answer::Yes)

@@ -16,7 +16,7 @@ use crate::store::access::Trace;
 use crate::store::document::Part;
 use crate::store::finding::FindingRow;
 use crate::store::prescription::{Doing, PrescriptionRow, Written};
-use crate::store::{PrescriptionId, StoreError};
+use crate::store::{PatientId, PrescriptionId, StoreError};
 use crate::trust::verdict::Verdict;
 
 /// How the pharmacy names the prescription.
@@ -92,15 +92,18 @@ impl Exchange {
         for _ in 0..ATTEMPTS {
             let row = match wanted {
                 Wanted::Number(number) => {
-                    let Some(row) = self.store.prescription_find_by_number(patient, number).await? else {
+                    let Some(row) = self.numbered(patient, number).await? else {
                         self.number_attempt_failed(pharmacy).await?;
                         return Err(ExchangeError::ExchangeNumberUnknown);
                     };
                     row
                 }
                 Wanted::Id(id) => {
-                    let row = self.store.prescription_find(*id).await?;
-                    row.filter(|row| row.patient == patient).ok_or(ExchangeError::NotFound)?
+                    let row = self.store.prescription_find(*id).await?.ok_or(ExchangeError::NotFound)?;
+                    if !self.one_person(row.patient, patient).await? {
+                        return Err(ExchangeError::NotFound);
+                    }
+                    row
                 }
             };
             if let Some(answered) = self.replayed::<Kept>(caller, request).await? {
@@ -150,6 +153,23 @@ impl Exchange {
             }
         }
         Err(StoreError::Overloaded.into())
+    }
+
+    /// The prescription with this number, of any record of the patient.
+    async fn numbered(
+        &self,
+        patient: PatientId,
+        number: &ExchangeNumber,
+    ) -> Result<Option<PrescriptionRow>, ExchangeError> {
+        if let Some(row) = self.store.prescription_find_by_number(patient, number).await? {
+            return Ok(Some(row));
+        }
+        for record in self.store.person_records(patient).await?.into_iter().skip(1) {
+            if let Some(row) = self.store.prescription_find_by_number(record, number).await? {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
     }
 
     /// The document, its verification and the findings, recorded as a look.

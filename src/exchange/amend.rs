@@ -41,7 +41,7 @@ impl Exchange {
         row.registered.life.after(&probe, self.clock.now())?;
         let sent = Sent { kind: row.registered.life.kind, form, original };
         let (taken, patient) = self.prescription_take(caller, &sent).await?;
-        if patient != row.patient {
+        if !self.one_person(row.patient, patient).await? {
             return Err(ExchangeError::DocumentMismatch(vec![Fault {
                 place: form.payload().place(Item::Insured).to_owned(),
                 message: "the prescription to be amended is another patient's".to_owned(),
@@ -103,6 +103,7 @@ impl Exchange {
                     &row,
                     &Registration {
                         patient: row.patient,
+                        person: history.person,
                         history_version: history.version,
                         registered: &outcome.task,
                         details: &details,

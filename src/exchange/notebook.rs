@@ -168,7 +168,7 @@ impl Exchange {
         let patient = caller.patient().ok_or(ExchangeError::NotPermitted(
             "a notebook of a period is for the patient; name a dispensing",
         ))?;
-        let (whose, filter) = (Whose::Patient(patient), Filter::default());
+        let (whose, filter) = (Whose::Patient(self.store.person_records(patient).await?), Filter::default());
         let mut documents = Vec::new();
         let mut after = None;
         loop {

@@ -91,7 +91,7 @@ impl Exchange {
         let caller = Caller { actor, practitioner, bound_to, app: None };
         let token = self.secret_draw()?;
         let lifetime = self.settings.access_token;
-        if self.store.access_token_insert(&spent, &token, &caller, now + lifetime).await? {
+        if self.store.access_token_insert(&spent, &token, &caller, caller.patient(), now + lifetime).await? {
             Ok(Issued { token, lifetime, caller })
         } else {
             Err(SessionError::Replayed)

@@ -56,6 +56,22 @@ pub struct AccessRow {
     pub content: TraceContent,
 }
 
+impl TraceContent {
+    /// What the operator does to a record, with the reason or evidence where one is asked for.
+    pub fn of_operator(reason: Option<String>) -> Self {
+        Self {
+            facility: None,
+            facility_name: None,
+            person: None,
+            app: None,
+            signer: None,
+            reason,
+            outcome: "done".to_owned(),
+            opened: Vec::new(),
+        }
+    }
+}
+
 impl Trace {
     /// The trace of a look under a consent.
     #[must_use]

@@ -189,6 +189,8 @@ impl Store {
             WITH identity_token_used AS (
                 SELECT token_hash, patient_id, facility, method FROM identity_token
                 WHERE bucket = $1 AND token_hash = $2 AND facility = $3 AND expires_at > $4
+                  AND NOT EXISTS (SELECT FROM patient p
+                                  WHERE p.bucket = $1 AND p.id = patient_id AND p.merged_into IS NOT NULL)
             )
             SELECT ",
             in_force!()

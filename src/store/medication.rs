@@ -15,10 +15,21 @@ const TABLE: &str = "medication";
 /// A patient's history at one moment.
 #[derive(Clone, Debug)]
 pub struct History {
+    /// The record that stands for the person, whose version guards: another than was asked for once two are merged.
+    pub person: PatientId,
     /// Raised by every registration, dispensing and report: the guard of check-and-register (invariant 6).
     pub version: i64,
     /// What the patient takes or is to take.
     pub periods: Vec<Period>,
+}
+
+/// What one record holds.
+struct Held {
+    merged_into: Option<PatientId>,
+    merged: Vec<PatientId>,
+    version: i64,
+    documents: Vec<Period>,
+    reports: Vec<Period>,
 }
 
 pub(super) struct SealedPeriods {
@@ -81,8 +92,8 @@ impl Store {
         Ok(SealedPeriods { until, sealed })
     }
 
-    /// The history that has not ended before `since`. What was prescribed counts while it waits or is held; once
-    /// dispensed, what was dispensed counts instead.
+    /// The history that has not ended before `since`, of all records of the person. What was prescribed counts while
+    /// it waits or is held; once dispensed, what was dispensed counts instead.
     ///
     /// # Errors
     ///
@@ -93,9 +104,30 @@ impl Store {
         since: NaiveDate,
         now: DateTime<Utc>,
     ) -> Result<History, StoreError> {
+        let mut person = patient;
+        let mut held = self.history_held(patient, since, now).await?;
+        if let Some(into) = held.merged_into {
+            person = into;
+            held = self.history_held(into, since, now).await?;
+        }
+        let Held { version, merged, mut documents, reports, .. } = held;
+        documents.extend(reports);
+        // Read after the version that guards: what is written meanwhile raises it. What is reported was copied.
+        for record in merged {
+            documents.extend(self.history_held(record, since, now).await?.documents);
+        }
+        Ok(History { person, version, periods: documents })
+    }
+
+    async fn history_held(
+        &self,
+        patient: PatientId,
+        since: NaiveDate,
+        now: DateTime<Utc>,
+    ) -> Result<Held, StoreError> {
         const SQL: &str = concat!(
             "-- history-read
-            SELECT a.history_version, m.source, m.sequence, m.sealed, m.entry, m.recorded_at, ",
+            SELECT a.history_version, a.merged_into, a.merged, m.source, m.sequence, m.sealed, m.entry, m.recorded_at, ",
             life_columns!(),
             " FROM patient a
             LEFT JOIN LATERAL (
@@ -111,15 +143,20 @@ impl Store {
         );
         let bucket: Bucket = self.buckets().of_patient(patient);
         let rows = self.one("history-read", SQL, &[&bucket, &patient, &since]).await?;
-        let version = rows
+        let mut held = rows
             .first()
-            .map(|row| row.get("history_version"))
+            .map(|row| Held {
+                merged_into: row.get("merged_into"),
+                merged: row.get("merged"),
+                version: row.get("history_version"),
+                documents: Vec::new(),
+                reports: Vec::new(),
+            })
             .ok_or_else(|| StoreError::corrupt("patient", "id", patient))?;
-        let mut periods = Vec::new();
         for row in &rows {
             if let Some(entry) = row.get("entry") {
                 let entry = self.reported_open(entry, row.get("recorded_at"), row.get("sealed"))?;
-                periods.extend(reported::periods(&entry));
+                held.reports.extend(reported::periods(&entry));
                 continue;
             }
             let Some(id) = row.get::<_, Option<PrescriptionId>>("id") else { continue };
@@ -135,10 +172,15 @@ impl Store {
             };
             if counts {
                 let place = place(id, source, row.get("sequence"));
-                periods.extend(self.open_json::<Vec<Period>>(TABLE, &place, "sealed", row.get("sealed"))?);
+                held.documents.extend(self.open_json::<Vec<Period>>(
+                    TABLE,
+                    &place,
+                    "sealed",
+                    row.get("sealed"),
+                )?);
             }
         }
-        Ok(History { version, periods })
+        Ok(held)
     }
 
     /// The documents whose medicines were taken on or after `since`, with the trace of the look.

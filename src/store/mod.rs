@@ -14,6 +14,7 @@ pub mod document;
 pub mod feed;
 pub mod figure;
 pub mod finding;
+pub mod holding;
 pub mod idempotency;
 pub mod identity;
 

@@ -180,16 +180,7 @@ impl World {
 
     /// What was recorded of a patient, the oldest first.
     pub async fn recorded(&self, patient: u32) -> Vec<AccessRow> {
-        let content = TraceContent {
-            facility: None,
-            facility_name: None,
-            person: None,
-            app: None,
-            signer: None,
-            reason: None,
-            outcome: "done".to_owned(),
-            opened: Vec::new(),
-        };
+        let content = TraceContent::of_operator(None);
         let (patient, trace) = (self.patient(patient).await, Trace { request: request().id, content });
         let store = self.exchange.store();
         let mut rows = store.access_record_list(patient, None, 1000, self.now(), &trace).await.unwrap();

@@ -167,16 +167,7 @@ impl Store {
         if !faults.is_empty() {
             return Err(ImportError::Faults(faults));
         }
-        let content = TraceContent {
-            facility: None,
-            facility_name: None,
-            person: None,
-            signer: None,
-            reason: None,
-            outcome: "done".to_owned(),
-            opened: Vec::new(),
-            app: None,
-        };
+        let content = TraceContent::of_operator(None);
         // One import is one request in the access records of the persons concerned.
         Ok(self.claims_insert(&entries, at, &Trace { request: self.id_draw()?, content }).await?)
     }

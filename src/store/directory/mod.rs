@@ -21,6 +21,7 @@ pub mod claim;
 pub mod eligibility;
 pub mod import;
 mod insured;
+pub mod merge;
 mod named;
 
 pub use attempt::{AttemptError, AttemptKind, AttemptLimit};
@@ -28,6 +29,7 @@ pub use claim::Claims;
 pub use eligibility::{Eligibility, EligibilityFault};
 pub use import::{ImportError, Imported};
 pub use insured::{InsuredFault, InsuredIdentity};
+pub use merge::{Merge, MergeError};
 
 /// What kind of institution a facility is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -159,15 +161,15 @@ const FACILITY_FIND: &str = "-- facility_find
     SELECT kind::text AS kind, name, active FROM facility WHERE code = $1 /* code */";
 
 const IDENTITY_FIND: &str = "-- insured_identity_find
-    SELECT patient_id, branch_hash FROM insured_identity
+    SELECT coalesce(merged_into, patient_id) AS patient_id, branch_hash FROM insured_identity
     WHERE bucket = $1 /* bucket of the hash */ AND identity_hash = $2 /* hash */
       AND valid_from <= $3 /* day */ AND (valid_until IS NULL OR valid_until >= $3)";
 
 const CARD_FIND: &str = "-- card_find
-    SELECT patient_id FROM card WHERE bucket = $1 /* bucket of the hash */ AND card_hash = $2 /* hash */";
+    SELECT coalesce(merged_into, patient_id) AS patient_id FROM card WHERE bucket = $1 /* bucket of the hash */ AND card_hash = $2 /* hash */";
 
 const PATIENT_FIND: &str = "-- patient_find
-    SELECT p.history_version, p.particulars_sealed, c.identity_hash, c.valid_from, c.valid_until, c.content_sealed
+    SELECT p.history_version, p.particulars_sealed, p.merged, c.identity_hash, c.valid_from, c.valid_until, c.content_sealed
     FROM patient p
     LEFT JOIN coverage c ON c.bucket = p.bucket AND c.patient_id = p.id
         AND c.valid_from <= $3 /* day */ AND (c.valid_until IS NULL OR c.valid_until >= $3)
@@ -289,7 +291,25 @@ impl Store {
             history_version: column(&row, "patient", "history_version")?,
             particulars: self.particulars_open(id, &sealed)?,
         };
-        Ok(Some(DirectoryEntry { patient, coverage: self.coverage_open(id, &row)? }))
+        let mut coverage = self.coverage_open(id, &row)?;
+        for merged in column::<Vec<PatientId>>(&row, "patient", "merged")? {
+            if coverage.is_none() {
+                coverage = self.coverage_find(merged, on, found_by).await?;
+            }
+        }
+        Ok(Some(DirectoryEntry { patient, coverage }))
+    }
+
+    /// The insurance that is kept with a record whose place another has taken.
+    async fn coverage_find(
+        &self,
+        id: PatientId,
+        on: NaiveDate,
+        found_by: Option<&[u8]>,
+    ) -> Result<Option<Coverage>, StoreError> {
+        let bucket = self.buckets().of_patient(id);
+        let row = self.one_opt("patient-find", PATIENT_FIND, &[&bucket, &id, &on, &found_by]).await?;
+        row.map_or(Ok(None), |row| self.coverage_open(id, &row))
     }
 
     fn coverage_open(&self, patient: PatientId, row: &Row) -> Result<Option<Coverage>, StoreError> {
