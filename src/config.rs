@@ -203,11 +203,16 @@ impl Default for Attempt {
 pub struct Request {
     /// Body at most, KiB; a larger one is `too-large`. Default 1024.
     pub body_kib: u32,
-    /// Requests under way at most; one more is `overloaded`. Default 512.
+    /// Requests in work at most. Default 64.
     pub concurrent: usize,
+    /// Requests that wait for their turn at most; one more is `overloaded`. Default 64.
+    pub waiting: usize,
+    /// All bodies together at most, MiB; one more is `overloaded`. Default 64.
+    pub memory_mib: u16,
     /// Connections at most. Default 4096.
     pub connections: usize,
-    /// Seconds until the head of a request must be there. Default 10.
+    /// Seconds for a TLS handshake, for the head of the next request, for its body, and for the client to take some of
+    /// the answer, each. Default 10.
     pub head_seconds: u16,
     /// Seconds that requests in work have when the server is told to stop. Default 30.
     pub drain_seconds: u16,
@@ -215,7 +220,15 @@ pub struct Request {
 
 impl Default for Request {
     fn default() -> Self {
-        Self { body_kib: 1024, concurrent: 512, connections: 4096, head_seconds: 10, drain_seconds: 30 }
+        Self {
+            body_kib: 1024,
+            concurrent: 64,
+            waiting: 64,
+            memory_mib: 64,
+            connections: 4096,
+            head_seconds: 10,
+            drain_seconds: 30,
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use crate::config::{Config, Tls};
 use crate::exchange::{Exchange, HistoryTerm, Settings};
 use crate::formulary::shelf::{Editions, ShelfError, Stamp};
 use crate::formulary::{Formulary, LoadError};
+use crate::http::admission::Capacity;
 use crate::http::server::{Limits, serve};
 use crate::http::{App, routes};
 use crate::store::directory::AttemptLimit;
@@ -137,7 +138,12 @@ impl Server {
         let app = App { exchange: exchange.clone(), base_url: base_url.into(), metrics: metrics() };
         let limits = Limits {
             connections: config.request.connections,
-            requests: config.request.concurrent,
+            capacity: Capacity {
+                working: config.request.concurrent,
+                waiting: config.request.waiting,
+                memory: 1024 * 1024 * usize::from(config.request.memory_mib),
+                ..Capacity::default()
+            },
             body: 1024 * config.request.body_kib as usize,
             patience: Duration::from_secs(config.request.head_seconds.into()),
             drain: Duration::from_secs(config.request.drain_seconds.into()),

@@ -1,5 +1,6 @@
 //! HTTP: warp filters, tokens, errors, the accept loop. Only this room knows warp.
 
+pub mod admission;
 pub mod answer;
 mod authorize;
 mod call;

@@ -7,6 +7,9 @@ use super::App;
 use super::answer;
 use super::endpoint::{Described, Endpoint, Form, route};
 
+/// What is answered however much work there is.
+pub(super) const PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
 const TEXT: &str = "text/plain; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4";
 

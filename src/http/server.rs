@@ -1,5 +1,5 @@
-//! The accept loop: TLS when configured, bounded connections, requests, bodies and waiting, graceful drain.
-//! Knows nothing of routes.
+//! The accept loop: TLS when configured, bounded connections, bodies and patience, graceful drain. Who gets in is
+//! [`admission`](super::admission)'s. Knows nothing of routes.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -15,12 +15,15 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
+use super::admission::{Admission, Capacity};
+use super::operator;
 use super::problem::Problem;
 
 /// How many times the limit of a body is read and thrown away before the connection is cut.
@@ -35,11 +38,11 @@ pub struct ClientCertificate(pub Arc<[u8]>);
 pub struct Limits {
     /// Open connections.
     pub connections: usize,
-    /// Requests in work at once; beyond it the answer is `overloaded`.
-    pub requests: usize,
+    /// What may be in work and in memory at once; beyond it the answer is `overloaded`.
+    pub capacity: Capacity,
     /// Bytes of a request body.
     pub body: usize,
-    /// For a handshake, for a request's headers, and for its body, each.
+    /// For a handshake, for the next request's headers, for its body, and for a client to take some of its answer, each.
     pub patience: Duration,
     /// For requests in work when the server is told to stop.
     pub drain: Duration,
@@ -49,7 +52,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
-            requests: 256,
+            capacity: Capacity::default(),
             body: 2 << 20,
             patience: Duration::from_secs(10),
             drain: Duration::from_secs(20),
@@ -66,7 +69,7 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let connections = Arc::new(Semaphore::new(limits.connections));
-    let requests = Arc::new(Semaphore::new(limits.requests));
+    let admission = Arc::new(Admission::new(limits.capacity));
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);
     loop {
@@ -87,12 +90,15 @@ pub async fn serve(
             continue; // Closing at once tells the client; waiting would hold it.
         };
         let _ = stream.set_nodelay(true);
-        let (routes, requests, tls, watcher) =
-            (routes.clone(), Arc::clone(&requests), tls.clone(), graceful.watcher());
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(limits.patience));
+        let stream = Box::pin(stream);
+        let (routes, admission, tls, watcher) =
+            (routes.clone(), Arc::clone(&admission), tls.clone(), graceful.watcher());
         tokio::spawn(async move {
             let _permit = permit;
             match tls {
-                None => connection(stream, None, false, routes, requests, limits, watcher).await,
+                None => connection(stream, None, false, routes, admission, limits, watcher).await,
                 Some(tls) => {
                     let Ok(Ok(stream)) = tokio::time::timeout(limits.patience, tls.accept(stream)).await
                     else {
@@ -104,7 +110,7 @@ pub async fn serve(
                         .and_then(<[_]>::first)
                         .map(|der| ClientCertificate(der.as_ref().into()));
                     let http2 = session.alpn_protocol() == Some(b"h2");
-                    connection(stream, certificate, http2, routes, requests, limits, watcher).await;
+                    connection(stream, certificate, http2, routes, admission, limits, watcher).await;
                 }
             }
         });
@@ -120,13 +126,13 @@ async fn connection(
     certificate: Option<ClientCertificate>,
     http2: bool,
     routes: BoxedFilter<(Response,)>,
-    requests: Arc<Semaphore>,
+    admission: Arc<Admission>,
     limits: Limits,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
     let service = service_fn(move |request| {
-        let (routes, requests, certificate) = (routes.clone(), Arc::clone(&requests), certificate.clone());
-        async move { Ok::<_, Infallible>(answer(request, certificate, routes, requests, limits).await) }
+        let (routes, admission, certificate) = (routes.clone(), Arc::clone(&admission), certificate.clone());
+        async move { Ok::<_, Infallible>(answer(request, certificate, routes, &admission, limits).await) }
     });
     let io = TokioIo::new(stream);
     // A connection that breaks is the client's affair.
@@ -146,43 +152,29 @@ async fn connection(
     }
 }
 
-/// One request: a place in the queue, then its whole body in time and in size, then the routes.
+/// One request: its whole body in time, in size and in memory, then its turn, then the routes. Whether the server is
+/// well can be asked at any time.
 async fn answer(
     request: Request<Incoming>,
     certificate: Option<ClientCertificate>,
     routes: BoxedFilter<(Response,)>,
-    requests: Arc<Semaphore>,
+    admission: &Admission,
     limits: Limits,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let body = match tokio::time::timeout(limits.patience, body_read(body, limits.body)).await {
-        Ok(Ok(Some(body))) => body,
-        Ok(Ok(None)) => {
-            return close(Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too-large",
-                format!("a request body has at most {} bytes", limits.body),
-            ));
-        }
-        Ok(Err(_)) => {
-            return close(Problem::new(StatusCode::BAD_REQUEST, "malformed", "the request body broke off"));
-        }
-        Err(_) => {
-            return close(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "malformed",
-                "the request body did not arrive in time",
-            ));
-        }
+    let reading = body_read(body, limits.body, admission);
+    let (body, _memory) = match tokio::time::timeout(limits.patience, reading).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(refused)) => return close(refused),
+        Err(_) => return close(malformed("the request body did not arrive in time")),
     };
-    let Ok(_permit) = requests.try_acquire() else {
-        return Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "overloaded",
-            "the server has all the work it can do; try again with the same Idempotency-Key",
-        )
-        .retry_after(Duration::from_secs(1))
-        .response();
+    let _admitted = if operator::PATHS.contains(&parts.uri.path()) {
+        None
+    } else {
+        match admission.enter().await {
+            Some(admitted) => Some(admitted),
+            None => return overloaded().response(),
+        }
     };
     if let Some(certificate) = certificate {
         parts.extensions.insert(certificate);
@@ -194,26 +186,49 @@ async fn answer(
     }
 }
 
-/// The whole body; `None` when it is longer than `limit`. A body somewhat too long is read to its end and thrown
-/// away, because a client that is still writing would never see the answer.
-async fn body_read(mut body: Incoming, limit: usize) -> Result<Option<Bytes>, hyper::Error> {
+/// The whole body with the memory it takes. A body somewhat too long is read to its end and thrown away, because a
+/// client that is still writing would never see the answer.
+async fn body_read(
+    mut body: Incoming,
+    limit: usize,
+    admission: &Admission,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Problem> {
+    let too_large = || {
+        let text = format!("a request body has at most {limit} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", text)
+    };
     if body.size_hint().lower() > (DISCARDED * limit) as u64 {
-        return Ok(None);
+        return Err(too_large());
     }
-    let (mut kept, mut length) = (BytesMut::new(), 0);
+    let (mut kept, mut length, mut memory) = (BytesMut::new(), 0, None::<OwnedSemaphorePermit>);
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
+        let frame = frame.map_err(|_| malformed("the request body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
         length += data.len();
         if length > DISCARDED * limit {
-            return Ok(None);
+            return Err(too_large());
         }
         if length > limit {
-            kept = BytesMut::new();
-        } else {
-            kept.extend_from_slice(&data);
+            (kept, memory) = (BytesMut::new(), None);
+            continue;
         }
+        let more = admission.memory(data.len()).ok_or_else(overloaded)?;
+        match &mut memory {
+            Some(memory) => memory.merge(more),
+            None => memory = Some(more),
+        }
+        kept.extend_from_slice(&data);
     }
-    Ok((length <= limit).then(|| kept.freeze()))
+    if length > limit { Err(too_large()) } else { Ok((kept.freeze(), memory)) }
+}
+
+fn malformed(text: &'static str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "malformed", text)
+}
+
+fn overloaded() -> Problem {
+    let text = "the server has all the work it can do; try again with the same Idempotency-Key";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", text).retry_after(Duration::from_secs(1))
 }
 
 /// The rest of an unread body makes the connection useless.

@@ -17,6 +17,7 @@ mod history;
 mod life;
 mod merge;
 mod model;
+mod overload;
 mod paper;
 mod reading;
 mod store;
