@@ -275,6 +275,7 @@ impl Limit {
                 outcome: "done".to_owned(),
                 opened: Vec::new(),
                 app: None,
+                representative: None,
             },
         })
     }

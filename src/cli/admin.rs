@@ -22,12 +22,16 @@ use ring::rand::SystemRandom;
 use serde_json::{Value, json};
 
 use self::disaster::DisasterCommand;
+use self::mandate::{MandateAdd, MandateEnd};
 use self::merge::{MergePatients, UnmergePatients};
+use self::whose::WhoseData;
 use super::document::counted;
 use super::{Answer, log_to_stderr, print};
 
 mod disaster;
+mod mandate;
 mod merge;
+mod whose;
 
 /// The configuration that is used when none is named and it exists.
 const USUAL_CONFIGURATION: &str = "hikikae.toml";
@@ -48,6 +52,9 @@ pub enum Admin {
     Disaster(DisasterCommand),
     MergePatients(MergePatients),
     UnmergePatients(UnmergePatients),
+    MandateAdd(MandateAdd),
+    MandateEnd(MandateEnd),
+    WhoseData(WhoseData),
 }
 
 #[derive(Args)]
@@ -224,6 +231,9 @@ impl Admin {
             Self::Disaster(disaster) => (disaster.json(), disaster.run().await?),
             Self::MergePatients(merge) => (merge.common.json, merge.run().await?),
             Self::UnmergePatients(unmerge) => (unmerge.common.json, unmerge.run().await?),
+            Self::MandateAdd(add) => (add.common.json, add.run().await?),
+            Self::MandateEnd(end) => (end.common.json, end.run().await?),
+            Self::WhoseData(whose) => (whose.common.json, whose.run().await?),
         };
         print(if json { format!("{:#}\n", report.facts) } else { format!("{}\n", report.text) })?;
         Ok(Answer::Yes)

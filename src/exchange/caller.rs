@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::app::AppAccess;
 use super::error::ExchangeError;
+use super::mandate::Representative;
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::registered::Viewer;
 use crate::store::PatientId;
@@ -25,6 +26,9 @@ pub struct Caller {
     /// The app that acts for the patient, when one does.
     #[serde(default)]
     pub app: Option<AppAccess>,
+    /// The person who acts for the patient, when one does.
+    #[serde(default)]
+    pub representative: Option<Representative>,
 }
 
 /// The three kinds of actor.

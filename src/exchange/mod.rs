@@ -17,6 +17,7 @@ pub mod form;
 pub mod history;
 pub mod identity;
 pub mod intake;
+pub mod mandate;
 pub mod mitigate;
 pub mod notebook;
 pub mod order;
@@ -264,6 +265,7 @@ fn trace(caller: &Caller, request: &Request, outcome: &str) -> Trace {
             facility_name: facility.map(|facility| facility.name.clone()),
             person: caller.person_name().map(str::to_owned),
             app: caller.app.as_ref().map(|app| app.name.clone()),
+            representative: caller.representative.as_ref().map(|person| person.name.clone()),
             signer: None,
             reason: None,
             outcome: outcome.to_owned(),

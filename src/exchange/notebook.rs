@@ -98,8 +98,8 @@ impl Exchange {
         })
     }
 
-    /// Keeps what the patient wrote in a notebook: medicines and allergies by their own account. The same notebook
-    /// again is known already.
+    /// Keeps what the patient wrote in a notebook, whole or all its parts: medicines and allergies by their own account.
+    /// The same notebook again is known already.
     ///
     /// # Errors
     ///
@@ -113,7 +113,8 @@ impl Exchange {
     ) -> Result<Taken, ExchangeError> {
         let patient =
             caller.patient().ok_or(ExchangeError::NotPermitted("patients import their own notebooks"))?;
-        let notebook = blocking(move || notebook::read(&bytes).map_err(ExchangeError::Document)).await?.value;
+        caller.may_manage()?;
+        let notebook = blocking(move || notebook::read_parts(&bytes).map_err(ExchangeError::Document)).await?;
         let person = self
             .store
             .patient_find(patient, japanese_date(self.clock.now()))

@@ -10,6 +10,7 @@ mod consent;
 mod date;
 mod endpoint;
 mod history;
+mod mandate;
 mod metadata;
 mod openapi;
 mod operator;
@@ -62,6 +63,9 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         consent::list(app),
         consent::put(app),
         consent::withdraw(app),
+        mandate::list(app),
+        mandate::give(app),
+        mandate::end(app),
         task::register(app),
         task::accept(app),
         task::cancel(app),

@@ -30,6 +30,9 @@ pub struct TraceContent {
     /// The app that acted for the patient.
     #[serde(default)]
     pub app: Option<String>,
+    /// The person who acted for the patient, or to whom a mandate was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub representative: Option<String>,
     /// The document's signer, for signed acts.
     pub signer: Option<String>,
     /// The stated reason, where the contract asks for one.
@@ -64,6 +67,7 @@ impl TraceContent {
             facility_name: None,
             person: None,
             app: None,
+            representative: None,
             signer: None,
             reason,
             outcome: "done".to_owned(),

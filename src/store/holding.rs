@@ -39,6 +39,8 @@ const SQL: &str = "-- holding-count
         UNION ALL SELECT 'reported', recorded_at FROM reported WHERE bucket = $1 AND patient_id = $2
         UNION ALL SELECT 'consent', granted_at FROM consent WHERE bucket = $1 AND patient_id = $2
         UNION ALL SELECT 'app_grant', granted_at FROM app_grant WHERE bucket = $1 AND patient_id = $2
+        UNION ALL SELECT 'mandate', granted_at FROM mandate
+            WHERE bucket = $1 AND patient_id = $2 OR representative_id = $2
         UNION ALL SELECT 'access_record', at FROM access_record WHERE bucket = $1 AND patient_id = $2
         UNION ALL SELECT 'patient_merge', merged_at FROM patient_merge WHERE bucket = $1 AND patient_id = $2
     ) AS kept

@@ -203,7 +203,12 @@ impl Store {
         permissions(&rows)
     }
 
-    pub(super) fn uuid_draw(&self) -> Result<Uuid, StoreError> {
+    /// A random id that says nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the random generator fails.
+    pub fn uuid_draw(&self) -> Result<Uuid, StoreError> {
         let mut bytes = [0; 16];
         self.rng().fill(&mut bytes)?;
         Ok(Uuid::new_v8(bytes))

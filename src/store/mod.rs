@@ -21,6 +21,7 @@ pub mod identity;
 pub mod error;
 pub mod keys;
 pub mod load;
+pub mod mandate;
 pub mod medication;
 pub mod migration;
 pub mod pool;

@@ -38,9 +38,9 @@ impl Door {
     async fn later(&self, patient: u32) -> Somebody {
         let id = *self.world.patient(patient).await.as_uuid();
         let actor = Actor::Patient { id, name: name(patient) };
-        let caller = Caller { actor, practitioner: None, bound_to: None, app: None };
+        let caller = Caller { actor, practitioner: None, bound_to: None, app: None, representative: None };
         let (token, until) = ("later".to_owned(), self.world.now() + TimeDelta::hours(1));
-        assert!(self.world.exchange.store().access_token_insert(&[], &token, &caller, caller.patient(), until).await.unwrap());
+        assert!(self.world.exchange.store().access_token_insert(&[], &token, &caller, (caller.patient(), None), until).await.unwrap());
         Somebody { token, identity: None }
     }
 

@@ -15,6 +15,7 @@ mod forms;
 mod harness;
 mod history;
 mod life;
+mod mandate;
 mod merge;
 mod model;
 mod overload;

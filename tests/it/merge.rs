@@ -40,7 +40,7 @@ async fn unmerge(world: &World, merge: &Merge) {
 
 fn patient(id: PatientId) -> Caller {
     let actor = Actor::Patient { id: *id.as_uuid(), name: name(KEPT) };
-    Caller { actor, practitioner: None, bound_to: None, app: None }
+    Caller { actor, practitioner: None, bound_to: None, app: None, representative: None }
 }
 
 async fn listed(world: &World, id: PatientId) -> Vec<Uuid> {
@@ -115,7 +115,7 @@ async fn a_merged_record_is_found_read_and_acted_on_as_the_persons_own() {
     let refused = world.register(&again).await.unwrap_err();
     let ExchangeError::CheckUnresolved(findings, _) = refused else { panic!("{refused}") };
     assert_eq!(findings.len(), 1);
-    let again = Rx { chart: 8, ..world.rx(MERGED) };
+    let again = Rx { chart: 8, clinic: OTHER_CLINIC, ..world.rx(MERGED) };
     let refused = world.register(&again).await.unwrap_err();
     let ExchangeError::CheckUnresolved(findings, _) = refused else { panic!("{refused}") };
     assert_eq!(findings.len(), 1);
@@ -123,7 +123,8 @@ async fn a_merged_record_is_found_read_and_acted_on_as_the_persons_own() {
     // What is registered by the other number now is the person's.
     let reason = ManagementCode::try_from("8".to_owned()).unwrap();
     for finding in &findings {
-        world.exchange.mitigate(&caller(CLINIC), finding.id, reason.clone(), None, &request()).await.unwrap();
+        let clinic = caller(OTHER_CLINIC);
+        world.exchange.mitigate(&clinic, finding.id, reason.clone(), None, &request()).await.unwrap();
     }
     let new = world.register(&again).await.unwrap().outcome.task;
     assert!(listed(&world, kept).await.contains(&new.id));

@@ -12,6 +12,7 @@ pub mod outcome;
 pub mod parameters;
 pub mod patient;
 pub mod prescription;
+pub mod related_person;
 pub mod reported;
 pub mod strict;
 pub mod task;

@@ -117,7 +117,8 @@ impl Exchange {
     ) -> Result<IdentityToken, AppError> {
         let now = self.clock.now();
         let (actor, login) = self.actor_prove(card_assertion, now).await?;
-        let caller = Caller { actor, practitioner: None, bound_to: None, app: Some(access(asked)) };
+        let app = Some(access(asked));
+        let caller = Caller { actor, practitioner: None, bound_to: None, app, representative: None };
         let patient = caller.patient().ok_or(AppError::NotAPatient)?;
         let grant = Grant {
             id: request.id,
@@ -209,6 +210,7 @@ impl Exchange {
             practitioner: None,
             bound_to: None,
             app: Some(access),
+            representative: None,
         };
         let spent = found.kind.is_none();
         let lifetime = self.settings.access_token.min(grant.until - now);
@@ -259,6 +261,7 @@ impl Exchange {
         id: Uuid,
         request: &Request,
     ) -> Result<(), ExchangeError> {
+        caller.may_manage()?;
         let patient =
             caller.patient().ok_or(ExchangeError::NotPermitted("only the patient ends an app's access"))?;
         let trace = trace(caller, request, "done");

@@ -83,13 +83,16 @@ const CARD_WRITE: &str = "-- card_write
     ON CONFLICT (bucket, card_hash) DO NOTHING";
 
 /// What a death ends: whatever opens the record, and who is logged in on it. Refusals stand.
-const END: [&str; 4] = [
+const END: [&str; 5] = [
     "-- consent-end
     UPDATE consent SET withdrawn_at = now(), updated_at = now(), updated_by = $3
     WHERE bucket = $1 AND patient_id = $2 AND permit AND withdrawn_at IS NULL",
     "-- app-grant-end
     UPDATE app_grant SET revoked_at = now(), updated_at = now(), updated_by = $3
     WHERE bucket = $1 AND patient_id = $2 AND revoked_at IS NULL",
+    "-- mandate-person-end
+    UPDATE mandate SET ended_at = now(), updated_at = now(), updated_by = $3
+    WHERE (bucket = $1 AND patient_id = $2 OR representative_id = $2) AND ended_at IS NULL",
     "-- identity-token-end
     DELETE FROM identity_token WHERE bucket = $1 AND patient_id = $2 AND $3::text IS NOT NULL",
     "-- access-token-end

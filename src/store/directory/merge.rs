@@ -120,13 +120,16 @@ const COPIES: [&str; 2] = [
 ];
 
 // Whoever opened something since the merge may have been the other person.
-const OPENED: [&str; 2] = [
+const OPENED: [&str; 3] = [
     "-- consent-merge-end
     UPDATE consent SET withdrawn_at = $4, updated_at = now(), updated_by = $5
     WHERE bucket = $1 AND patient_id = $2 AND permit AND granted_at >= $3 AND withdrawn_at IS NULL",
     "-- app-grant-merge-end
     UPDATE app_grant SET revoked_at = $4, updated_at = now(), updated_by = $5
     WHERE bucket = $1 AND patient_id = $2 AND granted_at >= $3 AND revoked_at IS NULL",
+    "-- mandate-merge-end
+    UPDATE mandate SET ended_at = $4, updated_at = now(), updated_by = $5
+    WHERE bucket = $1 AND patient_id = $2 AND granted_at >= $3 AND ended_at IS NULL",
 ];
 
 const INSURED_SINCE: &str = "-- insured-identity-since
