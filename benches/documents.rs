@@ -127,7 +127,6 @@ fn rendering(criterion: &mut Criterion) {
             Terms { valid_until: NaiveDate::MAX, first_due: None, uses_allowed: 1 },
         ),
         document: DocumentVersion { number: 1, at: now() },
-        important_unread: Vec::new(),
     };
     criterion.bench_function("Task, rendered", |bencher| {
         bencher.iter(|| fhir::task::task(black_box(&registered), Viewer::Clinic, now()).to_string());

@@ -313,6 +313,7 @@ impl Config {
             ("attempt.exchange_number_failures", self.attempt.exchange_number_failures > 0),
             ("request.body_kib", self.request.body_kib > 0),
             ("request.concurrent", self.request.concurrent > 0),
+            ("request.memory_mib", self.request.memory_mib > 0),
             ("request.connections", self.request.connections > 0),
             ("request.head_seconds", self.request.head_seconds > 0),
             ("request.drain_seconds", self.request.drain_seconds > 0),

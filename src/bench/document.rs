@@ -6,17 +6,16 @@ use std::thread;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use ring::rand::SystemRandom;
 use uuid::Uuid;
 
 use super::BenchError;
-use super::cast::{Cast, Place};
+use super::cast::Cast;
 use super::drug::{Drug, Drugs};
+use super::form::Form;
 use super::order::{DAYS, order};
 use super::person::person;
 use super::population::{Drawn, Population};
 use crate::clock::japanese_date;
-use crate::codec::eps_xml::{EpsPrescription, Signatory, dispensing_sign, prescription_sign};
 use crate::formulary::Formulary;
 use crate::sandbox::document::{Draft, Tablet};
 use crate::sandbox::persona::PatientPersona;
@@ -30,6 +29,8 @@ pub struct Desk {
     pub cast: Cast,
     /// For whom.
     pub population: Population,
+    /// In which form they are signed.
+    pub form: Form,
     /// What is prescribed.
     pub drugs: Drugs,
     /// What the server knows of it.
@@ -66,7 +67,7 @@ impl Desk {
         let drugs = order(&self.population, drawn, &self.drugs, &self.formulary)?;
         let sj1 = self.sj1(drawn, &drugs, now)?;
         let place = &self.cast.places[self.cast.clinic(drawn.person, drawn.round)];
-        Ok(prescription_sign(&sj1, &signatory(place, now, &SystemRandom::new()))?.into())
+        self.form.prescription(drawn, &sj1, place, now)
     }
 
     /// A pharmacy's signed result that gives what was prescribed.
@@ -81,11 +82,7 @@ impl Desk {
         let cj1 = self.with_draft(drawn, &drugs, now, |draft| {
             Ok(draft.cj1(delivered.id, &pharmacy.facility, &pharmacy.person)?)
         })?;
-        let prescription = EpsPrescription::read(&delivered.document).map_err(|_| BenchError::Refused {
-            act: "accept",
-            got: "a delivered form that cannot be read".to_owned(),
-        })?;
-        Ok(dispensing_sign(&prescription, &cj1, &signatory(pharmacy, now, &SystemRandom::new()))?.into())
+        self.form.dispensing(&delivered.document, &cj1, pharmacy, now)
     }
 
     fn with_draft<T>(
@@ -110,10 +107,6 @@ impl Desk {
             mark: format!("{}-{}", drawn.person, drawn.round),
         })
     }
-}
-
-fn signatory<'s>(place: &'s Place, time: DateTime<Utc>, random: &'s SystemRandom) -> Signatory<'s> {
-    Signatory { certificate: &place.signing.certificate, key: &place.signing.key, time, random }
 }
 
 /// Makes one thing of each on every processor at once, in order.

@@ -10,6 +10,7 @@ use crate::sandbox::client::CallError;
 use crate::sandbox::document::DraftError;
 use crate::serve::StartError;
 use crate::store::StoreError;
+use crate::trust::jws::JwsSignError;
 use crate::trust::xades::XadesSignError;
 use crate::trust::{CertificateError, SigningKeyError};
 
@@ -85,9 +86,15 @@ pub enum BenchError {
     /// An amount of a synthetic document.
     #[error(transparent)]
     Amount(#[from] AmountError),
-    /// A signature.
+    /// A synthetic document, or what was delivered of it, does not read.
+    #[error("a synthetic {0} cannot be read")]
+    Unreadable(&'static str),
+    /// A signature in XML.
     #[error(transparent)]
-    Sign(#[from] XadesSignError),
+    Xades(#[from] XadesSignError),
+    /// A signature in JOSE.
+    #[error(transparent)]
+    Jws(#[from] JwsSignError),
     /// A log-in.
     #[error(transparent)]
     Call(#[from] CallError),

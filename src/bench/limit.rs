@@ -184,7 +184,6 @@ impl Limit {
                     Terms { valid_until: today + chrono::Days::new(3), first_due: None, uses_allowed: 1 },
                 ),
                 document: DocumentVersion { number: 1, at: now },
-                important_unread: Vec::new(),
             },
             details: Details { exchange_number: number, clinic_name, conversions: Vec::new() },
             periods: drugs.iter().map(period).collect(),
@@ -228,7 +227,7 @@ impl Limit {
                 let row = case.row.as_ref().ok_or(BenchError::NoPopulation)?;
                 let dispense = state::Act::Dispense {
                     by: case.pharmacy.clone(),
-                    supply: Dispensed { on: japanese_date(now), days: DAYS },
+                    supply: Dispensed { on: japanese_date(now), days: DAYS, important: false },
                     complete: true,
                 };
                 let answer = self.answer(&case.pharmacy, case, now)?;
@@ -243,7 +242,6 @@ impl Limit {
                         original: &case.document,
                         periods: &case.periods,
                         findings: &[],
-                        important: false,
                         doing: doing(Some(&answer)),
                     })
                     .await?

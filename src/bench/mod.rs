@@ -11,6 +11,7 @@ pub mod draw;
 pub mod drive;
 pub mod drug;
 pub mod error;
+pub mod form;
 pub mod journey;
 pub mod limit;
 pub mod mix;

@@ -271,7 +271,7 @@ fn prescription(
     let by = visit.pharmacy.clone();
     let issued = Life::issued(Kind::Electronic, terms);
     let accepted = issued.after(&Act::Accept { by: by.clone(), lease: LEASE }, at)?;
-    let supply = Dispensed { on: visit.day, days: visit.days };
+    let supply = Dispensed { on: visit.day, days: visit.days, important: false };
     let dispensed = accepted.after(&Act::Dispense { by, supply, complete: true }, at)?;
     let periods = |source| -> Vec<Period> {
         let interval = Supply::Days(visit.days).interval_from(visit.day);
@@ -302,7 +302,6 @@ fn prescription(
             changed_at: at,
             life: dispensed.clone(),
             document: DocumentVersion { number: 1, at },
-            important_unread: Vec::new(),
         },
         past: vec![("register", issued), ("accept", accepted), ("dispense", dispensed)],
         details: Details { exchange_number: number, clinic_name, conversions: Vec::new() },

@@ -20,7 +20,6 @@ use crate::clock::Clock;
 use crate::sandbox::client::Client;
 use crate::sandbox::desk::Registered;
 
-const XML: &str = "application/xml";
 const FHIR_JSON: &str = "application/fhir+json";
 const CHECKED: u64 = 4;
 
@@ -96,7 +95,7 @@ impl Stage {
         let Drawn { person, round } = signed.drawn;
         Prepared {
             place: self.desk.cast.clinic(person, round),
-            content_type: Some(XML),
+            content_type: Some(self.desk.form.media_type()),
             keyed: true,
             ..post("/fhir/Task/$register", signed.document.clone())
         }
@@ -130,7 +129,7 @@ impl Stage {
     pub fn dispense(&self, delivered: &Delivered, document: Bytes) -> Prepared {
         Prepared {
             place: self.desk.cast.pharmacy(delivered.drawn.person),
-            content_type: Some(XML),
+            content_type: Some(self.desk.form.media_type()),
             keyed: true,
             ..post(&format!("/fhir/Task/{}/$dispense", delivered.id), document)
         }

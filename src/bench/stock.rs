@@ -1,5 +1,5 @@
 //! Signed prescriptions on disk: signing is slow, and a document can be registered once only, so what one run did not
-//! need is there for the next. One file a day, because a prescription is good for its days only.
+//! need is there for the next. One file a day and form, because a prescription is good for its days only.
 //!
 //! A record is person, round and length (little endian, 8, 8 and 4 bytes), then the document. Beside the file stands
 //! how many of its records are taken.
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use chrono::NaiveDate;
 
 use super::BenchError;
+use super::form::Form;
 use super::population::Drawn;
 
 const HEAD: usize = 20;
@@ -33,13 +34,13 @@ pub struct Stock {
 }
 
 impl Stock {
-    /// The stock of a day. Those of other days are removed.
+    /// The stock of a day in a form. Those of other days are removed.
     ///
     /// # Errors
     ///
     /// [`BenchError`]
-    pub fn open(directory: &Path, day: NaiveDate) -> Result<Self, BenchError> {
-        let path = directory.join(format!("prescriptions-{day}.pack"));
+    pub fn open(directory: &Path, day: NaiveDate, form: Form) -> Result<Self, BenchError> {
+        let path = directory.join(format!("prescriptions-{day}.{}", form.extension()));
         let read = || -> io::Result<(Vec<Signed>, usize)> {
             fs::create_dir_all(directory)?;
             for entry in fs::read_dir(directory)? {
@@ -151,7 +152,7 @@ mod tests {
     fn what_was_taken_is_gone_for_good_and_the_rest_is_found_again() {
         let directory = tempfile::tempdir().unwrap();
         let day = NaiveDate::from_ymd_opt(2026, 4, 1).unwrap();
-        let mut stock = Stock::open(directory.path(), day).unwrap();
+        let mut stock = Stock::open(directory.path(), day, Form::Xml).unwrap();
         stock.add((0..5).map(signed).collect()).unwrap();
         assert_eq!(stock.take(2).unwrap(), [signed(0), signed(1)]);
         stock.add(vec![signed(9)]).unwrap();
@@ -160,10 +161,11 @@ mod tests {
         // A record that broke off, as after a full disk.
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(&[1; HEAD + 3]).unwrap();
-        let mut again = Stock::open(directory.path(), day).unwrap();
+        assert!(Stock::open(directory.path(), day, Form::Jose).unwrap().is_empty());
+        let mut again = Stock::open(directory.path(), day, Form::Xml).unwrap();
         assert_eq!(again.len(), 4);
         assert_eq!(again.take(9).unwrap(), [signed(2), signed(3), signed(4), signed(9)]);
-        let next = Stock::open(directory.path(), day.succ_opt().unwrap()).unwrap();
+        let next = Stock::open(directory.path(), day.succ_opt().unwrap(), Form::Xml).unwrap();
         assert!(next.is_empty() && !path.exists());
     }
 }

@@ -8,6 +8,7 @@ use super::error::ExchangeError;
 use super::identity::Identified;
 use super::intake::{Original, blocking};
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
+use crate::codec::eps_xml::Conversion;
 use crate::prescription::consent::{ConsentKind, Opening};
 use crate::prescription::disclosure::Disclosure;
 use crate::prescription::registered::ExchangeNumber;
@@ -45,10 +46,12 @@ pub struct Accepted {
     pub disclosure: Disclosure,
 }
 
-/// What is kept of an answer; the rest is in the store and does not change.
+/// What is kept of an answer: all that a later change of the prescription would change in it. Documents never do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Kept {
     task: TaskOutcome,
+    conversions: Vec<Conversion>,
+    findings: Vec<FindingRow>,
 }
 
 /// What the patient's consent lets the pharmacy see here.
@@ -106,13 +109,17 @@ impl Exchange {
                     row
                 }
             };
-            if let Some(answered) = self.replayed::<Kept>(caller, request).await? {
-                if answered.outcome.task.task.id != row.registered.id {
+            let id = PrescriptionId::from_uuid(row.registered.id);
+            let (answered, findings) = tokio::try_join!(self.replayed::<Kept>(caller, request), async {
+                Ok(self.store.finding_list(id).await?)
+            },)?;
+            if let Some(Answered { outcome: kept, replayed }) = answered {
+                if kept.task.task.id != row.registered.id {
                     // The same number, of another patient.
                     return Err(ExchangeError::IdempotencyKeyReused);
                 }
-                let outcome = self.accepted(caller, &row, answered.outcome.task, &look, request).await?;
-                return Ok(Answered { outcome, replayed: true });
+                let outcome = self.accepted(caller, patient, kept, &look, request).await?;
+                return Ok(Answered { outcome, replayed });
             }
             let now = self.clock.now();
             if_match(request, &row.registered)?;
@@ -120,7 +127,6 @@ impl Exchange {
                 Ok(next) => next,
                 Err(refusal) => {
                     // The pharmacy has learnt that the prescription exists: a look.
-                    let id = PrescriptionId::from_uuid(row.registered.id);
                     let trace = trace(caller, request, "refused").under(look.listed);
                     self.store
                         .access_record_insert("accept", row.bucket, row.patient, Some(id), now, &trace)
@@ -131,11 +137,12 @@ impl Exchange {
             let repeated = next == row.registered.life;
             let task = if repeated { row.registered.clone() } else { changed(&row, next, now) };
             let task = TaskOutcome::of(task, now);
+            let kept = Kept { task, conversions: row.details.conversions.clone(), findings };
             if repeated {
-                let outcome = self.accepted(caller, &row, task, &look, request).await?;
+                let outcome = self.accepted(caller, patient, kept, &look, request).await?;
                 return Ok(Answered { outcome, replayed: false });
             }
-            let answer = Self::answer(caller, request, &Kept { task: task.clone() }, now)?;
+            let answer = Self::answer(caller, request, &kept, now)?;
             let trace = look.trace(caller, request);
             let doing = Doing {
                 act: "accept",
@@ -144,9 +151,9 @@ impl Exchange {
                 trace: &trace,
                 answer: answer.as_ref(),
             };
-            match self.store.prescription_change(&row, &task.task.life, &doing).await? {
+            match self.store.prescription_change(&row, &kept.task.task.life, &doing).await? {
                 Written::Yes => {
-                    let outcome = self.accepted(caller, &row, task, &look, request).await?;
+                    let outcome = self.accepted(caller, patient, kept, &look, request).await?;
                     return Ok(Answered { outcome, replayed: false });
                 }
                 Written::Lost => {}
@@ -172,25 +179,22 @@ impl Exchange {
         Ok(None)
     }
 
-    /// The document, its verification and the findings, recorded as a look.
+    /// The document and its verification with what is kept of the answer, recorded as a look.
     async fn accepted(
         &self,
         caller: &Caller,
-        row: &PrescriptionRow,
-        task: TaskOutcome,
+        patient: PatientId,
+        Kept { task, conversions, findings }: Kept,
         look: &Look,
         request: &Request,
     ) -> Result<Accepted, ExchangeError> {
         let id = PrescriptionId::from_uuid(task.task.id);
         let trace = look.trace(caller, request);
         let part = Part::Prescription(task.task.document.number);
-        let (document, findings) = tokio::try_join!(
-            self.store.document_read("accept", (row.patient, id), part, false, task.at, &trace),
-            self.store.finding_list(id),
-        )?;
+        let document = self.store.document_read("accept", (patient, id), part, task.at, &trace).await?;
         let document = document.ok_or(ExchangeError::Internal("a prescription has its document"))?;
         let media_type = document.media_type.clone();
-        let original = Original::of(&task.task, &row.details, document)?;
+        let original = Original::of(&task.task, conversions, document)?;
         let trust = self.trust();
         let (delivered, verification) =
             blocking(move || Ok((original.delivered()?, original.verify(&trust)?))).await?;

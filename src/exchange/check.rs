@@ -174,10 +174,10 @@ impl Exchange {
         let part = Part::Prescription(row.registered.document.number);
         let registered = self
             .store
-            .document_read(ACT, (row.patient, id), part, false, now, &trace)
+            .document_read(ACT, (row.patient, id), part, now, &trace)
             .await?
             .ok_or(ExchangeError::Internal("a prescription has its document"))?;
-        let original = Original::of(&row.registered, &row.details, registered)?;
+        let original = Original::of(&row.registered, row.details.conversions.clone(), registered)?;
         let split = blocking(move || original.split()).await?;
         let mut proposal = proposal::of_dispensing(dispensing, &row.registered.clinic, places);
         proposal.split = split;

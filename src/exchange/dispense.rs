@@ -99,17 +99,17 @@ impl Exchange {
         let now = self.clock.now();
         let life = &row.registered.life;
         let replaced = sent.purpose.replaced(life, &pharmacy.code)?;
-        let probe = Dispensed { on: japanese_date(now), days: 0 };
+        let probe = Dispensed { on: japanese_date(now), days: 0, important: false };
         life.after(&sent.purpose.act(&pharmacy.code, replaced, probe), now)?;
 
         let trace = trace(caller, request, "read");
         let part = Part::Prescription(row.registered.document.number);
         let stored = self
             .store
-            .document_read(sent.purpose.name(), (row.patient, id), part, false, now, &trace)
+            .document_read(sent.purpose.name(), (row.patient, id), part, now, &trace)
             .await?
             .ok_or(ExchangeError::Internal("a prescription has its document"))?;
-        let original = Original::of(&row.registered, &row.details, stored)?;
+        let original = Original::of(&row.registered, row.details.conversions.clone(), stored)?;
         let (trust, form, document) = (self.trust(), sent.form, sent.original.clone());
         let taken = blocking(move || dispensing_read(form, &document, &original, &trust, now)).await?;
         self.belongs(caller, &row, form, &taken).await?;
@@ -173,7 +173,11 @@ impl Exchange {
         let id = PrescriptionId::from_uuid(row.registered.id);
         let answered_document = row.registered.document;
         let dispensing = &taken.dispensing;
-        let supply = Dispensed { on: dispensing.dispensed_on, days: dispensing.days_supplied() };
+        let supply = Dispensed {
+            on: dispensing.dispensed_on,
+            days: dispensing.days_supplied(),
+            important: sent.important,
+        };
         let mut trace = trace(caller, request, "done");
         // The look at the prescription above has left its own record.
         trace.request = self.request_id()?;
@@ -200,11 +204,7 @@ impl Exchange {
             let name = sent.purpose.name();
             let shown = Shown { patient: row.patient, request };
             let checked = self.findings_answered(name, caller, &shown, &proposal, &history, &trace).await?;
-            let mut task = changed(&row, next, now);
-            task.important_unread.retain(|unread| Some(*unread) != replaced);
-            if sent.important {
-                task.important_unread.push(task.life.results.count());
-            }
+            let task = changed(&row, next, now);
             let outcome = TaskOutcome { task, at: now, coverage: checked.coverage };
             let answer = Self::answer(caller, request, &outcome, now)?;
             let clinic_name = row.registered.clinic_name.as_deref().unwrap_or_default();
@@ -220,7 +220,6 @@ impl Exchange {
                     original: &sent.original,
                     periods: &proposal::periods(&proposal, Source::Dispensed, &id.to_string(), clinic_name),
                     findings: &checked.findings,
-                    important: sent.important,
                     doing: Doing {
                         act: name,
                         concerned: Some(&pharmacy.code),

@@ -21,7 +21,6 @@ use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::registered::Registered;
 use crate::prescription::state::{DUE_WINDOW, Terms};
 use crate::store::document::Document;
-use crate::store::prescription::Details;
 use crate::trust::TrustStore;
 use crate::trust::verdict::{Verdict, Verified};
 
@@ -62,17 +61,11 @@ impl Original {
     /// The document of a prescription as `task` names it.
     pub(super) fn of(
         task: &Registered,
-        details: &Details,
+        conversions: Vec<Conversion>,
         document: Document,
     ) -> Result<Self, ExchangeError> {
         let form = kept_form(&document)?;
-        Ok(Self {
-            form,
-            bytes: document.bytes,
-            id: task.id,
-            conversions: details.conversions.clone(),
-            taken_at: task.document.at,
-        })
+        Ok(Self { form, bytes: document.bytes, id: task.id, conversions, taken_at: task.document.at })
     }
 
     /// The form a pharmacy gets: the clinic's bytes, in the envelope with the service's additions.

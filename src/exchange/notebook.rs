@@ -150,7 +150,7 @@ impl Exchange {
         trace: &Trace,
     ) -> Result<Vec<(Document, Document)>, ExchangeError> {
         let of = (row.patient, PrescriptionId::from_uuid(row.registered.id));
-        let read = |part| self.store.document_read("notebook", of, part, false, self.clock.now(), trace);
+        let read = |part| self.store.document_read("notebook", of, part, self.clock.now(), trace);
         let mut documents = Vec::new();
         for number in numbers {
             let prescription = read(Part::Prescription(row.registered.document.number)).await?;

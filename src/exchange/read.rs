@@ -145,8 +145,7 @@ impl Exchange {
         Ok(self.store.access_record_insert_many("search", &patients, at, &trace).await?)
     }
 
-    /// An original: of the prescription or of what answers it, of the given number or the last. The issuing clinic
-    /// that reads a dispensing document has read what the pharmacist marked in it (重要情報).
+    /// An original: of the prescription or of what answers it, of the given number or the last.
     ///
     /// # Errors
     ///
@@ -168,9 +167,8 @@ impl Exchange {
             Which::Dispensing(number) => Part::Dispensing(number.unwrap_or(task.life.results.count())),
         };
         let trace = trace(caller, request, "done");
-        let by_clinic = caller.clinic().is_ok_and(|clinic| clinic.code == task.clinic);
         self.store
-            .document_read("document", (row.patient, id), part, by_clinic, self.clock.now(), &trace)
+            .document_read("document", (row.patient, id), part, self.clock.now(), &trace)
             .await?
             .ok_or(ExchangeError::NotFound)
     }

@@ -150,7 +150,6 @@ impl Exchange {
                 changed_at: now,
                 life,
                 document: DocumentVersion { number: 1, at: now },
-                important_unread: Vec::new(),
             };
             let details = Details {
                 exchange_number: registered.exchange_number.clone(),

@@ -35,7 +35,7 @@ impl Exchange {
         let part = Part::Prescription(row.registered.document.number);
         let document = self
             .store
-            .document_read("slip", (row.patient, id), part, false, now, &trace)
+            .document_read("slip", (row.patient, id), part, now, &trace)
             .await?
             .ok_or(ExchangeError::NotFound)?;
         blocking(move || {

@@ -39,9 +39,7 @@ impl Exchange {
                 result.or_else(|| life.results.last_of(&pharmacy.code)).ok_or(Refusal::NoSuchResult)?;
             let by = pharmacy.code.clone();
             let next = life.after(&Act::WithdrawDispense { by, result, lease: self.settings.lease }, now)?;
-            let mut task = changed(&row, next, now);
-            task.important_unread.retain(|unread| *unread != result);
-            let outcome = TaskOutcome::of(task, now);
+            let outcome = TaskOutcome::of(changed(&row, next, now), now);
             let answer = Self::answer(caller, request, &outcome, now)?;
             let doing = Doing {
                 act: "withdraw-dispense",

@@ -21,7 +21,6 @@ use crate::exchange::form::MEDIA_TYPES;
 use crate::exchange::read::Which;
 use crate::exchange::register::Sent;
 use crate::exchange::{Answered, TaskOutcome};
-use crate::prescription::registered::Viewer;
 use crate::prescription::state;
 use crate::store::PrescriptionId;
 
@@ -377,14 +376,13 @@ fn written(call: &Call, status: StatusCode, caller: &Caller, answered: &Answered
     response
 }
 
-/// Whether the Task shows what it has shown since its last change, so that its version says all there is to it. The
-/// clock alone may show it otherwise, and a clinic that reads 重要情報 of a result makes no new version.
+/// Whether the Task shows what it has shown since its last change, so that its version says all there is to it: the
+/// clock alone may show it otherwise.
 fn as_changed(caller: &Caller, outcome: &TaskOutcome) -> bool {
     let TaskOutcome { task, at, .. } = outcome;
     let viewer = caller.viewer(&task.clinic);
     let shown = |at| fhir::task::task(task, viewer, at);
-    let flagged = viewer == Viewer::Clinic && task.life.results.count() > 0;
-    !flagged && shown(*at) == shown(task.changed_at)
+    shown(*at) == shown(task.changed_at)
 }
 
 fn finish(mut response: Response, version: i64, replayed: bool) -> Response {

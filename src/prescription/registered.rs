@@ -30,8 +30,6 @@ pub struct Registered {
     pub life: Life,
     /// The document in force.
     pub document: DocumentVersion,
-    /// 重要情報: the dispensing documents whose word to the physician the clinic has not read yet, by number.
-    pub important_unread: Vec<i16>,
 }
 
 /// Which of a prescription's documents is in force: 1 is the one it was registered with, each amendment adds one.

@@ -24,6 +24,9 @@ pub struct DispensingEntry {
     pub part: u8,
     /// Whether it completed the use.
     pub complete: bool,
+    /// 重要情報: whether the pharmacist asks the physician to read it.
+    #[serde(default)]
+    pub important: bool,
     /// Whether it still counts.
     pub standing: Standing,
 }
@@ -69,6 +72,11 @@ impl Results {
     /// The number of the last document.
     pub fn count(&self) -> i16 {
         i16::try_from(self.0.len()).unwrap_or(i16::MAX)
+    }
+
+    /// The numbers of the results that stand and that the physician is asked to read (重要情報).
+    pub fn important(&self) -> impl Iterator<Item = i16> {
+        self.valid().filter(|(_, entry)| entry.important).map(|(number, _)| number)
     }
 
     /// 次回調剤予定日: when the use after `use_number` falls due.

@@ -137,13 +137,15 @@ pub enum Act {
     },
 }
 
-/// What of a dispensing document decides the next due date.
+/// What is known of a dispensing document where the prescription stands; day and days decide the next due date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dispensed {
     /// 調剤日.
     pub on: NaiveDate,
     /// 調剤日数, the longest of the document.
     pub days: u16,
+    /// 重要情報: the pharmacist asks the physician to read it.
+    pub important: bool,
 }
 
 /// Why an act is refused. Each variant is one rule.
@@ -416,6 +418,7 @@ impl Life {
             use_number,
             part: self.results.parts(use_number).saturating_add(1),
             complete,
+            important: supply.important,
             standing: Standing::Valid,
         });
         if complete {
@@ -437,7 +440,8 @@ impl Life {
             return Err(Refusal::TooManyResults);
         }
         self.results.mark(result, Standing::Replaced);
-        self.results.add(DispensingEntry { on: supply.on, days_supplied: supply.days, ..entry });
+        let Dispensed { on, days, important } = supply;
+        self.results.add(DispensingEntry { on, days_supplied: days, important, ..entry });
         Ok(self)
     }
 

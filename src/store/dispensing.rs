@@ -31,8 +31,6 @@ pub struct DispensingResult<'a> {
     pub periods: &'a [Period],
     /// The findings it is dispensed in spite of.
     pub findings: &'a [Uuid],
-    /// 重要情報: whether the pharmacist wants the physician to read it.
-    pub important: bool,
     /// The act and its request.
     pub doing: Doing<'a>,
 }
@@ -51,20 +49,18 @@ impl Store {
             WITH guard AS (
                 UPDATE patient
                 SET history_version = history_version + 1, updated_at = now(), updated_by = $1
-                WHERE bucket = $29 AND id = $30 AND history_version = $12
+                WHERE bucket = $28 AND id = $29 AND history_version = $12
                 RETURNING id
             ), changed AS (
                 UPDATE prescription
                 SET version = version + 1, state = $15, pharmacy = $16, lease_end = $17, results = $18,
-                    dispensers = $19, changed_at = $20, updated_at = now(), updated_by = $1,
-                    important_unread = array_remove(important_unread, $21::smallint)
-                        || CASE WHEN $22::boolean THEN ARRAY[$23::smallint] ELSE '{}'::smallint[] END
+                    dispensers = $19, changed_at = $20, updated_at = now(), updated_by = $1
                 FROM guard
                 WHERE prescription.bucket = $10 AND prescription.id = $13 AND prescription.version = $14
                 RETURNING prescription.*
             ), original AS (
                 INSERT INTO document (bucket, prescription_id, part, sequence, media_type, sealed, updated_by)
-                SELECT $10, id, 'dispensing', $23, $24, $25, $1 FROM changed
+                SELECT $10, id, 'dispensing', $22, $23, $24, $1 FROM changed
             ), replaced AS (
                 DELETE FROM medication USING changed
                 WHERE medication.bucket = $10 AND medication.patient_id = $11
@@ -73,10 +69,10 @@ impl Store {
             ), medicines AS (
                 INSERT INTO medication
                     (bucket, patient_id, prescription_id, source, sequence, until, sealed, updated_by)
-                SELECT $10, $11, id, 'dispensed', $23, $26, $27, $1 FROM changed
+                SELECT $10, $11, id, 'dispensed', $22, $25, $26, $1 FROM changed
             ), answered AS (
                 UPDATE finding SET prescription_id = changed.id, updated_at = now(), updated_by = $1
-                FROM changed WHERE finding.bucket = $10 AND finding.id = ANY ($28) AND finding.facility = $2
+                FROM changed WHERE finding.bucket = $10 AND finding.id = ANY ($27) AND finding.facility = $2
             )",
             tail!()
         );
@@ -104,7 +100,6 @@ impl Store {
                     &dispensers,
                     &doing.now,
                     &result.replaced,
-                    &result.important,
                     &sequence,
                     &result.media_type,
                     &original,
@@ -141,8 +136,7 @@ impl Store {
             ), changed AS (
                 UPDATE prescription
                 SET version = version + 1, state = $14, pharmacy = $15, lease_end = $16, results = $17,
-                    important_unread = array_remove(important_unread, $18::smallint), changed_at = $19,
-                    updated_at = now(), updated_by = $1
+                    changed_at = $19, updated_at = now(), updated_by = $1
                 FROM guard
                 WHERE prescription.bucket = $10 AND prescription.id = $12 AND prescription.version = $13
                 RETURNING prescription.*

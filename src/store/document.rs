@@ -56,8 +56,7 @@ impl Store {
         Ok(self.sealer().seal(&SealContext { table: TABLE, row: &row, column: "sealed" }, bytes)?)
     }
 
-    /// An original, with the trace of the look at it. When the issuing clinic reads a dispensing document, what the
-    /// pharmacist marked in it as important has been read.
+    /// An original, with the trace of the look at it.
     ///
     /// # Errors
     ///
@@ -67,7 +66,6 @@ impl Store {
         act: &'static str,
         (patient, prescription): (PatientId, PrescriptionId),
         part: Part,
-        by_clinic: bool,
         at: DateTime<Utc>,
         trace: &Trace,
     ) -> Result<Option<Document>, StoreError> {
@@ -79,10 +77,6 @@ impl Store {
                 INSERT INTO access_record (bucket, patient_id, id, at, act, prescription_id, sealed, updated_by)
                 SELECT $1, $5, $6, $7, $8, $2, $9, $8 FROM found
                 ON CONFLICT ON CONSTRAINT access_record_pkey DO NOTHING
-            ), noticed AS (
-                UPDATE prescription
-                SET important_unread = array_remove(important_unread, $4::smallint), updated_at = now(), updated_by = $8
-                WHERE $10::boolean AND bucket = $1 AND id = $2 AND important_unread @> ARRAY[$4::smallint]
             )
             SELECT media_type, sealed FROM found";
         let bucket = self.buckets().of_prescription(prescription);
@@ -92,18 +86,7 @@ impl Store {
             .one_opt(
                 act,
                 SQL,
-                &[
-                    &bucket,
-                    &prescription,
-                    &name,
-                    &sequence,
-                    &patient,
-                    &trace.request,
-                    &at,
-                    &act,
-                    &sealed,
-                    &(by_clinic && matches!(part, Part::Dispensing(_))),
-                ],
+                &[&bucket, &prescription, &name, &sequence, &patient, &trace.request, &at, &act, &sealed],
             )
             .await?;
         let Some(row) = row else { return Ok(None) };

@@ -1,6 +1,7 @@
 //! Findings of the checker as shown to a facility, and the reasons given for going on.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::access::Trace;
@@ -13,7 +14,7 @@ use crate::prescription::mitigation::Mitigation;
 const TABLE: &str = "finding";
 
 /// A finding as a facility met it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FindingRow {
     /// Id of the `DetectedIssue`.
     pub id: Uuid,

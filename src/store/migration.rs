@@ -33,8 +33,9 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 7, name: "lifecycle", sql: include_str!("../../schema/0007_lifecycle.sql") },
     Migration { version: 8, name: "person_name", sql: include_str!("../../schema/0008_person_name.sql") },
     Migration { version: 9, name: "feed", sql: include_str!("../../schema/0009_feed.sql") },
-    Migration { version: 10, name: "merge", sql: include_str!("../../schema/0010_merge.sql") },
-    Migration { version: 11, name: "mandate", sql: include_str!("../../schema/0011_mandate.sql") },
+    Migration { version: 10, name: "important", sql: include_str!("../../schema/0010_important.sql") },
+    Migration { version: 11, name: "merge", sql: include_str!("../../schema/0011_merge.sql") },
+    Migration { version: 12, name: "mandate", sql: include_str!("../../schema/0012_mandate.sql") },
 ];
 
 /// "hikikae" in ASCII, the key of the advisory lock under which migrations run.

@@ -92,7 +92,7 @@ pub enum Written {
 macro_rules! columns {
     ($of:literal) => {
         concat!(
-            "p.bucket, p.id, p.patient_id, p.clinic, p.registered_at, p.important_unread, p.sealed, ",
+            "p.bucket, p.id, p.patient_id, p.clinic, p.registered_at, p.sealed, ",
             $of,
             ".version, ",
             $of,
@@ -299,7 +299,6 @@ impl Store {
                 changed_at: row.get("changed_at"),
                 life: life(row, id)?,
                 document: DocumentVersion { number: row.get("document_version"), at: row.get("document_at") },
-                important_unread: row.get("important_unread"),
             },
             details,
         })

@@ -134,6 +134,9 @@ fn every_scenario_comes_to_its_end_without_a_refusal() {
         assert_eq!(journey["acts"][act]["done"], 6, "{journey:#}");
     }
 
+    let jose = sandbox.bench("journey --form jose --documents 4 --clients 2 --seconds 60 --json");
+    assert_eq!(jose["journeys"]["done"], 4, "{jose:#}");
+
     let national = sandbox.bench("national --rate 20 --seconds 2 --clients 4 --json");
     let acts = national["acts"].as_object().unwrap();
     let done: u64 = acts.values().map(|act| act["done"].as_u64().unwrap()).sum();

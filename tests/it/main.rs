@@ -1,6 +1,7 @@
 //! The whole system, against a real PostgreSQL: one server per run, one database per test.
 
 mod access;
+mod acts;
 mod bench;
 mod check;
 mod cluster;

@@ -64,7 +64,7 @@ enum What {
     Dispense { complete: bool, important: bool },
     AmendDispense { result: Option<i16>, important: bool },
     Withdraw { result: Option<i16> },
-    Notice { result: i16 },
+    Look { result: i16 },
 }
 
 /// Why the model says an act does not happen.
@@ -96,6 +96,7 @@ struct Given {
     by: usize,
     live: bool,
     complete: bool,
+    important: bool,
     of_use: u8,
     part: u8,
     due_before: Option<NaiveDate>,
@@ -121,11 +122,16 @@ struct Ref {
     touched: bool,
     results: Vec<Given>,
     result_documents: Vec<Bytes>,
-    unread: Vec<i16>,
     delivered: Vec<u8>,
 }
 
 impl Ref {
+    /// The numbers of the results that stand and that the physician is asked to read.
+    fn important(&self) -> Vec<i16> {
+        let numbered = (1..).zip(&self.results);
+        numbered.filter(|(_, given)| given.live && given.important).map(|(number, _)| number).collect()
+    }
+
     fn live_parts(&self, of_use: u8) -> u8 {
         let count = self.results.iter().filter(|given| given.live && given.of_use == of_use).count();
         u8::try_from(count).unwrap()
@@ -269,11 +275,8 @@ impl Ref {
                 self.holders_act(by, now)?;
                 let of_use = self.used + 1;
                 let (part, due_before) = (self.live_parts(of_use) + 1, self.due);
-                next.results.push(Given { by, live: true, complete, of_use, part, due_before });
+                next.results.push(Given { by, live: true, complete, important, of_use, part, due_before });
                 next.touched = true;
-                if important {
-                    next.unread.push(i16::try_from(next.results.len()).unwrap());
-                }
                 if complete {
                     next.used += 1;
                     next.due = Some(today + Days::new(u64::from(self.rx.days)));
@@ -286,8 +289,7 @@ impl Ref {
                 }
                 let named = self.named(result, by).ok_or(Refusal::NoSuchResult)?;
                 next.results[named].live = false;
-                let given = Given { live: true, ..self.results[named].clone() };
-                next.unread.retain(|unread| usize::try_from(*unread).unwrap() != named + 1);
+                let given = Given { live: true, important, ..self.results[named].clone() };
                 let due = Some(today + Days::new(u64::from(self.rx.days)));
                 if given.complete {
                     for later in next.results.iter_mut().filter(|later| later.of_use == given.of_use + 1) {
@@ -298,9 +300,6 @@ impl Ref {
                     }
                 }
                 next.results.push(given);
-                if important {
-                    next.unread.push(i16::try_from(next.results.len()).unwrap());
-                }
             }
             What::Withdraw { result } => {
                 if !self.known_to(by) {
@@ -324,19 +323,16 @@ impl Ref {
                     return Err(Refusal::LaterResult.into());
                 }
                 next.results[named].live = false;
-                next.unread.retain(|unread| usize::try_from(*unread).unwrap() != named + 1);
                 if given.complete {
                     (next.used, next.due) = (self.used - 1, given.due_before);
                 }
                 (next.place, next.touched) = (Place::With(by, end), true);
             }
-            What::Notice { result } => {
+            What::Look { result } => {
                 if by != self.clinic || usize::try_from(result).unwrap() > self.results.len() {
                     return Err(No::NotFound);
                 }
-                next.version = self.version;
-                next.place = self.place.clone();
-                next.unread.retain(|unread| *unread != result);
+                return Ok(self.clone());
             }
         }
         Ok(next)
@@ -417,7 +413,6 @@ impl Both {
             touched: false,
             results: Vec::new(),
             result_documents: Vec::new(),
-            unread: Vec::new(),
             delivered: Vec::new(),
         };
         new.put(&rx, original);
@@ -457,7 +452,6 @@ impl Both {
                 }
                 let read = self.read(&next).await;
                 self.agree(&next, &read);
-                assert_eq!(read.important_unread, next.unread, "{what:?}");
                 meets(displayed, what, &of, by, None);
                 self.refs[index] = next;
             }
@@ -521,7 +515,7 @@ impl Both {
             What::Withdraw { result } => {
                 exchange.withdraw_dispense(&pharmacy, id, result, reason(), &request).await
             }
-            What::Notice { result } => {
+            What::Look { result } => {
                 let read = exchange.document(&clinic, id, Which::Dispensing(Some(result)), &request).await;
                 return (document, read.map(|_| (None, None)));
             }
@@ -554,6 +548,7 @@ impl Both {
         assert_eq!(task.life.lease_end(now).is_some(), lease_end.is_some(), "{model:?}");
         assert!(apart.is_none_or(|apart| apart < TimeDelta::minutes(1)), "{apart:?} {model:?}");
         assert_eq!(usize::try_from(task.document.number).unwrap(), model.originals.len(), "{model:?}");
+        assert_eq!(task.life.results.important().collect::<Vec<_>>(), model.important(), "{model:?}");
         if matches!(model.shown(now), Shown::AwaitingNextUse) {
             assert_eq!(
                 (task.life.due(), task.life.acceptable_until()),
@@ -647,7 +642,7 @@ fn any_what() -> impl Strategy<Value = What> {
         3 => (result(), any::<bool>())
             .prop_map(|(result, important)| What::AmendDispense { result, important }),
         3 => result().prop_map(|result| What::Withdraw { result }),
-        1 => (1i16..5).prop_map(|result| What::Notice { result }),
+        1 => (1i16..5).prop_map(|result| What::Look { result }),
     ]
 }
 

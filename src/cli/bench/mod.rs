@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use hikikae::bench::cast::Cast;
 use hikikae::bench::crew::Target;
 use hikikae::bench::document::Desk;
 use hikikae::bench::drug::Drugs;
+use hikikae::bench::form::Form;
 use hikikae::bench::population::Population;
 use hikikae::bench::stage::{self, Stage};
 use hikikae::bench::stock::{Signed, Stock};
@@ -110,11 +111,11 @@ impl Sandbox {
     }
 
     /// Everything documents are made of.
-    fn desk(&self, config: &Config, population: Population) -> anyhow::Result<Desk> {
+    fn desk(&self, config: &Config, population: Population, form: Form) -> anyhow::Result<Desk> {
         let formulary = formulary_today(config)?;
         let drugs = Drugs::load(&formulary, population.frequencies.as_deref())?;
         let cast = Cast::open(&self.dir).context("no sandbox there; make one with hikikae demo --dir")?;
-        Ok(Desk { cast, population, drugs, formulary })
+        Ok(Desk { cast, population, form, drugs, formulary })
     }
 }
 
@@ -124,7 +125,25 @@ fn formulary_today(config: &Config) -> anyhow::Result<Arc<Formulary>> {
     Ok(editions.on(japanese_date(Clock::system().now())))
 }
 
-/// Where load goes to.
+/// The form of documents.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FormName {
+    /// EPS XML with XAdES
+    Xml,
+    /// Compact JWS of a FHIR Bundle
+    Jose,
+}
+
+impl From<FormName> for Form {
+    fn from(name: FormName) -> Self {
+        match name {
+            FormName::Xml => Self::Xml,
+            FormName::Jose => Self::Jose,
+        }
+    }
+}
+
+/// Where load goes to, and in which form.
 #[derive(Args)]
 struct Aim {
     /// The server; the one the sandbox had last when left out
@@ -133,6 +152,9 @@ struct Aim {
     /// Allow a server on another machine
     #[arg(long)]
     remote: bool,
+    /// Form of the documents
+    #[arg(long, value_enum, default_value = "xml")]
+    form: FormName,
     /// Connections, each with one request at a time
     #[arg(long, value_name = "N", default_value_t = 16)]
     clients: usize,
@@ -153,7 +175,8 @@ impl Ready {
         config: &Config,
         population: Population,
     ) -> anyhow::Result<Self> {
-        let desk = sandbox.desk(config, population)?;
+        let form = aim.form.into();
+        let desk = sandbox.desk(config, population, form)?;
         let url = aim.url.clone().unwrap_or_else(|| desk.cast.base_url.clone());
         let mut run = [0; 8];
         SystemRandom::new().fill(&mut run).map_err(|_| anyhow::anyhow!("no randomness"))?;
@@ -168,7 +191,7 @@ impl Ready {
             shown.set_position(done as u64);
         });
         let stage = Stage { desk: Arc::new(desk), target, senders: aim.clients.max(1), clock, progress };
-        let stock = Stock::open(&sandbox.bench(), japanese_date(stage.clock.now()))?;
+        let stock = Stock::open(&sandbox.bench(), japanese_date(stage.clock.now()), form)?;
         let ready = Self { stage, stock, bench: sandbox.bench(), bar };
         ready.log_in(&url).await?;
         Ok(ready)

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::bail;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use hikikae::bench::BenchError;
 use hikikae::bench::drive::{Outcome, Supplies, Supply, Watched, drive};
 use hikikae::bench::journey::journeys;
@@ -49,15 +49,6 @@ pub enum Scenario {
     National,
 }
 
-/// The form of the documents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Form {
-    /// EPS XML with XAdES
-    Xml,
-    /// Compact JWS of a FHIR Bundle; not offered yet
-    Jose,
-}
-
 /// One scenario
 #[derive(Args)]
 pub struct Run {
@@ -78,9 +69,6 @@ pub struct Run {
     /// Without --rate: documents to prepare at most; the run ends when they are used up
     #[arg(long, value_name = "N", default_value_t = 5000)]
     documents: usize,
-    /// Form of the documents
-    #[arg(long, value_enum, default_value = "xml")]
-    form: Form,
     /// Answer in JSON
     #[arg(long)]
     json: bool,
@@ -117,9 +105,6 @@ impl Run {
     ///
     /// What keeps it from being measured.
     pub async fn run(self, scenario: Scenario) -> anyhow::Result<Answer> {
-        if self.form == Form::Jose {
-            bail!("--form jose is not offered yet");
-        }
         if self.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
             bail!("--rate must be greater than 0");
         }

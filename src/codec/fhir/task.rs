@@ -98,9 +98,9 @@ fn extensions(prescription: &Registered, viewer: Viewer, now: DateTime<Utc>) -> 
         extensions.push(extension("due-date", "valueDate", &json!(due)));
     }
     if viewer == Viewer::Clinic {
-        let unread = prescription.important_unread.iter();
+        let important = life.results.important();
         extensions.extend(
-            unread.map(|number| extension("important-information", "valuePositiveInt", &json!(number))),
+            important.map(|number| extension("important-information", "valuePositiveInt", &json!(number))),
         );
     }
     extensions

@@ -45,7 +45,6 @@ fn registered(prescription: &Prescription) -> Registered {
         changed_at: at,
         life: Life::issued(Kind::Electronic, terms),
         document: DocumentVersion { number: 1, at },
-        important_unread: Vec::new(),
     }
 }
 

@@ -20,7 +20,11 @@ fn accept(n: u8) -> Act {
 }
 
 fn dispense(n: u8, on: &str) -> Act {
-    Act::Dispense { by: pharmacy(n), supply: Dispensed { on: on.parse().unwrap(), days: 28 }, complete: true }
+    Act::Dispense {
+        by: pharmacy(n),
+        supply: Dispensed { on: on.parse().unwrap(), days: 28, important: false },
+        complete: true,
+    }
 }
 
 fn terms(uses_allowed: u8) -> Terms {
@@ -30,7 +34,7 @@ fn terms(uses_allowed: u8) -> Terms {
 fn part(n: u8, on: &str) -> Act {
     Act::Dispense {
         by: pharmacy(n),
-        supply: Dispensed { on: on.parse().unwrap(), days: 14 },
+        supply: Dispensed { on: on.parse().unwrap(), days: 14, important: false },
         complete: false,
     }
 }
@@ -98,7 +102,7 @@ fn withdraw(n: u8, result: i16) -> Act {
 }
 
 fn amend_dispense(n: u8, result: i16, on: &str) -> Act {
-    let supply = Dispensed { on: on.parse().unwrap(), days: 28 };
+    let supply = Dispensed { on: on.parse().unwrap(), days: 28, important: false };
     Act::AmendDispense { by: pharmacy(n), result, supply }
 }
 
@@ -213,6 +217,7 @@ fn any_act() -> impl Strategy<Value = Act> {
     let supply = (0u16..90, 0u64..60).prop_map(|(days, day)| Dispensed {
         on: NaiveDate::from_ymd_opt(2026, 4, 1).unwrap() + Days::new(day),
         days,
+        important: days % 2 == 0,
     });
     let amended = (0u64..30, 1u8..=3).prop_map(|(day, uses_allowed)| {
         let valid_until = NaiveDate::from_ymd_opt(2026, 4, 1).unwrap() + Days::new(day);
