@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use self::disaster::DisasterCommand;
 use self::mandate::{MandateAdd, MandateEnd};
 use self::merge::{MergePatients, UnmergePatients};
+use self::retention::Retention;
 use self::whose::WhoseData;
 use super::document::counted;
 use super::{Answer, log_to_stderr, print};
@@ -31,12 +32,13 @@ use super::{Answer, log_to_stderr, print};
 mod disaster;
 mod mandate;
 mod merge;
+mod retention;
 mod whose;
 
 /// The configuration that is used when none is named and it exists.
 const USUAL_CONFIGURATION: &str = "hikikae.toml";
 
-/// Operator work: facilities, insured persons, the formulary, keys, disasters
+/// Operator work: facilities, insured persons, what is kept of them, the formulary, keys, disasters
 #[derive(Subcommand)]
 #[command(after_help = "\
 The commands work on the database of the configuration: the one it names, or the private one under
@@ -55,6 +57,7 @@ pub enum Admin {
     MandateAdd(MandateAdd),
     MandateEnd(MandateEnd),
     WhoseData(WhoseData),
+    Retention(Retention),
 }
 
 #[derive(Args)]
@@ -234,6 +237,7 @@ impl Admin {
             Self::MandateAdd(add) => (add.common.json, add.run().await?),
             Self::MandateEnd(end) => (end.common.json, end.run().await?),
             Self::WhoseData(whose) => (whose.common.json, whose.run().await?),
+            Self::Retention(retention) => (retention.common.json, retention.run().await?),
         };
         print(if json { format!("{:#}\n", report.facts) } else { format!("{}\n", report.text) })?;
         Ok(Answer::Yes)

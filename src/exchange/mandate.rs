@@ -73,7 +73,10 @@ impl Exchange {
         let representative = self.store.person_of(given.representative).await?;
         let known = self.name_of(representative).await?;
         let Some(representative_name) = known.filter(|_| representative != patient) else {
-            return Err(fault("RelatedPerson.identifier[0].value", "expected the id of another patient here"));
+            return Err(fault(
+                "RelatedPerson.identifier[0].value",
+                "expected the id of another patient here",
+            ));
         };
         let mandate = Mandate {
             id: self.request_id()?,

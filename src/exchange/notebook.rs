@@ -114,7 +114,8 @@ impl Exchange {
         let patient =
             caller.patient().ok_or(ExchangeError::NotPermitted("patients import their own notebooks"))?;
         caller.may_manage()?;
-        let notebook = blocking(move || notebook::read_parts(&bytes).map_err(ExchangeError::Document)).await?;
+        let notebook =
+            blocking(move || notebook::read_parts(&bytes).map_err(ExchangeError::Document)).await?;
         let person = self
             .store
             .patient_find(patient, japanese_date(self.clock.now()))

@@ -12,8 +12,8 @@ use super::card::NONCE;
 use super::mandate::Representative;
 use crate::clock::japanese_date;
 use crate::prescription::identifier::InstitutionCode;
-use crate::store::{PatientId, StoreError};
 use crate::store::session::SpentAssertion;
+use crate::store::{PatientId, StoreError};
 use crate::trust::{
     AnchorKind, Assertion, AssertionError, Certificate, PathError, Purpose, VerifiedAssertion,
 };
@@ -103,7 +103,11 @@ impl Exchange {
         let caller = Caller { actor, practitioner, bound_to, app: None, representative };
         let token = self.secret_draw()?;
         let lifetime = self.settings.access_token;
-        if self.store.access_token_insert(&spent, &token, &caller, (caller.patient(), mandate), now + lifetime).await? {
+        if self
+            .store
+            .access_token_insert(&spent, &token, &caller, (caller.patient(), mandate), now + lifetime)
+            .await?
+        {
             Ok(Issued { token, lifetime, caller })
         } else {
             Err(SessionError::Replayed)
@@ -119,7 +123,8 @@ impl Exchange {
     ) -> Result<(Uuid, Actor, Representative), SessionError> {
         let Actor::Patient { id: holder, name } = holder else { return Err(SessionError::NoMandate) };
         let records = self.store.person_records(PatientId::from_uuid(*holder)).await?;
-        let mandate = self.store.mandate_find(patient, &records, now).await?.ok_or(SessionError::NoMandate)?;
+        let mandate =
+            self.store.mandate_find(patient, &records, now).await?.ok_or(SessionError::NoMandate)?;
         let entry = self.store.patient_find(patient, japanese_date(now)).await?;
         let represented = entry
             .map(|entry| entry.patient.particulars)

@@ -36,6 +36,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 10, name: "important", sql: include_str!("../../schema/0010_important.sql") },
     Migration { version: 11, name: "merge", sql: include_str!("../../schema/0011_merge.sql") },
     Migration { version: 12, name: "mandate", sql: include_str!("../../schema/0012_mandate.sql") },
+    Migration { version: 13, name: "retention", sql: include_str!("../../schema/0013_retention.sql") },
 ];
 
 /// "hikikae" in ASCII, the key of the advisory lock under which migrations run.

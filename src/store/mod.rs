@@ -28,6 +28,7 @@ pub mod pool;
 pub mod prescription;
 pub mod registration;
 pub mod reported;
+pub mod retention;
 pub mod seal;
 mod sealed_json;
 pub mod session;

@@ -319,7 +319,8 @@ async fn a_newborn_is_nobody_until_entered_and_one_person_once_merged() {
     let named = "m,赤子 花,,2026-03-01,female,06000004,77,100,03,2026-03-01,,,";
     assert_eq!(import(&store, &[named]).await.unwrap().persons_added, 1, "nothing ties the two");
     let child = find(&store, insurer, "2026-03-01", "2026-03-10").await.unwrap();
-    let merge = Merge { kept: child.patient.id, merged: first.patient.id, evidence: "母子手帳".to_owned() };
+    let merge =
+        Merge { kept: child.patient.id, merged: first.patient.id, evidence: "母子手帳".to_owned() };
     store.patients_merge(&merge, "2026-04-01T00:00:00Z".parse().unwrap()).await.unwrap();
     let found = find(&store, ["80136017", "", "900001", ""], "2026-03-01", "2026-03-10").await.unwrap();
     assert_eq!(found.patient.id, child.patient.id);

@@ -40,7 +40,14 @@ impl Door {
         let actor = Actor::Patient { id, name: name(patient) };
         let caller = Caller { actor, practitioner: None, bound_to: None, app: None, representative: None };
         let (token, until) = ("later".to_owned(), self.world.now() + TimeDelta::hours(1));
-        assert!(self.world.exchange.store().access_token_insert(&[], &token, &caller, (caller.patient(), None), until).await.unwrap());
+        assert!(
+            self.world
+                .exchange
+                .store()
+                .access_token_insert(&[], &token, &caller, (caller.patient(), None), until)
+                .await
+                .unwrap()
+        );
         Somebody { token, identity: None }
     }
 

@@ -22,6 +22,7 @@ mod model;
 mod overload;
 mod paper;
 mod reading;
+mod retention;
 mod store;
 mod tls;
 mod truth;

@@ -3,10 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a mandate that fails fails its tests")]
 
 use chrono::TimeDelta;
+use hikikae::prescription::mandate::{MandateScope, Relationship};
 use hikikae::sandbox::pki::Credential;
 use hikikae::store::access::{Trace, TraceContent};
 use hikikae::store::mandate::Mandate;
-use hikikae::prescription::mandate::{MandateScope, Relationship};
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -28,12 +28,14 @@ impl Door {
             ("client_assertion", &said),
             ("acting_for", &patient.to_string()),
         ];
-        let (status, body) = answer(self.client.post(format!("{}/oauth2/token", self.base_url)).form(&form)).await;
+        let (status, body) =
+            answer(self.client.post(format!("{}/oauth2/token", self.base_url)).form(&form)).await;
         (status.as_u16(), body)
     }
 
-    async fn ask(&self, token: &str, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
-        let mut call = self.client.request(method, format!("{}/fhir/{path}", self.base_url)).bearer_auth(token);
+    async fn mandated(&self, token: &str, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+        let mut call =
+            self.client.request(method, format!("{}/fhir/{path}", self.base_url)).bearer_auth(token);
         if let Some(body) = body {
             call = call.header("Content-Type", FHIR).body(body.to_string());
         }
@@ -51,7 +53,7 @@ impl Door {
                 "system": "http://terminology.hl7.org/CodeSystem/v3-RoleCode", "code": "HPOWATT" }] }],
             "period": { "end": until },
         });
-        self.ask(token, Method::POST, "RelatedPerson", Some(body)).await
+        self.mandated(token, Method::POST, "RelatedPerson", Some(body)).await
     }
 }
 
@@ -70,7 +72,8 @@ async fn a_carer_reads_by_mandate_until_it_is_withdrawn() {
     assert_eq!(status, 201, "{mandate}");
     assert_eq!(mandate["name"][0]["text"], name(CARER), "the patient sees who it is");
     for who in [PATIENT, CARER] {
-        let (status, listed) = door.ask(&door.patient_token(who).await, Method::GET, "RelatedPerson", None).await;
+        let (status, listed) =
+            door.mandated(&door.patient_token(who).await, Method::GET, "RelatedPerson", None).await;
         assert_eq!((status, &listed["entry"][0]["resource"]["id"]), (200, &mandate["id"]));
         assert_eq!(listed["entry"][0]["resource"]["patient"]["reference"], format!("Patient/{patient}"));
     }
@@ -79,12 +82,12 @@ async fn a_carer_reads_by_mandate_until_it_is_withdrawn() {
     assert_eq!((status, &issued["actor"]["id"]), (200, &json!(patient)), "{issued}");
     assert_eq!(issued["representative"]["scope"], "read");
     let token = issued["access_token"].as_str().unwrap();
-    let (status, found) = door.ask(token, Method::GET, &format!("Task/{}", task.id), None).await;
+    let (status, found) = door.mandated(token, Method::GET, &format!("Task/{}", task.id), None).await;
     assert_eq!((status, &found["id"]), (200, &json!(task.id)));
 
     // To read is not to act, and nobody passes a mandate on.
     let refusal = decision("medication-history", false, Some(CLINIC));
-    let (status, body) = door.ask(token, Method::POST, "Consent", Some(refusal)).await;
+    let (status, body) = door.mandated(token, Method::POST, "Consent", Some(refusal)).await;
     assert_eq!((status, code(&body)), (403, "not-permitted"));
     let third = *door.world.patient(3).await.as_uuid();
     let (status, body) = door.give(token, third, "read").await;
@@ -96,10 +99,10 @@ async fn a_carer_reads_by_mandate_until_it_is_withdrawn() {
 
     // Withdrawn: a token given before is worth nothing, and there is no other.
     let path = format!("RelatedPerson/{}", mandate["id"].as_str().unwrap());
-    assert_eq!(door.ask(&own, Method::DELETE, &path, None).await.0, 204);
-    assert_eq!(door.ask(token, Method::GET, "Task", None).await.0, 401);
+    assert_eq!(door.mandated(&own, Method::DELETE, &path, None).await.0, 204);
+    assert_eq!(door.mandated(token, Method::GET, "Task", None).await.0, 401);
     assert_eq!(door.acting(card(CARER), patient).await.0, 400);
-    assert_eq!(door.ask(&own, Method::DELETE, &path, None).await.0, 404, "once");
+    assert_eq!(door.mandated(&own, Method::DELETE, &path, None).await.0, 404, "once");
 }
 
 #[tokio::test]
@@ -124,14 +127,18 @@ async fn a_mandate_to_manage_acts_and_ends_with_its_day() {
     let (_, issued) = door.acting(card(CARER), *patient.as_uuid()).await;
     let token = issued["access_token"].as_str().unwrap();
     let refusal = decision("medication-history", false, Some(PHARMACY));
-    let (status, body) = door.ask(token, Method::POST, "Consent", Some(refusal)).await;
+    let (status, body) = door.mandated(token, Method::POST, "Consent", Some(refusal)).await;
     assert_eq!(status, 201, "{body}");
     assert_eq!(door.consents(PATIENT).await.len(), 1, "the patient sees it");
-    let listed = door.ask(token, Method::GET, "RelatedPerson", None).await;
+    let listed = door.mandated(token, Method::GET, "RelatedPerson", None).await;
     assert_eq!((listed.0, code(&listed.1)), (403, "not-permitted"));
 
     world.clock.advance(TimeDelta::minutes(11));
-    assert_eq!(door.ask(token, Method::GET, "Task", None).await.0, 401, "its day is over before the token's");
+    assert_eq!(
+        door.mandated(token, Method::GET, "Task", None).await.0,
+        401,
+        "its day is over before the token's"
+    );
 
     let given = world.recorded(PATIENT).await.into_iter().find(|row| row.act == "mandate-add").unwrap();
     assert_eq!(given.content.reason.as_deref(), Some("戸籍謄本"));
@@ -144,7 +151,8 @@ async fn mandates_are_for_others_who_are_there_and_a_holder_gives_one_back() {
     let patient = *door.world.patient(PATIENT).await.as_uuid();
     for nobody in [patient, Uuid::nil(), *door.world.patient(3).await.as_uuid()] {
         let (status, body) = door.give(&own, nobody, "manage").await;
-        let expected = if nobody == patient || nobody.is_nil() { (422, "document-invalid") } else { (201, "") };
+        let expected =
+            if nobody == patient || nobody.is_nil() { (422, "document-invalid") } else { (201, "") };
         assert_eq!(status, expected.0, "{body}");
         if status == 422 {
             assert_eq!(code(&body), expected.1);
@@ -152,9 +160,9 @@ async fn mandates_are_for_others_who_are_there_and_a_holder_gives_one_back() {
     }
     let (_, mandate) = door.give(&own, *door.world.patient(CARER).await.as_uuid(), "read").await;
     let path = format!("RelatedPerson/{}", mandate["id"].as_str().unwrap());
-    assert_eq!(door.ask(&door.patient_token(CARER).await, Method::DELETE, &path, None).await.0, 204);
+    assert_eq!(door.mandated(&door.patient_token(CARER).await, Method::DELETE, &path, None).await.0, 204);
     for facility in [door.token(CLINIC).await, door.staffed(PHARMACY).await] {
-        let (status, body) = door.ask(&facility, Method::GET, "RelatedPerson", None).await;
+        let (status, body) = door.mandated(&facility, Method::GET, "RelatedPerson", None).await;
         assert_eq!((status, code(&body)), (403, "not-permitted"));
     }
 }

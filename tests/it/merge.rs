@@ -184,7 +184,8 @@ async fn an_undo_parts_them_as_they_were() {
     let header = "person,name,kana,birth_date,sex,insurer_number,symbol,number,branch_number,valid_from,\
                   valid_until,card_sha256,deceased_on";
     let (name, born, number) = (name(MERGED), born(), number(MERGED));
-    let file = format!("{header}\n2,{name},,{born},female,06138762,１２３,{number},00,2020-01-01,{today},,\n");
+    let file =
+        format!("{header}\n2,{name},,{born},female,06138762,１２３,{number},00,2020-01-01,{today},,\n");
     store.eligibility_import(&Eligibility::parse(file.as_bytes()).unwrap(), &|_, _| {}).await.unwrap();
     report(&world, kept, "整腸薬").await;
     decide(&world, kept, true).await;
@@ -203,7 +204,9 @@ async fn an_undo_parts_them_as_they_were() {
     assert_eq!(reported(&world, kept).await, ["整腸薬"]);
     assert_eq!(in_force(&world, kept).await, [] as [bool; 0], "the other may have given it");
 
-    for (patient, acts) in [(KEPT, ["merge-patients", "unmerge-patients"]), (MERGED, ["merge-patients", "unmerge-patients"])] {
+    for (patient, acts) in
+        [(KEPT, ["merge-patients", "unmerge-patients"]), (MERGED, ["merge-patients", "unmerge-patients"])]
+    {
         let recorded = world.recorded(patient).await;
         let told: Vec<_> = recorded.iter().filter(|row| acts.contains(&row.act.as_str())).collect();
         assert_eq!(told.iter().map(|row| row.act.as_str()).collect::<Vec<_>>(), acts);
@@ -220,7 +223,10 @@ async fn one_merge_at_a_time_of_records_that_are_there() {
     let nobody = PatientId::from_uuid(Uuid::nil());
     let of = |kept, merged| Merge { kept, merged, evidence: "x".to_owned() };
     for (pair, fits) in [
-        (of(merged.kept, merged.kept), (|error| matches!(error, MergeError::Same)) as fn(&MergeError) -> bool),
+        (
+            of(merged.kept, merged.kept),
+            (|error| matches!(error, MergeError::Same)) as fn(&MergeError) -> bool,
+        ),
         (of(third, merged.merged), |error| matches!(error, MergeError::Merged(_))),
         (of(third, merged.kept), |error| matches!(error, MergeError::Merged(_))),
         (of(merged.merged, third), |error| matches!(error, MergeError::Merged(_))),
@@ -279,7 +285,8 @@ async fn a_death_ends_consents_and_tokens_and_what_is_under_way_goes_on() {
     let header = "person,name,kana,birth_date,sex,insurer_number,symbol,number,branch_number,valid_from,\
                   valid_until,card_sha256,deceased_on";
     let (name, born, number) = (name(1), born(), number(1));
-    let file = format!("{header}\n1,{name},,{born},female,06138762,１２３,{number},00,2020-01-01,,,{today}\n");
+    let file =
+        format!("{header}\n1,{name},,{born},female,06138762,１２３,{number},00,2020-01-01,,,{today}\n");
     let file = Eligibility::parse(file.as_bytes()).unwrap();
     world.exchange.store().eligibility_import(&file, &|_, _| {}).await.unwrap();
 

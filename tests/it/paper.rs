@@ -28,6 +28,7 @@ async fn patient(world: &World, patient: u32) -> Caller {
         practitioner: None,
         bound_to: None,
         app: None,
+        representative: None,
     }
 }
 
@@ -199,13 +200,19 @@ async fn the_parts_of_a_notebook_are_imported_as_the_whole_in_any_order() {
     };
     let head = "JAHISTC08,2\r\n1,世界　患者,2,S310412,,,,,,,\r\n";
     let one = format!("{head}2,1,卵,2\r\n911,20260311120000,2,1\r\n");
-    let two = format!("{head}3,見本鎮痛錠,20260301,20260307,2,1,\r\n31,1,見本成分,,,2\r\n911,20260311120000,2,2\r\n");
+    let two = format!(
+        "{head}3,見本鎮痛錠,20260301,20260307,2,1,\r\n31,1,見本成分,,,2\r\n911,20260311120000,2,2\r\n"
+    );
     let other = two.replace("911,20260311120000", "911,20260311120001");
     let faults = |refused| match refused {
         Err(ExchangeError::Document(faults)) => faults.first().map(|fault| fault.place.clone()),
         other => panic!("{other:?}"),
     };
-    assert_eq!(faults(import(format!("{one}{other}")).await).as_deref(), Some("TC.911"), "of another notebook");
+    assert_eq!(
+        faults(import(format!("{one}{other}")).await).as_deref(),
+        Some("TC.911"),
+        "of another notebook"
+    );
     assert_eq!(faults(import(format!("{one}{two}{two}")).await).as_deref(), Some("TC.911"), "twice");
     let broken = two.replace("31,1,", "31,2,");
     let place = faults(import(format!("{one}{broken}")).await).unwrap();

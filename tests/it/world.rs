@@ -301,7 +301,13 @@ pub fn caller(code: &str) -> Caller {
         "4" => FacilityKind::Pharmacy,
         _ => FacilityKind::Clinic,
     };
-    Caller { actor: Actor::Facility(facility(code, kind)), practitioner: None, bound_to: None, app: None, representative: None }
+    Caller {
+        actor: Actor::Facility(facility(code, kind)),
+        practitioner: None,
+        bound_to: None,
+        app: None,
+        representative: None,
+    }
 }
 
 fn facility(code: &str, kind: FacilityKind) -> Facility {

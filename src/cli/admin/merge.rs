@@ -85,7 +85,8 @@ impl UnmergePatients {
         database_leave(store, cluster).await?;
         let open = open?;
         done?;
-        let verb = if self.two.dry_run { "would no longer be merged into" } else { "is no longer merged into" };
+        let verb =
+            if self.two.dry_run { "would no longer be merged into" } else { "is no longer merged into" };
         Ok(self.two.report(verb, Some(open)))
     }
 }

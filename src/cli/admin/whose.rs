@@ -88,8 +88,7 @@ impl WhoseData {
         if let Some(patient) = self.patient {
             return Ok(patient);
         }
-        let (Some(insurer), Some(number), Some(born)) =
-            (&self.insurer_number, &self.number, self.birth_date)
+        let (Some(insurer), Some(number), Some(born)) = (&self.insurer_number, &self.number, self.birth_date)
         else {
             bail!("name the person: --patient, or --insurer-number, --number and --birth-date");
         };

@@ -64,7 +64,8 @@ pub fn read(bytes: &[u8]) -> Result<Sent, Vec<Fault>> {
             strict::code_in(extension, "valueCode", &MandateScope::ALL.map(|scope| (scope.as_str(), scope)))
         });
         if scope.is_none() {
-            person.fault_of("extension", format!("expected the scope, {SCOPE}, with valueCode read or manage"));
+            person
+                .fault_of("extension", format!("expected the scope, {SCOPE}, with valueCode read or manage"));
         }
         let representative = person.sole("identifier", |identifier| {
             strict::identifier(identifier, System(&[PATIENT_ID]), parsed(str::parse::<Uuid>))
@@ -77,7 +78,12 @@ pub fn read(bytes: &[u8]) -> Result<Sent, Vec<Fault>> {
             period.optional("start", instant);
             period.required("end", instant).map(|end| end.to_utc())
         });
-        Some(Sent { representative: representative?, relationship: relationship?, scope: scope?, until: until? })
+        Some(Sent {
+            representative: representative?,
+            relationship: relationship?,
+            scope: scope?,
+            until: until?,
+        })
     })
 }
 

@@ -23,7 +23,8 @@ pub fn read_parts(bytes: &[u8]) -> Result<Notebook, Vec<Fault>> {
         match read(&bytes[range[0]..range[1]]) {
             Ok(part) => parts.push(part.value),
             Err(told) => faults.extend(
-                told.into_iter().map(|fault| Fault { place: format!("part {number}: {}", fault.place), ..fault }),
+                told.into_iter()
+                    .map(|fault| Fault { place: format!("part {number}: {}", fault.place), ..fault }),
             ),
         }
     }

@@ -55,9 +55,15 @@ const PATIENT_SEALED: &str = "-- patient_sealed
     SELECT particulars_sealed FROM patient WHERE bucket = $1 /* bucket */ AND id = $2 /* id */";
 
 const PATIENT_WRITE: &str = "-- patient_write
-    INSERT INTO patient (bucket, id, particulars_sealed, updated_by)
-    VALUES ($1 /* bucket */, $2 /* id */, $3 /* sealed */, $4 /* act */)
-    ON CONFLICT (bucket, id) DO UPDATE SET particulars_sealed = excluded.particulars_sealed, updated_at = now(), updated_by = excluded.updated_by";
+    INSERT INTO patient (bucket, id, particulars_sealed, updated_by, deceased_on)
+    VALUES ($1 /* bucket */, $2 /* id */, $3 /* sealed */, $4 /* act */, $5 /* died on */)
+    ON CONFLICT (bucket, id) DO UPDATE SET particulars_sealed = excluded.particulars_sealed,
+        deceased_on = excluded.deceased_on, updated_at = now(), updated_by = excluded.updated_by";
+
+/// Of persons who were known to be dead before the column was there.
+const DECEASED: &str = "-- patient_deceased
+    UPDATE patient SET deceased_on = $3 /* died on */, updated_at = now(), updated_by = $4 /* act */
+    WHERE bucket = $1 /* bucket */ AND id = $2 /* id */ AND deceased_on IS NULL";
 
 const IDENTITY_WRITE: &str = "-- insured_identity_write
     INSERT INTO insured_identity AS i
@@ -242,6 +248,9 @@ impl Import<'_, '_> {
                 self.tx.execute(sql, &[&bucket, &known, &ACT]).await?;
             }
         }
+        if person.particulars.deceased_on.is_some() {
+            self.tx.execute(DECEASED, &[&bucket, &known, &person.particulars.deceased_on, &ACT]).await?;
+        }
         if former != person.particulars {
             self.store.person_name_remove(self.tx, known, &former).await?;
             self.write(known, person).await?;
@@ -253,7 +262,8 @@ impl Import<'_, '_> {
     async fn write(&self, id: PatientId, person: &EligiblePerson) -> Result<(), StoreError> {
         let bucket = self.store.buckets().of_patient(id);
         let sealed = self.store.particulars_seal(id, &person.particulars)?;
-        self.tx.execute(PATIENT_WRITE, &[&bucket, &id, &sealed, &ACT]).await?;
+        let died = person.particulars.deceased_on;
+        self.tx.execute(PATIENT_WRITE, &[&bucket, &id, &sealed, &ACT, &died]).await?;
         Ok(())
     }
 

@@ -233,9 +233,7 @@ impl Merging<'_, '_> {
         self.refusals_copy().await?;
         self.tokens_end(merged).await?;
         let sealed = self.evidence_seal("sealed")?;
-        self.tx
-            .execute(NOTE, &[&self.bucket(kept), &kept, &merged, &self.at, &sealed, &MERGE])
-            .await?;
+        self.tx.execute(NOTE, &[&self.bucket(kept), &kept, &merged, &self.at, &sealed, &MERGE]).await?;
         Ok(self.trace().await?)
     }
 
@@ -379,10 +377,7 @@ impl Merging<'_, '_> {
         let branch: Option<Vec<u8>> = column(row, TABLE, "branch_hash")?;
         let by_hash: Bucket = column(row, TABLE, "bucket")?;
         self.tx
-            .execute(
-                INSURED_BACK,
-                &[&by_hash, &hash, &merged, &valid_from, &valid_until, &branch, &UNMERGE],
-            )
+            .execute(INSURED_BACK, &[&by_hash, &hash, &merged, &valid_from, &valid_until, &branch, &UNMERGE])
             .await?;
         let corrupt = || StoreError::corrupt("coverage", "content_sealed", kept);
         let taken =
