@@ -267,13 +267,9 @@ impl Limit {
             content: TraceContent {
                 facility: Some(case.registered.clinic.clone()),
                 facility_name: case.registered.clinic_name.clone(),
-                person: None,
                 signer: case.registered.clinic_name.clone(),
-                reason: None,
                 outcome: "done".to_owned(),
-                opened: Vec::new(),
-                app: None,
-                representative: None,
+                ..TraceContent::default()
             },
         })
     }

@@ -104,12 +104,14 @@ impl Exchange {
                 Wanted::Id(id) => {
                     let row = self.store.prescription_find(*id).await?.ok_or(ExchangeError::NotFound)?;
                     if !self.one_person(row.patient, patient).await? {
+                        caller.met.prescription(row.patient, *id);
                         return Err(ExchangeError::NotFound);
                     }
                     row
                 }
             };
             let id = PrescriptionId::from_uuid(row.registered.id);
+            caller.met.prescription(patient, id);
             let (answered, findings) = tokio::try_join!(self.replayed::<Kept>(caller, request), async {
                 Ok(self.store.finding_list(id).await?)
             },)?;
@@ -123,17 +125,7 @@ impl Exchange {
             }
             let now = self.clock.now();
             if_match(request, &row.registered)?;
-            let next = match row.registered.life.after(&act, now) {
-                Ok(next) => next,
-                Err(refusal) => {
-                    // The pharmacy has learnt that the prescription exists: a look.
-                    let trace = trace(caller, request, "refused").under(look.listed);
-                    self.store
-                        .access_record_insert("accept", row.bucket, row.patient, Some(id), now, &trace)
-                        .await?;
-                    return Err(refusal.into());
-                }
-            };
+            let next = row.registered.life.after(&act, now)?;
             let repeated = next == row.registered.life;
             let task = if repeated { row.registered.clone() } else { changed(&row, next, now) };
             let task = TaskOutcome::of(task, now);

@@ -7,6 +7,8 @@ use uuid::Uuid;
 use super::app::AppAccess;
 use super::error::ExchangeError;
 use super::mandate::Representative;
+use super::met::Met;
+use crate::prescription::access::Who;
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::registered::Viewer;
 use crate::store::PatientId;
@@ -29,6 +31,9 @@ pub struct Caller {
     /// The person who acts for the patient, when one does.
     #[serde(default)]
     pub representative: Option<Representative>,
+    /// Whose data this request has come to. Of the request alone, and never kept with the token.
+    #[serde(skip)]
+    pub met: Met,
 }
 
 /// The three kinds of actor.
@@ -60,6 +65,18 @@ pub struct Person {
 }
 
 impl Caller {
+    /// Somebody by the own certificate, with nobody beside.
+    pub fn of(actor: Actor) -> Self {
+        Self {
+            actor,
+            practitioner: None,
+            bound_to: None,
+            app: None,
+            representative: None,
+            met: Met::default(),
+        }
+    }
+
     /// The facility.
     ///
     /// # Errors
@@ -123,6 +140,15 @@ impl Caller {
         match &self.actor {
             Actor::Patient { id, .. } => Some(PatientId::from_uuid(*id)),
             Actor::Facility(_) | Actor::Practitioner(_) => None,
+        }
+    }
+
+    /// Which kind of caller the access record names.
+    pub fn who(&self) -> Who {
+        match &self.actor {
+            Actor::Facility(_) => Who::Facility,
+            Actor::Practitioner(_) => Who::Practitioner,
+            Actor::Patient { .. } => Who::Patient,
         }
     }
 

@@ -112,6 +112,7 @@ impl Exchange {
         id: PrescriptionId,
     ) -> Result<PrescriptionRow, ExchangeError> {
         let row = self.store.prescription_find(id).await?.ok_or(ExchangeError::NotFound)?;
+        caller.met.prescription(row.patient, id);
         if caller.may_see(&row) {
             return Ok(row);
         }

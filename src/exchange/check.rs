@@ -205,7 +205,7 @@ impl Exchange {
             }
             (identified.patient, identified.disclosure(), identified.permissions.refused(history))
         } else {
-            let patient = self.person_find(facility, named.identity, named.born, named.on).await?;
+            let patient = self.person_find(caller, named.identity, named.born, named.on).await?;
             let refused = oral && self.store.consent_refused(patient, &facility.code, history, now).await?;
             (patient, Disclosure::Withheld, refused)
         };

@@ -172,12 +172,14 @@ impl Exchange {
     /// The patient a document names by its insurance data.
     pub(super) async fn person_find(
         &self,
-        facility: &Facility,
+        caller: &Caller,
         identity: &document::InsuredIdentity,
         birth_date: NaiveDate,
         on: NaiveDate,
     ) -> Result<PatientId, ExchangeError> {
+        let facility = caller.facility()?;
         let entry = self.identity_look_up(facility, insured(identity), birth_date, on).await?;
+        caller.met.patient(entry.patient.id);
         Ok(entry.patient.id)
     }
 
@@ -243,11 +245,10 @@ impl Exchange {
     ) -> Result<Identified, ExchangeError> {
         let facility = caller.facility()?;
         let token = token.and_then(IdentityToken::decode).ok_or(ExchangeError::IdentityTokenInvalid)?;
-        self.store
-            .identity_token_find(&token, &facility.code, self.clock.now())
-            .await?
-            .map(|(patient, permissions)| Identified { patient, permissions })
-            .ok_or(ExchangeError::IdentityTokenInvalid)
+        let found = self.store.identity_token_find(&token, &facility.code, self.clock.now()).await?;
+        let (patient, permissions) = found.ok_or(ExchangeError::IdentityTokenInvalid)?;
+        caller.met.patient(patient);
+        Ok(Identified { patient, permissions })
     }
 
     /// What the facility may see of the other side of findings about this patient, by the identity token the request

@@ -26,6 +26,7 @@ impl Exchange {
     ) -> Result<(FindingRow, Disclosure), ExchangeError> {
         let facility = caller.facility()?;
         let row = self.store.finding_find(id, &facility.code).await?.ok_or(ExchangeError::NotFound)?;
+        caller.met.patient(row.patient);
         let mitigation = Mitigation { code, comment, facility: facility.code.clone(), at: self.clock.now() };
         let disclosure = self.disclosure_of(caller, row.patient, request).await?;
         let mut trace = trace(caller, request, "done").under(disclosure.opening());

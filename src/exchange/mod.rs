@@ -4,6 +4,7 @@
 pub mod accept;
 pub mod amend;
 pub mod app;
+pub mod audit;
 pub mod break_glass;
 pub mod caller;
 mod card;
@@ -18,6 +19,7 @@ pub mod history;
 pub mod identity;
 pub mod intake;
 pub mod mandate;
+pub mod met;
 pub mod mitigate;
 pub mod notebook;
 pub mod order;
@@ -257,19 +259,22 @@ fn idempotency_key(caller: &Caller, request: &Request) -> Result<Option<Idempote
 
 /// What the patient will read of an act.
 fn trace(caller: &Caller, request: &Request, outcome: &str) -> Trace {
+    Trace { request: request.id, content: content(caller, outcome) }
+}
+
+/// Who called, and how it ended.
+fn content(caller: &Caller, outcome: &str) -> TraceContent {
     let facility = caller.facility().ok();
-    Trace {
-        request: request.id,
-        content: TraceContent {
-            facility: facility.map(|facility| facility.code.clone()),
-            facility_name: facility.map(|facility| facility.name.clone()),
-            person: caller.person_name().map(str::to_owned),
-            app: caller.app.as_ref().map(|app| app.name.clone()),
-            representative: caller.representative.as_ref().map(|person| person.name.clone()),
-            signer: None,
-            reason: None,
-            outcome: outcome.to_owned(),
-            opened: Vec::new(),
-        },
+    TraceContent {
+        who: caller.who(),
+        facility: facility.map(|facility| facility.code.clone()),
+        facility_name: facility.map(|facility| facility.name.clone()),
+        person: caller.person_name().map(str::to_owned),
+        app: caller.app.as_ref().map(|app| app.name.clone()),
+        representative: caller.representative.as_ref().map(|person| person.name.clone()),
+        signer: None,
+        reason: None,
+        outcome: outcome.to_owned(),
+        opened: Vec::new(),
     }
 }

@@ -97,7 +97,7 @@ impl Exchange {
         let today = japanese_date(now);
         issued_in_time(prescription, sent.form.payload(), today)?;
         let identity = &prescription.insurance.identity;
-        let patient = self.person_find(clinic, identity, prescription.patient.birth_date, today).await?;
+        let patient = self.person_find(caller, identity, prescription.patient.birth_date, today).await?;
         Ok((taken, patient))
     }
 

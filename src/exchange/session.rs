@@ -100,7 +100,7 @@ impl Exchange {
             let (held, represented, by) = self.represent(&actor, PatientId::from_uuid(patient), now).await?;
             (actor, representative, mandate) = (represented, Some(by), Some(held));
         }
-        let caller = Caller { actor, practitioner, bound_to, app: None, representative };
+        let caller = Caller { practitioner, bound_to, representative, ..Caller::of(actor) };
         let token = self.secret_draw()?;
         let lifetime = self.settings.access_token;
         if self

@@ -164,7 +164,7 @@ pub(super) fn list(app: &App) -> Endpoint {
             respond(async move {
                 let caller = call.caller().await?;
                 call.acceptable("application/json")?;
-                let grants = call.app().exchange.app_list(&caller).await?;
+                let grants = call.app().exchange.app_list(&caller, &call.request()?).await?;
                 let apps: Vec<_> = grants.iter().map(grant).collect();
                 Ok(answer::json(StatusCode::OK, &json!({ "apps": apps })))
             })

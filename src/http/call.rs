@@ -9,12 +9,14 @@ use warp::{Filter, Rejection};
 
 use super::App;
 use super::problem::Problem;
+use super::refusal;
 use super::server::ClientCertificate;
 use crate::codec::fhir::parameters::Parameters;
 use crate::exchange::app::scope::Readable;
 use crate::exchange::caller::Caller;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::form::{DocumentForm, MEDIA_TYPES};
+use crate::exchange::met::Met;
 use crate::exchange::{IdentityHeader, Request};
 
 /// The longest `Idempotency-Key`, in characters.
@@ -61,7 +63,7 @@ pub(super) fn call(app: &App) -> impl Filter<Extract = (Call,), Error = Rejectio
 
 /// Runs an endpoint's work and turns its refusal into the answer.
 pub(super) async fn respond(work: impl Future<Output = Result<Response, Problem>>) -> Response {
-    work.await.unwrap_or_else(Problem::response)
+    refusal::recorded(work).await
 }
 
 impl Call {
@@ -110,16 +112,19 @@ impl Call {
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer") && token.len() <= 256)
             .map(|(_, token)| token.trim());
-        let caller = match token {
+        let found = match token {
             Some(token) => self.app.exchange.session_find(token, self.certificate_hash()).await?,
             None => None,
         };
-        caller.ok_or_else(|| {
+        let caller = found.ok_or_else(|| {
             unauthorised(
                 "token-invalid",
                 "this token is unknown, has ended, or is bound to another certificate",
             )
-        })
+        })?;
+        let caller = Caller { met: Met::default(), ..caller };
+        refusal::came_in(&self.app, &caller, &self.method, self.path.as_str());
+        Ok(caller)
     }
 
     /// What the act is told of this request.

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod answer;
+mod audit;
 mod authorize;
 mod call;
 mod cds;
@@ -18,6 +19,7 @@ mod paging;
 mod paper;
 mod patient;
 pub mod problem;
+mod refusal;
 mod reported;
 pub mod server;
 mod task;
@@ -60,6 +62,7 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         patient::verify_identity(app),
         patient::card_challenge(app),
         patient::break_glass(app),
+        audit::list(app),
         consent::list(app),
         consent::put(app),
         consent::withdraw(app),

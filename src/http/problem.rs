@@ -69,6 +69,11 @@ impl Problem {
         self
     }
 
+    /// The contract's code.
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// The answer.
     pub fn response(self) -> Response {
         let mut response = answer::fhir(self.status, &outcome(&self.issues, self.contained));

@@ -1,6 +1,7 @@
 //! The domain: what a prescription and a dispensing are, and how a prescription lives. Knows no wire format,
 //! no SQL, no HTTP.
 
+pub mod access;
 pub mod amount;
 pub mod consent;
 pub mod disclosure;

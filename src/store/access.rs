@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::bucket::{Bucket, PatientId, PrescriptionId};
 use super::pool::{Store, StoreError};
+use crate::prescription::access::Who;
 use crate::prescription::consent::Opening;
 use crate::prescription::identifier::InstitutionCode;
 
@@ -19,8 +20,10 @@ pub struct Trace {
 }
 
 /// Who, why, and how it ended.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TraceContent {
+    /// Which kind of caller.
+    pub who: Who,
     /// The facility, when it was one.
     pub facility: Option<InstitutionCode>,
     /// Its name.
@@ -62,17 +65,7 @@ pub struct AccessRow {
 impl TraceContent {
     /// What the operator does to a record, with the reason or evidence where one is asked for.
     pub fn of_operator(reason: Option<String>) -> Self {
-        Self {
-            facility: None,
-            facility_name: None,
-            person: None,
-            app: None,
-            representative: None,
-            signer: None,
-            reason,
-            outcome: "done".to_owned(),
-            opened: Vec::new(),
-        }
+        Self { who: Who::Operator, reason, outcome: "done".to_owned(), ..Self::default() }
     }
 }
 
@@ -142,7 +135,8 @@ impl Store {
         Ok(())
     }
 
-    /// What was recorded of a patient, the newest first, from before `before` on, with the trace of this look itself.
+    /// What was recorded of a patient from an instant to before another, the newest first, from before `before` on;
+    /// with the trace of this look itself.
     ///
     /// # Errors
     ///
@@ -150,6 +144,7 @@ impl Store {
     pub async fn access_record_list(
         &self,
         patient: PatientId,
+        (from, until): (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
         before: Option<(DateTime<Utc>, Uuid)>,
         limit: usize,
         now: DateTime<Utc>,
@@ -162,13 +157,18 @@ impl Store {
             )
             SELECT id, at, act, prescription_id, sealed FROM access_record
             WHERE bucket = $1 AND patient_id = $2 AND ($3::timestamptz IS NULL OR (at, id) < ($3, $4::uuid))
+              AND ($9::timestamptz IS NULL OR at >= $9) AND ($10::timestamptz IS NULL OR at < $10)
             ORDER BY at DESC, id DESC LIMIT $5";
         let bucket = self.buckets().of_patient(patient);
         let (at, id) = before.unzip();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let sealed = self.seal_trace(trace)?;
         let rows = self
-            .one("access-record", SQL, &[&bucket, &patient, &at, &id, &limit, &trace.request, &now, &sealed])
+            .one(
+                "access-record",
+                SQL,
+                &[&bucket, &patient, &at, &id, &limit, &trace.request, &now, &sealed, &from, &until],
+            )
             .await?;
         rows.iter()
             .map(|row| {

@@ -38,7 +38,7 @@ impl Door {
     async fn later(&self, patient: u32) -> Somebody {
         let id = *self.world.patient(patient).await.as_uuid();
         let actor = Actor::Patient { id, name: name(patient) };
-        let caller = Caller { actor, practitioner: None, bound_to: None, app: None, representative: None };
+        let caller = Caller::of(actor);
         let (token, until) = ("later".to_owned(), self.world.now() + TimeDelta::hours(1));
         assert!(
             self.world

@@ -2,6 +2,7 @@
 
 mod access;
 mod acts;
+mod audit;
 mod bench;
 mod check;
 mod cluster;

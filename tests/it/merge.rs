@@ -40,7 +40,7 @@ async fn unmerge(world: &World, merge: &Merge) {
 
 fn patient(id: PatientId) -> Caller {
     let actor = Actor::Patient { id: *id.as_uuid(), name: name(KEPT) };
-    Caller { actor, practitioner: None, bound_to: None, app: None, representative: None }
+    Caller::of(actor)
 }
 
 async fn listed(world: &World, id: PatientId) -> Vec<Uuid> {

@@ -23,13 +23,7 @@ use crate::world::{CLINIC, OTHER_CLINIC, OTHER_PHARMACY, PHARMACY, PKI, World, c
 
 async fn patient(world: &World, patient: u32) -> Caller {
     let id = *world.patient(patient).await.as_uuid();
-    Caller {
-        actor: Actor::Patient { id, name: "世界　患者".to_owned() },
-        practitioner: None,
-        bound_to: None,
-        app: None,
-        representative: None,
-    }
+    Caller::of(Actor::Patient { id, name: "世界　患者".to_owned() })
 }
 
 /// Registers, accepts and dispenses as prescribed.

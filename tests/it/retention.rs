@@ -26,7 +26,7 @@ const STAYS: u32 = 2;
 
 fn patient(id: PatientId) -> Caller {
     let actor = Actor::Patient { id: *id.as_uuid(), name: String::new() };
-    Caller { actor, practitioner: None, bound_to: None, app: None, representative: None }
+    Caller::of(actor)
 }
 
 /// A prescription dispensed, a report, a refusal.

@@ -183,7 +183,8 @@ impl World {
         let content = TraceContent::of_operator(None);
         let (patient, trace) = (self.patient(patient).await, Trace { request: request().id, content });
         let store = self.exchange.store();
-        let mut rows = store.access_record_list(patient, None, 1000, self.now(), &trace).await.unwrap();
+        let mut rows =
+            store.access_record_list(patient, (None, None), None, 1000, self.now(), &trace).await.unwrap();
         rows.reverse();
         rows
     }
@@ -301,13 +302,7 @@ pub fn caller(code: &str) -> Caller {
         "4" => FacilityKind::Pharmacy,
         _ => FacilityKind::Clinic,
     };
-    Caller {
-        actor: Actor::Facility(facility(code, kind)),
-        practitioner: None,
-        bound_to: None,
-        app: None,
-        representative: None,
-    }
+    Caller::of(Actor::Facility(facility(code, kind)))
 }
 
 fn facility(code: &str, kind: FacilityKind) -> Facility {

@@ -1,6 +1,7 @@
 //! FHIR R4: strict reading of signed documents ([`strict`]), and renderings of the exchange's answers, which are
 //! never signed.
 
+pub mod audit_event;
 pub mod consent;
 pub mod coverage;
 pub mod detected_issue;

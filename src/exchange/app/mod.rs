@@ -117,8 +117,7 @@ impl Exchange {
     ) -> Result<IdentityToken, AppError> {
         let now = self.clock.now();
         let (actor, login) = self.actor_prove(card_assertion, now).await?;
-        let app = Some(access(asked));
-        let caller = Caller { actor, practitioner: None, bound_to: None, app, representative: None };
+        let caller = Caller { app: Some(access(asked)), ..Caller::of(actor) };
         let patient = caller.patient().ok_or(AppError::NotAPatient)?;
         let grant = Grant {
             id: request.id,
@@ -205,13 +204,8 @@ impl Exchange {
             name: grant.app_name.clone(),
             scope: scope.clone(),
         };
-        let caller = Caller {
-            actor: Actor::Patient { id: *grant.patient.as_uuid(), name: entry.patient.particulars.name },
-            practitioner: None,
-            bound_to: None,
-            app: Some(access),
-            representative: None,
-        };
+        let actor = Actor::Patient { id: *grant.patient.as_uuid(), name: entry.patient.particulars.name };
+        let caller = Caller { app: Some(access), ..Caller::of(actor) };
         let spent = found.kind.is_none();
         let lifetime = self.settings.access_token.min(grant.until - now);
         let token = self.secret_draw()?;
@@ -243,11 +237,14 @@ impl Exchange {
     /// # Errors
     ///
     /// `not-permitted` for anybody but the patient.
-    pub async fn app_list(&self, caller: &Caller) -> Result<Vec<Grant>, ExchangeError> {
+    pub async fn app_list(&self, caller: &Caller, request: &Request) -> Result<Vec<Grant>, ExchangeError> {
         let patient = caller
             .patient()
             .ok_or(ExchangeError::NotPermitted("only the patient sees the patient's apps"))?;
-        Ok(self.store.app_grant_list(patient, self.clock.now()).await?)
+        let (now, trace) = (self.clock.now(), trace(caller, request, "done"));
+        let bucket = self.store.buckets().of_patient(patient);
+        self.store.access_record_insert("app-list", bucket, patient, None, now, &trace).await?;
+        Ok(self.store.app_grant_list(patient, now).await?)
     }
 
     /// The patient takes an app's access back, at once.

@@ -1,0 +1,76 @@
+//! The access record as its patient reads it. Reading it is a look too.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::caller::Caller;
+use super::error::ExchangeError;
+use super::{Exchange, Request, trace};
+use crate::store::PatientId;
+use crate::store::access::AccessRow;
+
+/// Where a page ended: the newest record comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccessCursor {
+    /// When the last record was written.
+    pub at: DateTime<Utc>,
+    /// Its id.
+    pub id: Uuid,
+}
+
+/// What a search asks for.
+#[derive(Clone, Debug)]
+pub struct AccessSearch {
+    /// From an instant, to before another.
+    pub range: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    /// Page size.
+    pub count: usize,
+    /// Where the page before ended.
+    pub after: Option<AccessCursor>,
+}
+
+/// One page.
+#[derive(Debug)]
+pub struct AccessPage {
+    /// Whose record it is.
+    pub patient: PatientId,
+    /// The newest first.
+    pub records: Vec<AccessRow>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<AccessCursor>,
+}
+
+impl Exchange {
+    /// A page of the patient's own access record.
+    ///
+    /// # Errors
+    ///
+    /// `not-permitted` for anybody but the patient.
+    pub async fn access_record(
+        &self,
+        caller: &Caller,
+        search: &AccessSearch,
+        request: &Request,
+    ) -> Result<AccessPage, ExchangeError> {
+        let patient = caller.patient().ok_or(ExchangeError::NotPermitted(
+            "the access record is for its patient; use the patient's own token",
+        ))?;
+        let trace = trace(caller, request, "done");
+        let after = search.after.map(|AccessCursor { at, id }| (at, id));
+        // One more than the page tells whether there is another.
+        let limit = search.count + 1;
+        let mut records = Vec::new();
+        for record in self.store.person_records(patient).await? {
+            let now = self.clock.now();
+            let list = self.store.access_record_list(record, search.range, after, limit, now, &trace).await?;
+            records.extend(list);
+        }
+        // Of two merged records each may tell of one request.
+        records.sort_by(|a, b| (b.at, b.id).cmp(&(a.at, a.id)));
+        records.dedup_by_key(|row| row.id);
+        let more = records.len() > search.count;
+        records.truncate(search.count);
+        let next = records.last().filter(|_| more).map(|row| AccessCursor { at: row.at, id: row.id });
+        Ok(AccessPage { patient, records, next })
+    }
+}
