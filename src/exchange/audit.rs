@@ -66,7 +66,7 @@ impl Exchange {
             records.extend(list);
         }
         // Of two merged records each may tell of one request.
-        records.sort_by(|a, b| (b.at, b.id).cmp(&(a.at, a.id)));
+        records.sort_by_key(|row| std::cmp::Reverse((row.at, row.id)));
         records.dedup_by_key(|row| row.id);
         let more = records.len() > search.count;
         records.truncate(search.count);

@@ -13,6 +13,7 @@ pub mod check;
 pub mod consent;
 pub mod dispense;
 pub mod error;
+pub mod export;
 pub mod follow;
 pub mod form;
 pub mod history;

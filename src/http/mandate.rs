@@ -58,7 +58,7 @@ pub(super) fn give(app: &App) -> Endpoint {
                     until: sent.until,
                 };
                 let named = call.app().exchange.mandate_give(&caller, &given, &call.request()?).await?;
-                Ok(answer::fhir(StatusCode::CREATED, &related_person(told(&named))))
+                Ok(answer::fhir(StatusCode::CREATED, &resource(&named)))
             })
         })
         .described(about)
@@ -83,6 +83,11 @@ pub(super) fn end(app: &App) -> Endpoint {
         .described(about)
 }
 
+/// A mandate as a resource.
+pub(super) fn resource(named: &NamedMandate) -> Value {
+    related_person(told(named))
+}
+
 fn told(named: &NamedMandate) -> Told<'_> {
     let mandate = &named.mandate;
     Told {
@@ -100,7 +105,7 @@ fn searchset(mandates: &[NamedMandate], base_url: &str) -> Value {
         .iter()
         .map(|named| {
             let url = format!("{base_url}/fhir/RelatedPerson/{}", named.mandate.id);
-            json!({ "fullUrl": url, "resource": related_person(told(named)), "search": { "mode": "match" } })
+            json!({ "fullUrl": url, "resource": resource(named), "search": { "mode": "match" } })
         })
         .collect();
     let mut bundle = json!({ "resourceType": "Bundle", "type": "searchset", "total": entry.len() });

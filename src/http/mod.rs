@@ -10,6 +10,7 @@ mod check;
 mod consent;
 mod date;
 mod endpoint;
+mod export;
 mod history;
 mod mandate;
 mod metadata;
@@ -69,6 +70,7 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         mandate::list(app),
         mandate::give(app),
         mandate::end(app),
+        export::export(app),
         task::register(app),
         task::accept(app),
         task::cancel(app),

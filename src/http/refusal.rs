@@ -87,6 +87,7 @@ fn act(method: &Method, path: &str) -> Option<&'static str> {
         ("GET", ["fhir", "MedicationDispense"]) => "history-given-out",
         ("GET", ["fhir", "Patient", "$notebook"]) => "notebook",
         ("POST", ["fhir", "Patient", "$notebook-import"]) => "notebook-import",
+        ("GET", ["fhir", "Patient", "$export"]) => "export",
         ("GET", ["fhir", "RelatedPerson"]) => "mandate-list",
         ("POST", ["fhir", "RelatedPerson"]) => "mandate-add",
         ("DELETE", ["fhir", "RelatedPerson", _]) => "mandate-end",

@@ -94,9 +94,8 @@ async fn certificate_holder(call: &Call, form: Fields) -> Response {
     let Some(assertion) = form.client_assertion else {
         return refusal(StatusCode::BAD_REQUEST, "invalid_request", "client_assertion is missing");
     };
-    let acting_for = match form.acting_for.as_deref().map(str::parse).transpose() {
-        Ok(acting_for) => acting_for,
-        Err(_) => return refusal(StatusCode::BAD_REQUEST, "invalid_request", "acting_for is a patient's id"),
+    let Ok(acting_for) = form.acting_for.as_deref().map(str::parse).transpose() else {
+        return refusal(StatusCode::BAD_REQUEST, "invalid_request", "acting_for is a patient's id");
     };
     let practitioner = form.practitioner_assertion.as_deref();
     let exchange = &call.app().exchange;

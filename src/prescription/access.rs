@@ -359,19 +359,13 @@ pub const ACTS: &[Told] = {
         told(
             "merge-patients",
             Update,
-            (
-                "あなたの二つの記録を一つにまとめました",
-                "あなたの二つの記録を一つにまとめようとしました",
-            ),
+            ("あなたの二つの記録を一つにまとめました", "あなたの二つの記録を一つにまとめようとしました"),
             ("joined two records of yours", "tried to join two records of yours"),
         ),
         told(
             "unmerge-patients",
             Update,
-            (
-                "一つにまとめた記録を元の二つに戻しました",
-                "一つにまとめた記録を元の二つに戻そうとしました",
-            ),
+            ("一つにまとめた記録を元の二つに戻しました", "一つにまとめた記録を元の二つに戻そうとしました"),
             ("parted two records that had been joined", "tried to part two records that had been joined"),
         ),
         told(
@@ -381,10 +375,7 @@ pub const ACTS: &[Told] = {
                 "あなたの記録の件数を数えました（内容は見ていません）",
                 "あなたの記録の件数を数えようとしました",
             ),
-            (
-                "counted what is kept of you, without seeing it",
-                "tried to count what is kept of you",
-            ),
+            ("counted what is kept of you, without seeing it", "tried to count what is kept of you"),
         ),
         told(
             "export",

@@ -12,6 +12,7 @@ mod demo;
 mod directory;
 mod door;
 mod edition;
+mod export;
 mod feed;
 mod forms;
 mod harness;
