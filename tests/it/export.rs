@@ -23,7 +23,7 @@ async fn exported(door: &Door, token: &str) -> BTreeMap<String, Vec<u8>> {
         let mut file = archive.by_index(place).unwrap();
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).unwrap();
-        assert!(files.insert(file.name().to_owned(), bytes).is_none());
+        assert!(files.insert(file.name().unwrap().into_owned(), bytes).is_none());
     }
     files
 }
