@@ -263,7 +263,10 @@ const UNLINK: &str = "-- retention-unlink
     WHERE bucket = $1 AND id = $2";
 
 /// Rewrites every table the job deletes from, and what the planner remembers of their values.
-const SCRUB: [&str; 17] = [
+const SCRUB: [&str; 18] = [
+    // An empty table keeps the samples it had.
+    "DELETE FROM pg_statistic s USING pg_class c
+     WHERE c.oid = s.starelid AND c.relnamespace = 'public'::regnamespace",
     "VACUUM (FULL, ANALYZE) prescription",
     "VACUUM (FULL, ANALYZE) prescription_version",
     "VACUUM (FULL, ANALYZE) document",
@@ -344,7 +347,7 @@ impl Store {
     }
 
     /// Rewrites the files of the tables, so that nothing of deleted rows is left in them. Locks one table after
-    /// another for as long as that takes.
+    /// another for as long as that takes. Needs a superuser, as the role of a private cluster is.
     ///
     /// # Errors
     ///

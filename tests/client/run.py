@@ -11,6 +11,7 @@ import traceback
 import apps
 import cards
 import jose
+import journeys
 import life
 import paper
 import races
@@ -34,6 +35,7 @@ SCENARIOS = {
     "apps": apps.apps,
     "cards": cards.cards,
     "jose": jose.jose,
+    "journeys": journeys.journeys,
 }
 
 

@@ -3,13 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a history that cannot be read fails its tests")]
 
 use chrono::TimeDelta;
-use hikikae::exchange::caller::{Actor, Caller};
 use hikikae::store::directory::Claims;
 use reqwest::Method as Http;
 use serde_json::{Value, json};
 
 use crate::door::{Door, FHIR, answer, code};
-use crate::world::{CLINIC, OTHER_CLINIC, PHARMACY, ROSUVASTATIN, Rx, born, name, number};
+use crate::world::{CLINIC, OTHER_CLINIC, PHARMACY, ROSUVASTATIN, Rx, born, number};
 
 /// Somebody with an access token, and what they hold of a patient.
 struct Somebody {
@@ -36,9 +35,7 @@ impl Door {
 
     /// The patient, at a time that no card's revocation list reaches.
     async fn later(&self, patient: u32) -> Somebody {
-        let id = *self.world.patient(patient).await.as_uuid();
-        let actor = Actor::Patient { id, name: name(patient) };
-        let caller = Caller::of(actor);
+        let caller = self.world.patient_caller(patient).await;
         let (token, until) = ("later".to_owned(), self.world.now() + TimeDelta::hours(1));
         assert!(
             self.world

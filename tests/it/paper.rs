@@ -7,7 +7,7 @@ use chrono::Days;
 use hikikae::clock::japanese_date;
 use hikikae::codec::fault::Form;
 use hikikae::codec::notebook::{self, Class, Notebook};
-use hikikae::exchange::caller::{Actor, Caller};
+use hikikae::exchange::caller::Caller;
 use hikikae::exchange::error::ExchangeError;
 use hikikae::exchange::notebook::{Asked, Taken};
 use hikikae::http::{App, routes};
@@ -20,11 +20,6 @@ use ring::rand::SystemRandom;
 use tower_service::Service;
 
 use crate::world::{CLINIC, OTHER_CLINIC, OTHER_PHARMACY, PHARMACY, PKI, World, caller, request};
-
-async fn patient(world: &World, patient: u32) -> Caller {
-    let id = *world.patient(patient).await.as_uuid();
-    Caller::of(Actor::Patient { id, name: "世界　患者".to_owned() })
-}
 
 /// Registers, accepts and dispenses as prescribed.
 async fn dispensed(world: &World, patient: u32) -> PrescriptionId {
@@ -55,11 +50,11 @@ async fn the_slip_is_for_the_clinic_and_the_patient() {
     let exchange = &world.exchange;
     let at_the_pharmacy = exchange.slip(&caller(PHARMACY), id, &request()).await;
     assert!(matches!(at_the_pharmacy, Err(ExchangeError::NotPermitted(_))));
-    for outsider in [caller(OTHER_CLINIC), caller(OTHER_PHARMACY), patient(&world, 2).await] {
+    for outsider in [caller(OTHER_CLINIC), caller(OTHER_PHARMACY), world.patient_caller(2).await] {
         let refused = exchange.slip(&outsider, id, &request()).await;
         assert!(matches!(refused, Err(ExchangeError::NotFound)));
     }
-    for entitled in [caller(CLINIC), patient(&world, 1).await] {
+    for entitled in [caller(CLINIC), world.patient_caller(1).await] {
         match exchange.slip(&entitled, id, &request()).await {
             Ok(pdf) => assert!(pdf.starts_with(b"%PDF-")),
             Err(ExchangeError::NotAvailable(_)) => {
@@ -77,7 +72,7 @@ async fn a_notebook_is_for_the_patient_and_of_one_dispensing_for_its_pharmacy() 
     let world = World::new().await;
     let id = dispensed(&world, 3).await;
     let exchange = &world.exchange;
-    let own = patient(&world, 3).await;
+    let own = world.patient_caller(3).await;
     let one = Asked::Dispensing(id, None);
     let at_the_pharmacy = exchange.notebook(&caller(PHARMACY), one, &request()).await.unwrap();
     assert_eq!(at_the_pharmacy.class(), Class::ToPatient);
@@ -92,8 +87,8 @@ async fn a_notebook_is_for_the_patient_and_of_one_dispensing_for_its_pharmacy() 
     assert_eq!(exchange.notebook(&own, period, &request()).await.unwrap(), at_the_pharmacy);
     let before = Asked::Period(today - Days::new(9), today - Days::new(1));
     for (who, asked) in [
-        (patient(&world, 4).await, one),
-        (patient(&world, 4).await, period),
+        (world.patient_caller(4).await, one),
+        (world.patient_caller(4).await, period),
         (caller(OTHER_PHARMACY), one),
         (caller(PHARMACY), Asked::Dispensing(id, Some(2))),
         (own, before),
@@ -167,7 +162,7 @@ const SHOWN: &str = "JAHISTC08,2\n1,世界　患者,2,S310412,,,,,,,\n2,1,卵,2\
 #[tokio::test(flavor = "multi_thread")]
 async fn a_patient_imports_what_they_wrote_and_the_same_again_is_known() {
     let world = World::new().await;
-    let own = patient(&world, 6).await;
+    let own = world.patient_caller(6).await;
     let import = |who: Caller, text: String| {
         let exchange = world.exchange.clone();
         async move { exchange.notebook_import(&who, Bytes::from(text), &request()).await }
@@ -187,7 +182,7 @@ async fn a_patient_imports_what_they_wrote_and_the_same_again_is_known() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_parts_of_a_notebook_are_imported_as_the_whole_in_any_order() {
     let world = World::new().await;
-    let own = patient(&world, 6).await;
+    let own = world.patient_caller(6).await;
     let import = |text: String| {
         let (exchange, own) = (world.exchange.clone(), own.clone());
         async move { exchange.notebook_import(&own, Bytes::from(text), &request()).await }

@@ -30,14 +30,15 @@ use hikikae::prescription::state::Kind;
 use hikikae::sandbox::pki::{Credential, FacilitySpec, PatientSpec, PersonSpec, Pki};
 use hikikae::store::access::{AccessRow, Trace, TraceContent};
 use hikikae::store::directory::{AttemptLimit, Eligibility, Facility, FacilityKind, InsuredIdentity};
+use hikikae::store::feed::Place;
 use hikikae::store::{PatientId, PrescriptionId, Store};
-use hikikae::trust::{HcRole, TrustPolicy, TrustStore};
+use hikikae::trust::{HcRole, SigningKey, TrustPolicy, TrustStore};
 use ring::rand::SystemRandom;
 use uuid::Uuid;
 
 use crate::harness::Database;
 
-/// Everybody's keys are made once a run.
+/// Everybody's keys are made once a run: those of people of RSA as in the field, of the last two of P-256.
 pub static PKI: LazyLock<Pki> = LazyLock::new(|| {
     let directory = tempfile::tempdir().unwrap().keep();
     let person = |id: &str, role| PersonSpec {
@@ -49,7 +50,18 @@ pub static PKI: LazyLock<Pki> = LazyLock::new(|| {
     };
     let facility =
         |code: &str| FacilitySpec { code: code.parse().unwrap(), name: format!("facility {code}") };
-    let people = [person("physician", HcRole::MedicalDoctor), person("pharmacist", HcRole::Pharmacist)];
+    let people = [
+        person("physician", HcRole::MedicalDoctor),
+        person("pharmacist", HcRole::Pharmacist),
+        person("physician-p256", HcRole::MedicalDoctor),
+        person("pharmacist-p256", HcRole::Pharmacist),
+    ];
+    // The PKI makes its people RSA keys, but takes those it finds.
+    std::fs::create_dir_all(directory.join("pki/people")).unwrap();
+    for PersonSpec { id, .. } in &people[2..] {
+        let key = SigningKey::p256_generate(&SystemRandom::new()).unwrap();
+        key.save_new(&directory.join(format!("pki/people/{id}.key"))).unwrap();
+    }
     let facilities = [facility(CLINIC), facility(OTHER_CLINIC), facility(PHARMACY), facility(OTHER_PHARMACY)];
     let card = |id: u32| PatientSpec { id: format!("card-{id}"), card_number: id.to_string() };
     let patients: Vec<PatientSpec> = (0..4).map(card).collect();
@@ -62,6 +74,7 @@ pub const CLINIC: &str = "1311234567";
 pub const OTHER_CLINIC: &str = "1311234575";
 pub const PHARMACY: &str = "1341234561";
 pub const OTHER_PHARMACY: &str = "1341234579";
+pub const THIRD_PHARMACY: &str = "1341234587";
 pub const AMLODIPINE: &str = "612170710,ノルバスク錠５ｍｇ";
 pub const ROSUVASTATIN: &str = "620002477,クレストール錠２．５ｍｇ";
 
@@ -178,6 +191,13 @@ impl World {
         found.unwrap().patient.id
     }
 
+    /// The patient, logged in.
+    pub async fn patient_caller(&self, patient: u32) -> Caller {
+        let id = *self.patient(patient).await.as_uuid();
+        let actor = Actor::Patient { id, name: name(patient) };
+        Caller::of(actor)
+    }
+
     /// What was recorded of a patient, the oldest first.
     pub async fn recorded(&self, patient: u32) -> Vec<AccessRow> {
         let content = TraceContent::of_operator(None);
@@ -187,6 +207,21 @@ impl World {
             store.access_record_list(patient, (None, None), None, 1000, self.now(), &trace).await.unwrap();
         rows.reverse();
         rows
+    }
+
+    /// What a facility is told of a prescription that has come to a version. Followers are told once every transaction
+    /// before is over, those of other tests on the same server too.
+    pub async fn followed(&self, code: &str, last: &Registered) -> Vec<Registered> {
+        loop {
+            let changes =
+                self.exchange.task_changes(&caller(code), Place::default(), 1000, &request()).await.unwrap();
+            let told = changes.into_iter().map(|change| change.task).filter(|told| told.id == last.id);
+            let told: Vec<Registered> = told.collect();
+            if told.last().is_some_and(|told| told.version >= last.version) {
+                return told;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The patient as an identity token by insurance data shows it.
@@ -309,7 +344,7 @@ fn facility(code: &str, kind: FacilityKind) -> Facility {
     Facility { code: code.parse().unwrap(), kind, name: format!("施設{code}"), active: true }
 }
 
-fn signatory(person: &Credential, time: DateTime<Utc>) -> Signatory<'_> {
+pub fn signatory(person: &Credential, time: DateTime<Utc>) -> Signatory<'_> {
     static RANDOM: LazyLock<SystemRandom> = LazyLock::new(SystemRandom::new);
     Signatory { certificate: &person.certificate, key: &person.key, time, random: &*RANDOM }
 }
@@ -326,13 +361,14 @@ pub fn born() -> NaiveDate {
     NaiveDate::from_ymd_opt(1956, 4, 12).unwrap()
 }
 
-/// Four facilities and twenty patients: 1 and 2 with a card, 1 with a revoked and an expired one too, 19 dead.
+/// Five facilities and twenty patients: 1 and 2 with a card, 1 with a revoked and an expired one too, 19 dead.
 pub async fn populate(store: &Store) {
     for (code, kind) in [
         (CLINIC, FacilityKind::Clinic),
         (OTHER_CLINIC, FacilityKind::Hospital),
         (PHARMACY, FacilityKind::Pharmacy),
         (OTHER_PHARMACY, FacilityKind::Pharmacy),
+        (THIRD_PHARMACY, FacilityKind::Pharmacy),
     ] {
         store.facility_add(&facility(code, kind)).await.unwrap();
     }

@@ -10,6 +10,7 @@ use super::task::{INSTITUTION, status};
 use crate::check::{HistoryEntry, Period, Source};
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::reported::{Claim, Reported};
+use crate::prescription::state::Shown;
 
 /// The id of one medicine of an entry.
 pub fn medicine_id(entry: &HistoryEntry, index: usize) -> String {
@@ -70,13 +71,14 @@ pub fn medication_request(entry: &HistoryEntry, period: &Period, id: &str) -> Va
     })
 }
 
-/// A medicine as it was given out.
+/// A medicine as it was given out; an in-house one whose prescription was cancelled was not.
 pub fn medication_dispense(entry: &HistoryEntry, period: &Period, id: &str) -> Value {
+    let state = if entry.shown == Shown::Cancelled { "cancelled" } else { "completed" };
     let mut resource = json!({
         "resourceType": "MedicationDispense",
         "id": id,
         "meta": tag(entry.source),
-        "status": "completed",
+        "status": state,
         "medicationCodeableConcept": concept(period.code.as_ref(), &period.name),
         "subject": patient_reference(),
         "authorizingPrescription": [{ "type": "MedicationRequest", "identifier": prescription(entry) }],
