@@ -40,6 +40,8 @@ const TRUST_EVERY: Duration = Duration::from_mins(5);
 const SHELF_EVERY: Duration = Duration::from_secs(2);
 /// How often waiting followers are looked after, all with one query.
 const FEED_EVERY: Duration = Duration::from_millis(500);
+/// How often what was written into the access record is closed into a block.
+const CHAIN_EVERY: Duration = Duration::from_secs(1);
 /// How often ended tokens and answers are removed.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
@@ -87,6 +89,7 @@ pub struct Server {
     listening: JoinHandle<()>,
     upkeep: JoinHandle<()>,
     waking: JoinHandle<()>,
+    chaining: JoinHandle<()>,
 }
 
 /// The database of a configuration: the one it names, or a private one that is started.
@@ -154,8 +157,9 @@ impl Server {
         }));
         let upkeep = tokio::spawn(upkeep(exchange.clone(), config.clone(), stamp));
         let waking = tokio::spawn(waking(exchange.clone()));
+        let chaining = tokio::spawn(chaining(exchange.clone()));
         tracing::info!(%address, formulary = exchange.formulary().version(), "serving");
-        Ok(Self { address, exchange, cluster, stop, listening, upkeep, waking })
+        Ok(Self { address, exchange, cluster, stop, listening, upkeep, waking, chaining })
     }
 
     /// Where it listens.
@@ -176,6 +180,7 @@ impl Server {
     pub async fn stop(self) -> Result<(), StartError> {
         self.upkeep.abort();
         self.waking.abort();
+        self.chaining.abort();
         self.exchange.feed_end_all();
         let _ = self.stop.send(());
         let _ = self.listening.await;
@@ -193,6 +198,15 @@ async fn waking(exchange: Exchange) {
     loop {
         due.tick().await;
         exchange.feed_wake(&mut seen).await;
+    }
+}
+
+/// Closes the access record, block after block.
+async fn chaining(exchange: Exchange) {
+    let (mut due, mut told) = (tokio::time::interval(CHAIN_EVERY), None);
+    loop {
+        due.tick().await;
+        exchange.access_record_close(&mut told).await;
     }
 }
 

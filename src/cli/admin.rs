@@ -21,6 +21,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ring::rand::SystemRandom;
 use serde_json::{Value, json};
 
+use self::audit::AuditVerify;
 use self::disaster::DisasterCommand;
 use self::mandate::{MandateAdd, MandateEnd};
 use self::merge::{MergePatients, UnmergePatients};
@@ -29,6 +30,7 @@ use self::whose::WhoseData;
 use super::document::counted;
 use super::{Answer, log_to_stderr, print};
 
+mod audit;
 mod disaster;
 mod mandate;
 mod merge;
@@ -58,6 +60,7 @@ pub enum Admin {
     MandateEnd(MandateEnd),
     WhoseData(WhoseData),
     Retention(Retention),
+    AuditVerify(AuditVerify),
 }
 
 #[derive(Args)]
@@ -238,6 +241,7 @@ impl Admin {
             Self::MandateEnd(end) => (end.common.json, end.run().await?),
             Self::WhoseData(whose) => (whose.common.json, whose.run().await?),
             Self::Retention(retention) => (retention.common.json, retention.run().await?),
+            Self::AuditVerify(verify) => return verify.run().await,
         };
         print(if json { format!("{:#}\n", report.facts) } else { format!("{}\n", report.text) })?;
         Ok(Answer::Yes)

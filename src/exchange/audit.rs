@@ -1,11 +1,12 @@
-//! The access record as its patient reads it. Reading it is a look too.
+//! The access record: as its patient reads it, which is a look too, and closed so that nobody alters it unnoticed.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
 use super::caller::Caller;
 use super::error::ExchangeError;
 use super::{Exchange, Request, trace};
+use crate::clock::japanese_date;
 use crate::store::PatientId;
 use crate::store::access::AccessRow;
 
@@ -41,6 +42,30 @@ pub struct AccessPage {
 }
 
 impl Exchange {
+    /// Closes what waits into blocks of the chain, and tells the log one head a day, for the operator to note. `told`
+    /// is the day of the last.
+    pub async fn access_record_close(&self, told: &mut Option<NaiveDate>) {
+        loop {
+            let now = self.clock.now();
+            let closed = match self.store.access_block_close(now).await {
+                Ok(Some(closed)) => closed,
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::error!(%error, "the access record could not be closed into a block");
+                    return;
+                }
+            };
+            metrics::counter!("hikikae_access_block").absolute(closed.head.number.unsigned_abs());
+            let today = japanese_date(now);
+            if told.replace(today) != Some(today) {
+                tracing::info!(head = %closed.head, "the access record is closed up to here; note this head");
+            }
+            if !closed.more {
+                return;
+            }
+        }
+    }
+
     /// A page of the patient's own access record.
     ///
     /// # Errors

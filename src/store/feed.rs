@@ -67,7 +67,7 @@ impl Store {
         rows.iter()
             .map(|row| {
                 let told = self.prescription_read(row)?;
-                let transaction = transaction_of(row, "changed_in")?;
+                let transaction = transaction_of("prescription_version", row, "changed_in")?;
                 let Registered { id, version, .. } = told.registered;
                 Ok((Place { transaction, prescription: id, version }, told))
             })
@@ -83,7 +83,10 @@ impl Store {
         const SQL: &str = "-- feed-end
             SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon";
         let row = self.one_opt("feed-end", SQL, &[]).await?.ok_or(StoreError::RowCount { rows: 0 })?;
-        Ok(Place { transaction: transaction_of(&row, "horizon")?, ..Place::default() })
+        Ok(Place {
+            transaction: transaction_of("prescription_version", &row, "horizon")?,
+            ..Place::default()
+        })
     }
 
     /// The facilities that can be told something new since the transaction `from`, and the transaction to ask from
@@ -103,11 +106,19 @@ impl Store {
             .one_opt("feed-concerned", SQL, &[&from.to_string()])
             .await?
             .ok_or(StoreError::RowCount { rows: 0 })?;
-        Ok((transaction_of(&row, "horizon")?, row.get::<_, Vec<String>>("codes").into_iter().collect()))
+        Ok((
+            transaction_of("prescription_version", &row, "horizon")?,
+            row.get::<_, Vec<String>>("codes").into_iter().collect(),
+        ))
     }
 }
 
-fn transaction_of(row: &Row, column: &'static str) -> Result<u64, StoreError> {
+/// A transaction (`xid8`), selected as text.
+pub(super) fn transaction_of(
+    table: &'static str,
+    row: &Row,
+    column: &'static str,
+) -> Result<u64, StoreError> {
     let text: &str = row.get(column);
-    text.parse().map_err(|_| StoreError::corrupt("prescription_version", "changed_in", text))
+    text.parse().map_err(|_| StoreError::corrupt(table, column, text))
 }

@@ -34,9 +34,10 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 8, name: "person_name", sql: include_str!("../../schema/0008_person_name.sql") },
     Migration { version: 9, name: "feed", sql: include_str!("../../schema/0009_feed.sql") },
     Migration { version: 10, name: "important", sql: include_str!("../../schema/0010_important.sql") },
-    Migration { version: 11, name: "merge", sql: include_str!("../../schema/0011_merge.sql") },
-    Migration { version: 12, name: "mandate", sql: include_str!("../../schema/0012_mandate.sql") },
-    Migration { version: 13, name: "retention", sql: include_str!("../../schema/0013_retention.sql") },
+    Migration { version: 11, name: "access_chain", sql: include_str!("../../schema/0011_access_chain.sql") },
+    Migration { version: 12, name: "merge", sql: include_str!("../../schema/0012_merge.sql") },
+    Migration { version: 13, name: "mandate", sql: include_str!("../../schema/0013_mandate.sql") },
+    Migration { version: 14, name: "retention", sql: include_str!("../../schema/0014_retention.sql") },
 ];
 
 /// "hikikae" in ASCII, the key of the advisory lock under which migrations run.

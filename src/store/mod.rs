@@ -3,6 +3,7 @@
 //! Knows the domain and how it is kept, sealed and found again; never who asks or how the answer travels.
 
 pub mod access;
+pub mod access_chain;
 pub mod app;
 pub mod bucket;
 pub mod cluster;

@@ -59,6 +59,13 @@ fn the_directory_is_filled_and_keys_are_rotated() {
     assert_eq!(figures["rules"], serde_json::json!([]));
     assert!(admin(&config, "check-report").done().text().contains("pending  rule"));
 
+    let whole = admin(&config, "audit-verify --json").done().json();
+    assert_eq!((&whole["whole"], &whole["faults"]), (&true.into(), &serde_json::json!([])));
+    let noted = format!("audit-verify --head 3:{}", "ab".repeat(32));
+    let altered = admin(&config, &noted);
+    assert!(altered.code == 1 && altered.text().contains("altered: the head that was noted"), "{altered:?}");
+    assert_eq!(admin(&config, "audit-verify --head 3").code, 2);
+
     let running = Cluster::start(&state, Durability::Durable, &SystemRandom::new()).unwrap();
     let after = admin(&config, &import).done();
     assert!(after.text().contains("0 added, 0 changed"), "what the first key sealed still opens: {after:?}");

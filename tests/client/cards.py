@@ -1,4 +1,5 @@
-"""The patient's card: challenge, assertion, what must be refused, what a consent opens and how it is withdrawn."""
+"""The patient's card: challenge, assertion, what must be refused, what a consent opens, how it is withdrawn, and what
+the patient reads of it all."""
 
 import json
 import time
@@ -113,6 +114,31 @@ def scope(world, holder, identity, bearer):
     world.check("given back", returned.status == 200, returned.brief())
     gone = own("DELETE", f"/fhir/Consent/{kept.resource().get('id')}")
     world.check("and is withdrawn", gone.status == 204, gone.brief())
+    told(world, own, task["id"])
+
+
+def told(world, own, task):
+    """The patient reads it all, refusals too, page by page and in sentences."""
+    pages, path = [], "/fhir/AuditEvent?_count=20"
+    while path and len(pages) < 20:
+        answer = own("GET", path)
+        pages.append(answer.resource())
+        following = [link["url"] for link in pages[-1].get("link") or [] if link["relation"] == "next"]
+        path = following[0].removeprefix(world.sandbox.base_url) if following else None
+    events = [entry["resource"] for page in pages for entry in page.get("entry") or []]
+    times = [event["recorded"] for event in events]
+    world.check("the access record, the newest first", events and times == sorted(times, reverse=True), len(events))
+    once = {event["id"] for event in events}
+    world.check("each once", len(once) == len(events), f"{len(events)} of {len(once)}")
+    of_task = [e for e in events if any(f"Task/{task}" == (x.get("what") or {}).get("reference") for x in e["entity"])]
+    acts = {(event["subtype"][0]["code"], event["outcome"]) for event in of_task}
+    world.check("with what became of the prescription", {("register", "0"), ("accept", "0"), ("return", "0")} <= acts, acts)
+    consents = {d["valueString"] for e in of_task for x in e["entity"] for d in x.get("detail") or [] if d["type"] == "basis"}
+    world.check("and the consent it was opened by", "standing" in consents, consents)
+    refused = [event for event in events if event["outcome"] == "4"]
+    world.check("and what was refused", any("consent-required" in event["outcomeDesc"] for event in refused), len(refused))
+    sentences = [event["text"]["div"] for event in events]
+    world.check("as sentences", all("lang=\"ja\"" in s and "lang=\"en\"" in s for s in sentences), sentences[:1])
 
 
 def faulty(sandbox, name):

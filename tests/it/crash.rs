@@ -162,6 +162,13 @@ async fn what_was_acknowledged_survives_a_kill_and_nothing_is_there_by_halves() 
         register_all(&program.base_url, &client, &token, &documents, worker, &ended, &acknowledged)
     }));
     let kill = async {
+        // Under way, however busy the machine is.
+        for _ in 0..6000 {
+            if !acknowledged.lock().unwrap().is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         tokio::time::sleep(Duration::from_millis(150)).await;
         ended.store(true, Ordering::Relaxed);
     };

@@ -4,6 +4,7 @@ mod access;
 mod acts;
 mod audit;
 mod bench;
+mod chain;
 mod check;
 mod cluster;
 mod consent;

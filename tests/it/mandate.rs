@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a mandate that fails fails its tests")]
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use hikikae::prescription::mandate::{MandateScope, Relationship};
 use hikikae::sandbox::pki::Credential;
 use hikikae::store::access::{Trace, TraceContent};
@@ -44,17 +44,21 @@ impl Door {
     }
 
     async fn give(&self, token: &str, to: Uuid, scope: &str) -> (u16, Value) {
-        let until = self.world.now() + TimeDelta::days(365);
-        let body = json!({
-            "resourceType": "RelatedPerson",
-            "extension": [{ "url": "https://hikikae.dev/fhir/StructureDefinition/mandate-scope", "valueCode": scope }],
-            "identifier": [{ "system": "https://hikikae.dev/fhir/patient-id", "value": to }],
-            "relationship": [{ "coding": [{
-                "system": "http://terminology.hl7.org/CodeSystem/v3-RoleCode", "code": "HPOWATT" }] }],
-            "period": { "end": until },
-        });
+        let body = related_person(&to.to_string(), self.world.now(), scope);
         self.mandated(token, Method::POST, "RelatedPerson", Some(body)).await
     }
+}
+
+/// A mandate for the person of an id, for a year.
+pub fn related_person(to: &str, now: DateTime<Utc>, scope: &str) -> Value {
+    json!({
+        "resourceType": "RelatedPerson",
+        "extension": [{ "url": "https://hikikae.dev/fhir/StructureDefinition/mandate-scope", "valueCode": scope }],
+        "identifier": [{ "system": "https://hikikae.dev/fhir/patient-id", "value": to }],
+        "relationship": [{ "coding": [{
+            "system": "http://terminology.hl7.org/CodeSystem/v3-RoleCode", "code": "HPOWATT" }] }],
+        "period": { "end": now + TimeDelta::days(365) },
+    })
 }
 
 #[tokio::test]

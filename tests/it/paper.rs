@@ -156,7 +156,7 @@ async fn paper_over_http_has_its_media_types() {
     assert!([printed, without_fonts].contains(&(status, media_type.as_str())), "{status}");
 }
 
-const SHOWN: &str = "JAHISTC08,2\n1,世界　患者,2,S310412,,,,,,,\n2,1,卵,2\n3,見本鎮痛錠,20260301,20260307,2,1,\n\
+pub const SHOWN: &str = "JAHISTC08,2\n1,世界　患者,2,S310412,,,,,,,\n2,1,卵,2\n3,見本鎮痛錠,20260301,20260307,2,1,\n\
                      31,1,見本成分,,,2\n4,健康診断,20260301,2";
 
 #[tokio::test(flavor = "multi_thread")]
