@@ -8,7 +8,7 @@ use super::error::ExchangeError;
 use super::{Exchange, Request, trace};
 use crate::clock::japanese_date;
 use crate::store::PatientId;
-use crate::store::access::AccessRow;
+use crate::store::access::{AccessRow, Written};
 
 /// Where a page ended: the newest record comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub struct AccessCursor {
 /// What a search asks for.
 #[derive(Clone, Debug)]
 pub struct AccessSearch {
-    /// From an instant, to before another.
-    pub range: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    /// When what is searched for was written.
+    pub written: Written,
     /// Page size.
     pub count: usize,
     /// Where the page before ended.
@@ -87,7 +87,8 @@ impl Exchange {
         let mut records = Vec::new();
         for record in self.store.person_records(patient).await? {
             let now = self.clock.now();
-            let list = self.store.access_record_list(record, search.range, after, limit, now, &trace).await?;
+            let written = &search.written;
+            let list = self.store.access_record_list(record, written, after, limit, now, &trace).await?;
             records.extend(list);
         }
         // Of two merged records each may tell of one request.

@@ -8,7 +8,7 @@ use super::{Exchange, Request, trace};
 use crate::clock::japanese_date;
 use crate::prescription::registered::Registered;
 use crate::prescription::reported::Reported;
-use crate::store::access::{AccessRow, Trace};
+use crate::store::access::{AccessRow, Trace, Written};
 use crate::store::app::Grant;
 use crate::store::consent::ConsentRow;
 use crate::store::directory::DirectoryEntry;
@@ -84,9 +84,9 @@ impl Exchange {
         let mut accesses = Vec::new();
         for record in records {
             let part = trace(caller, &self.part_of(request)?, "done");
-            let range = (None, None);
+            let written = Written::default();
             accesses
-                .extend(self.store.access_record_list(record, range, None, MOST_LINES, now, &part).await?);
+                .extend(self.store.access_record_list(record, &written, None, MOST_LINES, now, &part).await?);
         }
         accesses.sort_by_key(|row| std::cmp::Reverse((row.at, row.id)));
         Ok(WholeRecord { patient, entry, prescriptions, consents, mandates, reported, apps, accesses })

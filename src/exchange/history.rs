@@ -27,6 +27,8 @@ pub struct HistorySearch {
     pub side: Side,
     /// First and last day, where they were given.
     pub days: (Option<NaiveDate>, Option<NaiveDate>),
+    /// First and last day of each span that is left out.
+    pub without: Vec<(NaiveDate, NaiveDate)>,
     /// Page size.
     pub count: usize,
     /// Where the page before ended.
@@ -117,7 +119,8 @@ impl Exchange {
                 Record::Claim(claim) => claim.days().1.unwrap_or(cursor.day),
                 Record::Medicine(..) => cursor.day,
             };
-            last >= since && cursor.day <= until
+            let left_out = |(from, to): &(NaiveDate, NaiveDate)| *from <= cursor.day && last <= *to;
+            last >= since && cursor.day <= until && !search.without.iter().any(left_out)
         });
         records.sort_by(|(a, _), (b, _)| b.day.cmp(&a.day).then_with(|| a.id.cmp(&b.id)));
         let total = records.len();

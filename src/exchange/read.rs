@@ -7,6 +7,7 @@ use super::caller::{Actor, Caller};
 use super::error::ExchangeError;
 use super::{Exchange, IdentityHeader, Request, TaskOutcome, trace};
 use crate::prescription::consent::{ConsentKind, Opening};
+use crate::prescription::registered::Registered;
 use crate::prescription::state::Shown;
 use crate::store::PrescriptionId;
 use crate::store::document::{Document, Part};
@@ -19,6 +20,10 @@ pub struct Search {
     pub shown: Vec<Shown>,
     /// What the stored columns decide.
     pub filter: Filter,
+    /// Not registered between any of these, from an instant to before another.
+    pub registered_without: Vec<(DateTime<Utc>, DateTime<Utc>)>,
+    /// Not last changed between any of these.
+    pub changed_without: Vec<(DateTime<Utc>, DateTime<Utc>)>,
     /// Page size.
     pub count: usize,
     /// Where the page before ended.
@@ -41,6 +46,13 @@ pub enum Which {
     Prescription(Option<i16>),
     /// A dispensing document.
     Dispensing(Option<i16>),
+}
+
+/// A search that only counts counts no further.
+const COUNTED: usize = 10_000;
+
+fn outside(spans: &[(DateTime<Utc>, DateTime<Utc>)], at: DateTime<Utc>) -> bool {
+    !spans.iter().any(|(from, to)| *from <= at && at < *to)
 }
 
 impl Exchange {
@@ -97,11 +109,15 @@ impl Exchange {
             None => whose,
         };
         let opening = listed.map(|permitted| permitted.opening);
-        let fits = |shown: Shown| {
-            let waits = matches!(shown, Shown::Issued | Shown::AwaitingNextUse);
-            (search.shown.is_empty() || search.shown.contains(&shown)) && (listed.is_none() || waits)
-        };
         let at = self.clock.now();
+        let fits = |task: &Registered| {
+            let shown = task.life.shown(at);
+            let waits = matches!(shown, Shown::Issued | Shown::AwaitingNextUse);
+            (search.shown.is_empty() || search.shown.contains(&shown))
+                && (listed.is_none() || waits)
+                && outside(&search.registered_without, task.registered_at)
+                && outside(&search.changed_without, task.changed_at)
+        };
         let mut tasks = Vec::new();
         let mut after = search.after;
         // The shown state depends on the clock, so it is decided here, by the one state function, and the store is
@@ -117,7 +133,7 @@ impl Exchange {
                     return Ok(Page { tasks, next: after });
                 }
                 after = Some(Cursor { changed_at: row.registered.changed_at, id: row.registered.id });
-                if fits(row.registered.life.shown(at)) {
+                if fits(&row.registered) {
                     shown.push(row);
                 }
             }
@@ -127,6 +143,30 @@ impl Exchange {
                 return Ok(Page { tasks, next: None });
             }
         }
+    }
+
+    /// How many prescriptions a search finds on all its pages; `None` when there are too many to be counted at once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::task_search`].
+    pub async fn task_count(
+        &self,
+        caller: &Caller,
+        search: &Search,
+        request: &Request,
+    ) -> Result<Option<usize>, ExchangeError> {
+        let mut search = Search { count: BATCH, after: None, ..search.clone() };
+        let mut total = 0;
+        while total <= COUNTED {
+            let page = self.task_search(caller, &search, request).await?;
+            total += page.tasks.len();
+            match page.next {
+                Some(next) => search.after = Some(next),
+                None => return Ok(Some(total)),
+            }
+        }
+        Ok(None)
     }
 
     async fn looked_at(

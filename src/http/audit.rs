@@ -5,22 +5,25 @@ use serde_json::{Value, json};
 use warp::Filter;
 
 use super::App;
-use super::answer::{self, FHIR};
+use super::answer::FHIR;
 use super::call::{Call, call, respond};
-use super::date::narrow;
+use super::date::{Range, narrow};
 use super::endpoint::{By, Described, Endpoint, Form, Kind, Query, route};
 use super::paging;
 use super::problem::Problem;
+use super::shape::{self, SUMMARY, Summary};
 use super::task::{bad_query, query};
 use crate::codec::fhir::audit_event::audit_event;
 use crate::exchange::audit::{AccessCursor, AccessPage, AccessSearch};
+use crate::store::access::Written;
 
 /// Records a page has unless `_count` says otherwise, and at most.
 const PAGE: (u32, u32) = (50, 200);
-const PARAMETERS: [Query; 3] = [
+const PARAMETERS: [Query; 4] = [
     Query { name: "date", kind: Kind::Date, about: "when it was recorded" },
     Query { name: "_count", kind: Kind::Number(1, PAGE.1), about: "entries of a page; 50 unless given" },
     Query { name: "cursor", kind: Kind::Opaque, about: "only as the next link gives it" },
+    SUMMARY,
 ];
 
 /// `GET /fhir/AuditEvent`
@@ -38,18 +41,23 @@ pub(super) fn list(app: &App) -> Endpoint {
                 call.acceptable(FHIR)?;
                 let given = query(&call, &PARAMETERS)?;
                 let search = read(&given, call.app().exchange.clock().now())?;
+                if shape::wanted(&call)? == Summary::Count {
+                    return Err(bad_query("the access record is not counted: each count would add to it"));
+                }
                 let page = call.app().exchange.access_record(&caller, &search, &call.request()?).await?;
-                Ok(answer::fhir(StatusCode::OK, &bundle(&call, &given, &page)))
+                let given = [given, shape::pairs(&call.query)].concat();
+                shape::found(&call, bundle(&call, &given, &page))
             })
         })
         .described(about)
 }
 
 fn read(given: &[(String, String)], now: chrono::DateTime<chrono::Utc>) -> Result<AccessSearch, Problem> {
-    let mut search = AccessSearch { range: (None, None), count: PAGE.0 as usize, after: None };
+    let mut search = AccessSearch { written: Written::default(), count: PAGE.0 as usize, after: None };
+    let mut range = Range::default();
     for (name, value) in given {
         match name.as_str() {
-            "date" => narrow(&mut search.range, value, now)?,
+            "date" => narrow(&mut range, value, now)?,
             "_count" => {
                 let count = value.parse().ok().filter(|count| (1..=PAGE.1).contains(count));
                 search.count = count.ok_or_else(|| bad_query("_count is a number from 1 to 200"))? as usize;
@@ -60,6 +68,8 @@ fn read(given: &[(String, String)], now: chrono::DateTime<chrono::Utc>) -> Resul
             }
         }
     }
+    let (from, until) = range.bounds;
+    search.written = Written { from, until, without: range.without };
     Ok(search)
 }
 

@@ -11,6 +11,7 @@ use super::App;
 use super::problem::Problem;
 use super::refusal;
 use super::server::ClientCertificate;
+use super::shape;
 use crate::codec::fhir::parameters::Parameters;
 use crate::exchange::app::scope::Readable;
 use crate::exchange::caller::Caller;
@@ -193,10 +194,10 @@ impl Call {
             .ok_or_else(|| ExchangeError::Internal("an accepted media type has a form").into())
     }
 
-    /// Refuses a caller who cannot read `media_type`.
+    /// Refuses a caller who cannot read `media_type`, by `_format`, else by `Accept`.
     pub(super) fn acceptable(&self, media_type: &str) -> Result<(), Problem> {
-        let Some(accept) = self.header(header::ACCEPT) else { return Ok(()) };
-        if accepts(accept, media_type) {
+        let accepted = || self.header(header::ACCEPT).is_none_or(|accept| accepts(accept, media_type));
+        if shape::format_names(&self.query, media_type).unwrap_or_else(accepted) {
             Ok(())
         } else {
             Err(Problem::new(

@@ -9,6 +9,7 @@ use super::App;
 use super::answer::{self, FHIR};
 use super::call::{Call, call, respond};
 use super::endpoint::{By, Described, Endpoint, FHIR_BODY, Form, route};
+use super::shape::{SUMMARY_ALONE, found};
 use super::task::query;
 use crate::codec::fhir::consent::{Told, consent, read, searchset};
 use crate::exchange::error::ExchangeError;
@@ -20,16 +21,17 @@ pub(super) fn list(app: &App) -> Endpoint {
     let about = about
         .does("Tells the patient's consents and refusals in force")
         .by(&[By::Patient])
+        .query(SUMMARY_ALONE)
         .answers(StatusCode::OK, Form::Resource("Bundle"));
     path.and(call(app))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
                 call.acceptable(FHIR)?;
-                query(&call, &[])?;
+                query(&call, SUMMARY_ALONE)?;
                 let rows = call.app().exchange.consent_list(&caller, &call.request()?).await?;
                 let bundle = searchset(rows.iter().map(told), &call.app().base_url);
-                Ok(answer::fhir(StatusCode::OK, &bundle))
+                found(&call, bundle)
             })
         })
         .described(about)

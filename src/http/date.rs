@@ -6,24 +6,38 @@ use chrono_tz::Asia::Tokyo;
 use super::problem::Problem;
 use super::task::bad_query;
 
-/// From an instant, to before another.
-pub(super) type Range = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+/// What is searched for.
+#[derive(Debug, Default)]
+pub(super) struct Range {
+    /// From an instant, to before another.
+    pub bounds: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    /// Outside of each of these, from an instant to before another.
+    pub without: Vec<Span>,
+}
+
+/// From an instant to before another.
+type Span = (DateTime<Utc>, DateTime<Utc>);
 
 /// Keeps of `range` what a value with its prefix leaves. What is searched for are points in time, so that `sa` is `gt`
-/// and `eb` is `lt`; `ap` allows a tenth of the time between the date and now. `ne` would leave two ranges and is
-/// refused.
+/// and `eb` is `lt`; `ap` allows a tenth of the time between the date and now.
 pub(super) fn narrow(range: &mut Range, value: &str, now: DateTime<Utc>) -> Result<(), Problem> {
     let fault = || {
         bad_query(
-            "a date is YYYY, YYYY-MM, YYYY-MM-DD or an instant, with prefix eq, ge, gt, sa, le, lt, eb or ap",
+            "a date is YYYY, YYYY-MM, YYYY-MM-DD or an instant, with prefix eq, ne, ge, gt, sa, le, lt, eb or ap",
         )
     };
     let (prefix, text) = match value.get(..2) {
-        Some(prefix @ ("eq" | "ge" | "gt" | "sa" | "le" | "lt" | "eb" | "ap")) => (prefix, &value[2..]),
+        Some(prefix @ ("eq" | "ne" | "ge" | "gt" | "sa" | "le" | "lt" | "eb" | "ap")) => {
+            (prefix, &value[2..])
+        }
         _ => ("eq", value),
     };
     let (start, end) = span(text).ok_or_else(fault)?;
     let (from, until) = match prefix {
+        "ne" => {
+            range.without.push((start, end));
+            (None, None)
+        }
         "ge" => (Some(start), None),
         "gt" | "sa" => (Some(end), None),
         "le" => (None, Some(end)),
@@ -34,13 +48,13 @@ pub(super) fn narrow(range: &mut Range, value: &str, now: DateTime<Utc>) -> Resu
         }
         _ => (Some(start), Some(end)),
     };
-    range.0 = range.0.max(from);
-    range.1 = range.1.into_iter().chain(until).min();
+    range.bounds.0 = range.bounds.0.max(from);
+    range.bounds.1 = range.bounds.1.into_iter().chain(until).min();
     Ok(())
 }
 
 /// What a date of any precision covers.
-fn span(text: &str) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+fn span(text: &str) -> Option<Span> {
     let first = match text.len() {
         4 => format!("{text}-01-01"),
         7 => format!("{text}-01"),
@@ -71,13 +85,14 @@ mod tests {
     use super::*;
 
     fn narrowed(values: &[&str]) -> (Option<String>, Option<String>) {
-        let mut range = (None, None);
+        let mut range = Range::default();
         for value in values {
             narrow(&mut range, value, "2026-04-11T00:00:00+09:00".parse().unwrap()).unwrap();
         }
         let japanese =
             |at: DateTime<Utc>| at.with_timezone(&Tokyo).format("%Y-%m-%dT%H:%M:%S%.f").to_string();
-        (range.0.map(japanese), range.1.map(japanese))
+        assert!(range.without.is_empty());
+        (range.bounds.0.map(japanese), range.bounds.1.map(japanese))
     }
 
     #[test]
@@ -107,6 +122,17 @@ mod tests {
     }
 
     #[test]
+    fn ne_leaves_out_what_its_date_covers() {
+        let mut range = Range::default();
+        for value in ["ne2026-04-01", "ge2026", "ne2026-05"] {
+            narrow(&mut range, value, DateTime::UNIX_EPOCH).unwrap();
+        }
+        let days = range.without.iter().map(|(from, to)| (*to - *from).num_days()).collect::<Vec<_>>();
+        assert_eq!((days, range.bounds.1), (vec![1, 31], None));
+        assert_eq!(range.bounds.0, span("2026").map(|(start, _)| start));
+    }
+
+    #[test]
     fn what_is_no_date_is_refused() {
         for wrong in [
             "",
@@ -116,14 +142,14 @@ mod tests {
             "20260401",
             "-026",
             "+026-04-01",
-            "ne2026-04-01",
+            "ne2026-02-30",
             "geX",
             "日本",
             "apap2026",
             "9999999",
             "ge",
         ] {
-            assert!(narrow(&mut (None, None), wrong, DateTime::UNIX_EPOCH).is_err(), "{wrong}");
+            assert!(narrow(&mut Range::default(), wrong, DateTime::UNIX_EPOCH).is_err(), "{wrong}");
         }
     }
 }

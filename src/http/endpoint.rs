@@ -11,7 +11,9 @@ use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use super::answer::FHIR;
+use super::compress::compressed;
 use super::problem::{Refused, status};
+use super::shape::FORMAT;
 
 /// What a signed document can be refused for.
 pub(super) const SIGNED: &[&str] = &[
@@ -84,6 +86,8 @@ pub(super) enum Kind {
     Day,
     /// Only as an earlier answer gave it.
     Opaque,
+    /// One of these words, which shapes the answer and asks for nothing.
+    Shape(&'static [&'static str]),
 }
 
 /// The body of an answer, or of a request.
@@ -120,6 +124,8 @@ pub(super) struct About {
     /// Names of the `Parameters` in the body, when it is one.
     pub(super) parameters: &'static [&'static str],
     pub(super) answers: Vec<(StatusCode, Form)>,
+    /// Whether a success may come as gzip: it holds no secret beside text that somebody else chose.
+    pub(super) compressed: bool,
     pub(super) headers: BTreeSet<&'static str>,
     pub(super) refusals: BTreeSet<&'static str>,
 }
@@ -139,6 +145,7 @@ impl About {
             resource: "Bundle",
             parameters: &[],
             answers: Vec::new(),
+            compressed: false,
             headers: BTreeSet::new(),
             // The accept loop refuses these for every endpoint.
             refusals: BTreeSet::from(["malformed", "too-large", "overloaded"]),
@@ -232,6 +239,17 @@ impl About {
         if matches!(form, Form::Resource(_)) { self.refuses(&["not-acceptable"]) } else { self }
     }
 
+    /// A success may come as gzip: it holds no secret beside text that somebody else chose.
+    pub(super) fn compressed(self) -> Self {
+        Self { compressed: true, ..self }.header("Content-Encoding").header("Vary")
+    }
+
+    /// Every parameter of the query: those of its own, and `_format` where the answer is FHIR.
+    pub(super) fn queries(&self) -> impl Iterator<Item = &Query> {
+        let fhir = self.answers.iter().any(|(_, form)| matches!(form, Form::Resource(_)));
+        self.query.iter().chain(fhir.then_some(&FORMAT))
+    }
+
     /// A header of a success.
     pub(super) fn header(mut self, name: &'static str) -> Self {
         self.headers.insert(name);
@@ -315,7 +333,9 @@ where
 {
     fn described(self, about: About) -> Endpoint {
         let told = about.clone();
-        let filter = self
+        let filter = self.boxed();
+        let filter = if about.compressed { compressed(filter) } else { filter };
+        let filter = filter
             .map(move |response: Response| {
                 debug_assert!(
                     told.tells(&response),

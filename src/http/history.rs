@@ -1,17 +1,19 @@
 //! `GET /fhir/MedicationRequest` and `/fhir/MedicationDispense`: the shared history, page by page.
 
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use http::StatusCode;
 use serde_json::{Value, json};
 use warp::Filter;
 use warp::reply::Response;
 
 use super::App;
-use super::answer::{self, FHIR};
+use super::answer::FHIR;
 use super::call::{Call, call, respond};
-use super::date::narrow;
+use super::date::{Range, narrow};
 use super::endpoint::{Described, Endpoint, Form, Kind, OWNERS, Query, route};
 use super::paging;
 use super::problem::Problem;
+use super::shape::{self, SUMMARY};
 use super::task::{bad_query, query};
 use crate::clock::japanese_date;
 use crate::codec::fhir::medication_history::{claimed, medication_dispense, medication_request, medicine_id};
@@ -23,7 +25,7 @@ use crate::prescription::reported::Content;
 
 /// Records a page has unless `_count` says otherwise, and at most.
 const PAGE: (u32, u32) = (50, 200);
-const PARAMETERS: [Query; 4] = [
+const PARAMETERS: [Query; 5] = [
     Query {
         name: "patient",
         kind: Kind::Token,
@@ -36,6 +38,7 @@ const PARAMETERS: [Query; 4] = [
     },
     Query { name: "_count", kind: Kind::Number(1, PAGE.1), about: "entries of a page; 50 unless given" },
     Query { name: "cursor", kind: Kind::Opaque, about: "only as the next link gives it" },
+    SUMMARY,
 ];
 
 /// `GET /fhir/MedicationRequest`
@@ -80,17 +83,19 @@ async fn search(call: &Call, side: Side) -> Result<Response, Problem> {
     let search = read(&caller, &given, side, call.app().exchange.clock().now())?;
     let (exchange, token) = (&call.app().exchange, call.header("identity-token"));
     let page = exchange.history_search(&caller, token, &search, medicine_id, &call.request()?).await?;
-    Ok(answer::fhir(StatusCode::OK, &bundle(call, &given, side, &page)))
+    let given = [given, shape::pairs(&call.query)].concat();
+    shape::found(call, bundle(call, &given, side, &page))
 }
 
 fn read(
     caller: &Caller,
     given: &[(String, String)],
     side: Side,
-    now: chrono::DateTime<chrono::Utc>,
+    now: DateTime<Utc>,
 ) -> Result<HistorySearch, Problem> {
-    let mut search = HistorySearch { side, days: (None, None), count: PAGE.0 as usize, after: None };
-    let mut range = (None, None);
+    let mut search =
+        HistorySearch { side, days: (None, None), without: Vec::new(), count: PAGE.0 as usize, after: None };
+    let mut range = Range::default();
     for (name, value) in given {
         match name.as_str() {
             "patient" => {
@@ -111,9 +116,16 @@ fn read(
         }
     }
     // The range ends before its second instant.
-    let last = |end: chrono::DateTime<chrono::Utc>| japanese_date(end - chrono::TimeDelta::microseconds(1));
-    search.days = (range.0.map(japanese_date), range.1.map(last));
+    let last = |end: DateTime<Utc>| japanese_date(end - TimeDelta::microseconds(1));
+    search.days = (range.bounds.0.map(japanese_date), range.bounds.1.map(last));
+    search.without = range.without.into_iter().filter_map(whole_days).collect();
     Ok(search)
+}
+
+/// First and last of the days that lie wholly between two instants: a medicine has a day, and no instant is all of it.
+fn whole_days((start, end): (DateTime<Utc>, DateTime<Utc>)) -> Option<(NaiveDate, NaiveDate)> {
+    let first = japanese_date(start - TimeDelta::microseconds(1)).succ_opt()?;
+    Some((first, japanese_date(end).pred_opt()?))
 }
 
 fn cursor_write(cursor: &HistoryCursor) -> String {

@@ -17,7 +17,8 @@ pub(super) fn metadata(book: &Book, app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "metadata");
     let about = about
         .does("What this server can do, as FHIR says it")
-        .answers(StatusCode::OK, Form::Resource("CapabilityStatement"));
+        .answers(StatusCode::OK, Form::Resource("CapabilityStatement"))
+        .compressed();
     let (book, since) = (book.clone(), app.exchange.clock().now());
     path.and(call(app))
         .then(move |call: Call| {
@@ -69,7 +70,7 @@ fn statement(book: &[About], base_url: &str, since: DateTime<Utc>) -> Value {
         "software": { "name": "Hikikae", "version": env!("CARGO_PKG_VERSION") },
         "implementation": { "description": "Hikikae (引換), an e-prescription exchange", "url": format!("{base_url}/fhir") },
         "fhirVersion": "4.0.1",
-        "format": [FHIR],
+        "format": [FHIR, "json"],
         "rest": [rest],
     })
 }
@@ -95,8 +96,8 @@ fn describe(resource: &mut Value, kind: &str, rest: &[&str], about: &About) {
         let kind = match query.kind {
             Kind::Token | Kind::Word(_) | Kind::Boolean => "token",
             Kind::Date | Kind::Day => "date",
-            // `_count` and cursors shape the answer; they search nothing.
-            Kind::Number(..) | Kind::Opaque => continue,
+            // `_count`, cursors and summaries shape the answer; they search nothing.
+            Kind::Number(..) | Kind::Opaque | Kind::Shape(_) => continue,
         };
         push(
             resource,

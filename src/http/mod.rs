@@ -7,6 +7,7 @@ mod authorize;
 mod call;
 mod cds;
 mod check;
+mod compress;
 mod consent;
 mod date;
 mod endpoint;
@@ -23,6 +24,7 @@ pub mod problem;
 mod refusal;
 mod reported;
 pub mod server;
+mod shape;
 mod task;
 mod token;
 

@@ -11,7 +11,7 @@ use warp::Filter;
 /// `GET /openapi.json`
 pub(super) fn openapi(book: &Book, base_url: &std::sync::Arc<str>) -> Endpoint {
     let (path, about) = route!(GET "openapi.json");
-    let about = about.does("This description").answers(StatusCode::OK, Form::Json);
+    let about = about.does("This description").answers(StatusCode::OK, Form::Json).compressed();
     let (book, base_url) = (book.clone(), base_url.clone());
     path.map(move || answer::json(StatusCode::OK, &document(book.all(), &base_url))).described(about)
 }
@@ -109,14 +109,14 @@ fn parameters(about: &About) -> Vec<Value> {
             )
         }),
     ];
-    path.chain(about.query.iter().map(query)).chain(headers.into_iter().flatten()).collect()
+    path.chain(about.queries().map(query)).chain(headers.into_iter().flatten()).collect()
 }
 
 fn query(query: &Query) -> Value {
     let schema = match query.kind {
         Kind::Boolean => json!({ "type": "boolean" }),
         Kind::Number(from, to) => json!({ "type": "integer", "minimum": from, "maximum": to }),
-        Kind::Word(words) => json!({ "type": "string", "enum": words }),
+        Kind::Word(words) | Kind::Shape(words) => json!({ "type": "string", "enum": words }),
         Kind::Token | Kind::Opaque => json!({ "type": "string" }),
         Kind::Day => json!({ "type": "string", "format": "date" }),
         Kind::Date => json!({ "type": "array", "items": { "type": "string" } }),

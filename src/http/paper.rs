@@ -64,6 +64,7 @@ pub(super) fn notebook(app: &App) -> Endpoint {
         .by(&[By::Pharmacy, By::Patient])
         .query(&NOTEBOOK_QUERY)
         .answers(StatusCode::OK, Form::Bytes(&[NOTEBOOK, SVG]))
+        .compressed()
         .refuses(&["not-found", "not-acceptable"]);
     path.and(call(app))
         .then(|call: Call| {

@@ -11,6 +11,7 @@ use super::answer::{self, FHIR};
 use super::call::{Call, call, respond};
 use super::endpoint::{By, Described, Endpoint, FHIR_BODY, Form, OWNERS, route};
 use super::problem::Problem;
+use super::shape::{SUMMARY_ALONE, found};
 use super::task::query;
 use crate::codec::fhir::reported::{allergy_read, medicine_read, reported};
 use crate::exchange::app::scope::Readable;
@@ -25,6 +26,7 @@ pub(super) fn allergies(app: &App) -> Endpoint {
         .does("What the patient is recorded not to tolerate")
         .by(OWNERS)
         .identity_token(false)
+        .query(SUMMARY_ALONE)
         .answers(StatusCode::OK, Form::Resource("Bundle"))
         .refuses(&["role-mismatch"]);
     path.and(call(app))
@@ -76,6 +78,7 @@ pub(super) fn medicines(app: &App) -> Endpoint {
         .does("What the patient says to take (自己申告)")
         .by(OWNERS)
         .identity_token(false)
+        .query(SUMMARY_ALONE)
         .answers(StatusCode::OK, Form::Resource("Bundle"))
         .refuses(&["role-mismatch", "consent-required"]);
     path.and(call(app))
@@ -137,11 +140,11 @@ async fn list(call: &Call, kind: ReportedKind) -> Result<Response, Problem> {
     };
     let caller = call.reader(readable).await?;
     call.acceptable(FHIR)?;
-    query(call, &[])?;
+    query(call, SUMMARY_ALONE)?;
     let token = call.header("identity-token");
     let entries = call.app().exchange.reported_list(&caller, token, kind, &call.request()?).await?;
     let resources: Vec<Value> = entries.iter().filter_map(reported).collect();
-    Ok(answer::fhir(StatusCode::OK, &searchset(&call.app().base_url, resources)))
+    found(call, searchset(&call.app().base_url, resources))
 }
 
 /// A Bundle of everything there is, on one page.

@@ -10,6 +10,7 @@ use super::answer::{self, FHIR};
 use super::call::{Call, Return, call, respond};
 use super::endpoint::{By, Described, Endpoint, Form, Kind, OWNERS, Query, SIGNED, route};
 use super::problem::Problem;
+use super::shape::{FORMAT, is_shape};
 use crate::codec::fhir;
 use crate::codec::fhir::detected_issue::detected_issue;
 use crate::codec::fhir::parameters::parameters;
@@ -290,6 +291,7 @@ pub(super) fn document(app: &App) -> Endpoint {
         .by(OWNERS)
         .query(&DOCUMENT)
         .answers(StatusCode::OK, Form::Bytes(MEDIA_TYPES))
+        .compressed()
         .refuses(&["not-found", "not-acceptable"]);
     path.and(call(app))
         .then(|id, call: Call| {
@@ -330,13 +332,14 @@ fn reason(call: &Call) -> Result<String, Problem> {
     Ok(call.parameters(&REASON)?.need("reason")?.to_owned())
 }
 
-/// The query as pairs; a name that is not known is refused.
+/// What a query asks for, as pairs; a name that is not known is refused. What only shapes the answer is left out: of
+/// that `_format` is known everywhere, and [`Call::acceptable`] decides on it.
 pub(super) fn query(call: &Call, known: &[Query]) -> Result<Vec<(String, String)>, Problem> {
     let pairs: Vec<(String, String)> =
         serde_urlencoded::from_str(&call.query).map_err(|_| bad_query("the query cannot be read"))?;
     for (place, (name, _)) in pairs.iter().enumerate() {
         let repeats = pairs[..place].iter().any(|(other, _)| other == name);
-        match known.iter().find(|query| query.name == name) {
+        match known.iter().chain([&FORMAT]).find(|query| query.name == name) {
             Some(query) if repeats && query.kind != Kind::Date => {
                 return Err(bad_query(&format!("{} is given once", query.name)));
             }
@@ -347,7 +350,7 @@ pub(super) fn query(call: &Call, known: &[Query]) -> Result<Vec<(String, String)
             }
         }
     }
-    Ok(pairs)
+    Ok(pairs.into_iter().filter(|(name, _)| !is_shape(name)).collect())
 }
 
 pub(super) fn bad_query(text: &str) -> Problem {

@@ -78,6 +78,17 @@ impl Trace {
     }
 }
 
+/// When records were written.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    /// From an instant.
+    pub from: Option<DateTime<Utc>>,
+    /// To before another.
+    pub until: Option<DateTime<Utc>>,
+    /// Outside of each of these, from an instant to before another.
+    pub without: Vec<(DateTime<Utc>, DateTime<Utc>)>,
+}
+
 impl Store {
     pub(super) fn seal_trace(&self, trace: &Trace) -> Result<Vec<u8>, StoreError> {
         self.seal_json("access_record", trace.request.as_bytes(), "sealed", &trace.content)
@@ -135,8 +146,8 @@ impl Store {
         Ok(())
     }
 
-    /// What was recorded of a patient from an instant to before another, the newest first, from before `before` on;
-    /// with the trace of this look itself.
+    /// What was recorded of a patient in a time, the newest first, from before `before` on; with the trace of this look
+    /// itself.
     ///
     /// # Errors
     ///
@@ -144,7 +155,7 @@ impl Store {
     pub async fn access_record_list(
         &self,
         patient: PatientId,
-        (from, until): (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+        Written { from, until, without }: &Written,
         before: Option<(DateTime<Utc>, Uuid)>,
         limit: usize,
         now: DateTime<Utc>,
@@ -158,16 +169,33 @@ impl Store {
             SELECT id, at, act, prescription_id, sealed FROM access_record
             WHERE bucket = $1 AND patient_id = $2 AND ($3::timestamptz IS NULL OR (at, id) < ($3, $4::uuid))
               AND ($9::timestamptz IS NULL OR at >= $9) AND ($10::timestamptz IS NULL OR at < $10)
+              AND NOT EXISTS (
+                SELECT FROM unnest($11::timestamptz[], $12::timestamptz[]) AS without (start_at, end_at)
+                WHERE at >= without.start_at AND at < without.end_at)
             ORDER BY at DESC, id DESC LIMIT $5";
         let bucket = self.buckets().of_patient(patient);
         let (at, id) = before.unzip();
+        let (starts, ends): (Vec<_>, Vec<_>) = without.iter().copied().unzip();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let sealed = self.seal_trace(trace)?;
         let rows = self
             .one(
                 "access-record",
                 SQL,
-                &[&bucket, &patient, &at, &id, &limit, &trace.request, &now, &sealed, &from, &until],
+                &[
+                    &bucket,
+                    &patient,
+                    &at,
+                    &id,
+                    &limit,
+                    &trace.request,
+                    &now,
+                    &sealed,
+                    from,
+                    until,
+                    &starts,
+                    &ends,
+                ],
             )
             .await?;
         rows.iter()

@@ -49,7 +49,7 @@ pub enum JwsFault {
     /// `x5t#S256` is missing or not a SHA-256 digest in base64url.
     #[error("expected the SHA-256 digest of the leaf certificate in base64url")]
     Thumbprint,
-    /// `sigT` is missing or not of its form.
+    /// `sigT` and `iat` are missing, not of their form, or say different times.
     #[error("expected the time of signing, such as 2026-04-01T00:00:00Z")]
     SigningTime,
     /// `cty` is missing or another.
@@ -189,7 +189,7 @@ fn unexpected(header: &Map<String, Value>) -> Vec<JwsFault> {
     let mut faults: Vec<_> = header
         .iter()
         .filter_map(|(name, value)| match name.as_str() {
-            "alg" | "x5c" | "x5t#S256" | "sigT" | "cty" => None,
+            "alg" | "x5c" | "x5t#S256" | "sigT" | "iat" | "cty" => None,
             "typ" => (!named(Some(value), &["JOSE", "application/jose"])).then_some(JwsFault::Type),
             "crit" => (!critical_understood(value, header)).then_some(JwsFault::Critical),
             "kid" => (!value.is_string()).then_some(JwsFault::KeyId),
@@ -218,11 +218,21 @@ fn thumbprint(header: &Map<String, Value>) -> Option<[u8; 32]> {
     URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
 }
 
+/// The claimed time of signing: `sigT`, or `iat`, which takes its place in TS 119 182-1 V1.2.1 (5.1.11). Where both
+/// stand they say the same second.
 fn signing_time(header: &Map<String, Value>) -> Option<DateTime<Utc>> {
-    let text = header.get("sigT")?.as_str()?;
-    let time = NaiveDateTime::parse_from_str(text, SIGNING_TIME).ok()?.and_utc();
-    // Reading is lax about leading zeros and signs; the form is not.
-    (time.format(SIGNING_TIME).to_string() == text).then_some(time)
+    let claimed = |value: &Value| {
+        let text = value.as_str()?;
+        let time = NaiveDateTime::parse_from_str(text, SIGNING_TIME).ok()?.and_utc();
+        // Reading is lax about leading zeros and signs; the form is not.
+        (time.format(SIGNING_TIME).to_string() == text).then_some(time)
+    };
+    let issued = |value: &Value| DateTime::from_timestamp(value.as_i64()?, 0);
+    match (header.get("sigT").map(claimed), header.get("iat").map(issued)) {
+        (Some(time), None) | (None, Some(time)) => time,
+        (Some(time), Some(other)) => time.filter(|_| time == other),
+        (None, None) => None,
+    }
 }
 
 /// Why no signature was made.

@@ -4,6 +4,7 @@ Knows the contract's paths, headers and shapes. Holds no opinion on what an answ
 """
 
 import base64
+import gzip
 import http.client
 import json
 import re
@@ -144,7 +145,10 @@ class Wire:
             self.local.kept = None
         else:
             self.local.kept = (connection, time.monotonic())
-        return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, data, elapsed)
+        headers = {k.lower(): v for k, v in response.getheaders()}
+        if headers.get("content-encoding") == "gzip":
+            data = gzip.decompress(data)
+        return Answer(response.status, headers, data, elapsed)
 
 
 def b64url(data):

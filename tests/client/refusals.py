@@ -342,6 +342,10 @@ def requests(world):
         world.refused(f"GET {path}", clinic.call("GET", path), 404, "not-found")
     for path in (f"/fhir/Task/{uuid.uuid4()}", "/fhir/Task/not-a-uuid", f"/fhir/Task/{uuid.uuid4()}/$document"):
         world.refused(f"GET {path[:24]}", clinic.call("GET", path), 404, "not-found")
+    for path, coding in (("/fhir/metadata", "gzip"), ("/fhir/Task?_count=1", None)):
+        plain, packed = (clinic.call("GET", path, headers={"Accept-Encoding": coding}) for coding in ("identity", "gzip"))
+        told = packed.headers.get("content-encoding")
+        world.check(f"GET {path} as gzip: {coding}", told == coding and packed.json() == plain.json(), told)
     for action in ("$cancel", "$return", "$renew", "$collect"):
         actor = clinic if action == "$cancel" else world.pharmacies[0]
         world.refused(f"{action} of no prescription", actor.operate(f"/fhir/Task/{uuid.uuid4()}/{action}", parameters(reason="x")), 404, "not-found")

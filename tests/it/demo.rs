@@ -17,6 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::examples::page::named;
 use crate::world::PKI;
 
 /// Longer than any drain the configuration allows by default.
@@ -67,15 +68,16 @@ fn demo_once(directory: &Path) -> (String, Value) {
 /// The contract's layout of `personas.json`, name by name.
 fn layout(personas: &Value) {
     let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
-    assert_eq!(names(personas), "base_url facilities practitioners patients apps");
+    let documented: Value = serde_json::from_str(&named("personas.json")).unwrap();
+    assert_eq!(names(personas), names(&documented));
     let each = |kind: &str| personas[kind].as_array().unwrap().iter().map(names).collect::<Vec<_>>();
-    assert!(each("facilities").iter().all(|names| names == "kind code name cert chain key"));
-    let practitioner = "role registration_number name facility cert chain key";
-    assert!(each("practitioners").iter().all(|names| names == practitioner));
-    let insured = "name kana birth_date sex insurer_number symbol number branch_number";
+    for kind in ["facilities", "practitioners", "apps"] {
+        assert!(each(kind).iter().all(|given| *given == names(&documented[kind][0])), "{kind}");
+    }
+    let patient = names(&documented["patients"][0]);
     let (with_card, without): (Vec<_>, Vec<_>) =
-        each("patients").into_iter().partition(|names| *names == format!("{insured} cert chain key"));
-    assert_eq!(without, [insured], "only one patient has no card");
+        each("patients").into_iter().partition(|names| *names == patient);
+    assert_eq!(without, [patient.strip_suffix(" cert chain key").unwrap()], "only one patient has no card");
     assert!(with_card.len() >= 11);
 }
 

@@ -161,7 +161,8 @@ pub fn code(body: &Value) -> &str {
     body["issue"][0]["details"]["coding"][0]["code"].as_str().unwrap_or_default()
 }
 
-fn facility(code: &str) -> &'static Credential {
+/// What a facility proves itself with.
+pub fn facility(code: &str) -> &'static Credential {
     let codes = [CLINIC, OTHER_CLINIC, PHARMACY, OTHER_PHARMACY];
     &PKI.facilities[codes.iter().position(|known| *known == code).unwrap()]
 }

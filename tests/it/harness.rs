@@ -68,11 +68,16 @@ impl Database {
 
     /// How a configuration names it.
     pub fn url(&self) -> hikikae::config::DatabaseUrl {
+        self.connection().parse().unwrap()
+    }
+
+    /// The same as text.
+    pub fn connection(&self) -> String {
         let Some(tokio_postgres::config::Host::Unix(socket)) = self.config.get_hosts().first() else {
             panic!("the run's server listens on a socket");
         };
         let user = self.config.get_user().unwrap();
-        format!("host={} user={user} dbname={}", socket.display(), self.name).parse().unwrap()
+        format!("host={} user={user} dbname={}", socket.display(), self.name)
     }
 
     /// Where the files of its tables lie.

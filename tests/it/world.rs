@@ -28,7 +28,7 @@ use hikikae::prescription::consent::{Method, Permissions};
 use hikikae::prescription::registered::{ExchangeNumber, Registered};
 use hikikae::prescription::state::Kind;
 use hikikae::sandbox::pki::{Credential, FacilitySpec, PatientSpec, PersonSpec, Pki};
-use hikikae::store::access::{AccessRow, Trace, TraceContent};
+use hikikae::store::access::{AccessRow, Trace, TraceContent, Written};
 use hikikae::store::directory::{AttemptLimit, Eligibility, Facility, FacilityKind, InsuredIdentity};
 use hikikae::store::feed::Place;
 use hikikae::store::{PatientId, PrescriptionId, Store};
@@ -203,8 +203,10 @@ impl World {
         let content = TraceContent::of_operator(None);
         let (patient, trace) = (self.patient(patient).await, Trace { request: request().id, content });
         let store = self.exchange.store();
-        let mut rows =
-            store.access_record_list(patient, (None, None), None, 1000, self.now(), &trace).await.unwrap();
+        let mut rows = store
+            .access_record_list(patient, &Written::default(), None, 1000, self.now(), &trace)
+            .await
+            .unwrap();
         rows.reverse();
         rows
     }

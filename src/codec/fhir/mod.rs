@@ -16,6 +16,7 @@ pub mod prescription;
 pub mod related_person;
 pub mod reported;
 pub mod strict;
+pub mod summary;
 pub mod task;
 pub mod verdict;
 

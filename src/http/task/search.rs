@@ -8,10 +8,11 @@ use warp::Filter;
 use super::super::App;
 use super::super::answer::{self, FHIR};
 use super::super::call::{Call, call, respond};
-use super::super::date::narrow;
+use super::super::date::{Range, narrow};
 use super::super::endpoint::{Described, Endpoint, Form, Kind, OWNERS, Query, route};
 use super::super::paging;
 use super::super::problem::Problem;
+use super::super::shape::{self, SUMMARY, Summary};
 use super::history::feed_link;
 use super::{bad_query, query};
 use crate::codec::fhir;
@@ -32,7 +33,7 @@ const SHOWN: [Shown; 8] = [
     Shown::Collected,
     Shown::Expired,
 ];
-const PARAMETERS: [Query; 7] = [
+const PARAMETERS: [Query; 8] = [
     Query { name: "status", kind: Kind::Token, about: "Task.status, several joined by commas" },
     Query {
         name: "business-status",
@@ -44,6 +45,7 @@ const PARAMETERS: [Query; 7] = [
     Query { name: "identifier", kind: Kind::Token, about: "a prescription id" },
     Query { name: "_count", kind: Kind::Number(1, PAGE.1), about: "entries of a page; 20 unless given" },
     Query { name: "cursor", kind: Kind::Opaque, about: "only as the next link gives it" },
+    SUMMARY,
 ];
 /// Prescriptions a page has unless `_count` says otherwise, and at most.
 const PAGE: (u32, u32) = (20, 100);
@@ -65,12 +67,17 @@ pub(in super::super) fn search(app: &App) -> Endpoint {
                 call.acceptable(FHIR)?;
                 let given = query(&call, &PARAMETERS)?;
                 let search = read(&given, call.app().exchange.clock().now())?;
+                let given = [given, shape::pairs(&call.query)].concat();
+                if shape::wanted(&call)? == Summary::Count {
+                    let total = call.app().exchange.task_count(&caller, &search, &call.request()?).await?;
+                    let total = total.ok_or_else(|| bad_query("too many to count: narrow the search"))?;
+                    let links = paging::links(&base(&call), &given, None);
+                    let bundle = json!({ "resourceType": "Bundle", "type": "searchset", "total": total, "link": links });
+                    return Ok(answer::fhir(StatusCode::OK, &bundle));
+                }
                 let feed = feed(&call, &caller, &search).await?;
                 let page = call.app().exchange.task_search(&caller, &search, &call.request()?).await?;
-                Ok(answer::fhir(
-                    StatusCode::OK,
-                    &bundle(&call, &given, &page, feed, |task| caller.viewer(&task.clinic)),
-                ))
+                shape::found(&call, bundle(&call, &given, &page, feed, |task| caller.viewer(&task.clinic)))
             })
         })
         .described(about)
@@ -88,6 +95,7 @@ async fn feed(call: &Call, caller: &Caller, search: &Search) -> Result<Option<se
 
 fn read(given: &[(String, String)], now: DateTime<Utc>) -> Result<Search, Problem> {
     let mut search = Search { count: PAGE.0 as usize, ..Search::default() };
+    let (mut registered, mut changed) = (Range::default(), Range::default());
     for (name, value) in given {
         match name.as_str() {
             "status" | "business-status" => {
@@ -110,8 +118,8 @@ fn read(given: &[(String, String)], now: DateTime<Utc>) -> Result<Search, Proble
                     }
                 }
             }
-            "authored-on" => narrow(&mut search.filter.registered, value, now)?,
-            "_lastUpdated" => narrow(&mut search.filter.changed, value, now)?,
+            "authored-on" => narrow(&mut registered, value, now)?,
+            "_lastUpdated" => narrow(&mut changed, value, now)?,
             "identifier" => {
                 let id = value.rsplit('|').next().unwrap_or_default();
                 if value.starts_with(EXCHANGE_NUMBER) {
@@ -135,7 +143,13 @@ fn read(given: &[(String, String)], now: DateTime<Utc>) -> Result<Search, Proble
             }
         }
     }
+    (search.filter.registered, search.registered_without) = (registered.bounds, registered.without);
+    (search.filter.changed, search.changed_without) = (changed.bounds, changed.without);
     Ok(search)
+}
+
+fn base(call: &Call) -> String {
+    format!("{}/fhir/Task", call.app().base_url)
 }
 
 fn cursor_write(cursor: Cursor) -> String {
@@ -154,7 +168,7 @@ fn bundle(
     feed: Option<serde_json::Value>,
     viewer: impl Fn(&Registered) -> Viewer,
 ) -> serde_json::Value {
-    let base = format!("{}/fhir/Task", call.app().base_url);
+    let base = base(call);
     let mut links = paging::links(&base, given, page.next.map(cursor_write).as_deref());
     links.extend(feed);
     let entry: Vec<_> = page

@@ -148,6 +148,11 @@ fn nothing_in_the_header_goes_without_being_understood() {
         (json!({ "sigT": "2026-4-1T0:0:0Z" }), vec![F::SigningTime]),
         (json!({ "sigT": "2026-02-30T00:00:00Z" }), vec![F::SigningTime]),
         (json!({ "sigT": 1_775_012_400 }), vec![F::SigningTime]),
+        (json!({ "iat": PKI.now.timestamp() + 1 }), vec![F::SigningTime]),
+        (json!({ "iat": PKI.now.timestamp().to_string() }), vec![F::SigningTime]),
+        (json!({ "sigT": null, "crit": null, "iat": 1.5 }), vec![F::SigningTime]),
+        (json!({ "sigT": null, "crit": null, "iat": i64::MAX }), vec![F::SigningTime]),
+        (json!({ "crit": ["iat"], "iat": PKI.now.timestamp() }), vec![F::Critical]),
         (json!({ "x5c": null, "kid": "k" }), vec![F::Chain(ChainError::Shape)]),
         (json!({ "x5c": [] }), vec![F::Chain(ChainError::Shape)]),
         (json!({ "x5c": "AAAA" }), vec![F::Chain(ChainError::Shape)]),
@@ -174,6 +179,8 @@ fn what_harms_nothing_is_let_pass() {
         json!({ "cty": "fhir+json" }),
         json!({ "crit": null }),
         json!({ "kid": "a hint" }),
+        json!({ "iat": PKI.now.timestamp() }),
+        json!({ "sigT": null, "crit": null, "iat": PKI.now.timestamp() }),
     ] {
         assert_eq!(answer(&with(&changes)), "valid", "{changes}");
     }

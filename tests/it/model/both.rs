@@ -220,7 +220,7 @@ impl Both {
             [(&clinic, vec![shown], 1), (&patient, vec![shown], 1), (&patient, others(shown), 0)]
         {
             let filter = Filter { id: Some(of.id), ..Filter::default() };
-            let search = Search { shown: states, filter, count: 10, after: None };
+            let search = Search { shown: states, filter, count: 10, ..Search::default() };
             let page = exchange.task_search(who, &search, &request()).await.unwrap();
             assert_eq!(page.tasks.len(), found, "searched as {shown:?}: {of:?}");
             assert!(page.tasks.iter().all(|searched| searched.task == task), "{of:?}");

@@ -106,8 +106,13 @@ pub(super) const USAGE_JAMI: System =
     System(&["urn:oid:1.2.392.200250.2.2.20.20", "http://jami.jp/CodeSystem/MedicationUsage"]);
 pub(super) const USAGE_MASTER: System =
     System(&["http://jpfhir.jp/fhir/core/mhlw/CodeSystem/MedicationUsage_ePrescription"]);
-pub(super) const USAGE_ADDITIONAL: System =
-    System(&["urn:oid:1.2.392.200250.2.2.20.22", "http://jami.jp/CodeSystem/MedicationUsageAdditional"]);
+/// 補足用法コード of JAMI. The last is the number the ministry's CDA table 6 has for it, as the guide's example of alternate
+/// days writes it.
+pub(super) const USAGE_ADDITIONAL: System = System(&[
+    "urn:oid:1.2.392.200250.2.2.20.22",
+    "http://jami.jp/CodeSystem/MedicationUsageAdditional",
+    "urn:oid:1.2.392.100495.20.2.32",
+]);
 pub(super) const SITE: System =
     System(&["urn:oid:1.2.392.200250.2.2.20.32", "http://jami.jp/CodeSystem/MedicationBodySiteExternal"]);
 pub(super) const METHOD_BASIC: System =
