@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::bucket::PrescriptionId;
+use super::bucket::{PatientId, PrescriptionId};
 use super::document::Part;
 use super::pool::{Store, StoreError};
 use super::prescription::{Doing, Flat, PrescriptionRow, Written, flat, tail};
@@ -19,6 +19,8 @@ pub struct DispensingResult<'a> {
     pub next: &'a Life,
     /// The result it takes the place of.
     pub replaced: Option<i16>,
+    /// The record that stands for the patient, whose history was checked.
+    pub person: PatientId,
     /// The version of the history the check saw.
     pub history_version: i64,
     /// Media type of the original.
@@ -47,7 +49,7 @@ impl Store {
             WITH guard AS (
                 UPDATE patient
                 SET history_version = history_version + 1, updated_at = now(), updated_by = $1
-                WHERE bucket = $10 AND id = $11 AND history_version = $12
+                WHERE bucket = $28 AND id = $29 AND history_version = $12
                 RETURNING id
             ), changed AS (
                 UPDATE prescription
@@ -104,6 +106,8 @@ impl Store {
                     &periods.until,
                     &periods.sealed,
                     &result.findings,
+                    &self.buckets().of_patient(result.person),
+                    &result.person,
                 ]),
             )
             .await;
@@ -127,7 +131,7 @@ impl Store {
             WITH guard AS (
                 UPDATE patient
                 SET history_version = history_version + 1, updated_at = now(), updated_by = $1
-                WHERE bucket = $10 AND id = $11
+                WHERE bucket = $20 AND id = $21
                 RETURNING id
             ), changed AS (
                 UPDATE prescription
@@ -145,6 +149,7 @@ impl Store {
             tail!()
         );
         let id = PrescriptionId::from_uuid(row.registered.id);
+        let person = self.person_of(row.patient).await?;
         let Flat { state, pharmacy, lease_end, results, .. } = flat(next);
         let tail = self.tail(doing)?;
         let written = self
@@ -162,6 +167,8 @@ impl Store {
                     &results,
                     &withdrawn,
                     &doing.now,
+                    &self.buckets().of_patient(person),
+                    &person,
                 ]),
             )
             .await;
