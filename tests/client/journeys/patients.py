@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import urllib.parse
+from datetime import datetime, timedelta, timezone
 
 from authlib.common.security import generate_token
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
@@ -13,7 +14,7 @@ import signing
 from apps import FORM
 from exchange_client import business_state, exchange_number, parameters
 
-from .eyes import Eyes
+from .eyes import Eyes, entries
 
 AMOXICILLIN = records.Drug("620006919", "6131001M2300", "サワシリンカプセル２５０　２５０ｍｇ", "カプセル")
 INTERNAL, ORTHOPEDIC, DENTAL, HOSPITAL = "電処内科クリニック", "見本整形外科", "試験歯科医院", "引換総合病院"
@@ -346,6 +347,34 @@ def child(stage):
     stage.looked("accept", "dispense", by=pharmacy)
     old = eyes.call("GET", f"/fhir/Task/{task}/$document?version=2", Accept="*/*")
     stage.check("the document in force is the second", old.body == better, old.brief())
+    if stage.offers("RelatedPerson"):
+        represented(stage, eyes, Eyes(stage.sandbox, mother), task)
+    else:
+        stage.world.tally.note("skipped: the server knows no representatives")
+
+
+def represented(stage, eyes, mother, task):
+    """A patient lets somebody read for them for a while (代理人)."""
+    stage.step("With his card at her telephone, his mother may look after his record for a month")
+    mandate = {
+        "resourceType": "RelatedPerson",
+        "extension": [{"url": "https://hikikae.dev/fhir/StructureDefinition/mandate-scope", "valueCode": "read"}],
+        "identifier": [{"system": "https://hikikae.dev/fhir/patient-id", "value": mother.id()}],
+        "relationship": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-RoleCode", "code": "PRN"}]}],
+        "period": {"end": (datetime.now(timezone.utc) + timedelta(days=30)).strftime("%Y-%m-%dT%H:%M:%SZ")},
+    }
+    given = eyes.call("POST", "/fhir/RelatedPerson", mandate)
+    listed = [r["id"] for r in entries(eyes.call("GET", "/fhir/RelatedPerson"))]
+    stage.check("he sees the mandate", given.status == 201 and given.resource()["id"] in listed, given.brief())
+    stage.step("She logs in with her own card, for him")
+    acting = mother.login(acting_for=eyes.id()).resource()
+    mother.bearer = acting.get("access_token")
+    shown, _, history = mother.view(task)
+    stage.check("she sees what he sees", (business_state(shown), len(history)) == ("dispensed", 4), (acting, history))
+    stage.step("The month is over sooner")
+    ended = eyes.call("DELETE", f"/fhir/RelatedPerson/{given.resource()['id']}")
+    after = mother.call("GET", f"/fhir/Task/{task}")
+    stage.check("she sees nothing any more, by the same token", (ended.status, after.status) == (204, 401), after.brief())
 
 
 def elder(stage):

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use chrono::{DateTime, Days, TimeDelta, Utc};
 use hikikae::check::{Policy, Severity, Source};
-use hikikae::exchange::TaskOutcome;
+use hikikae::exchange::caller::Caller;
 use hikikae::exchange::dispense::{Purpose, SentResult};
 use hikikae::exchange::error::ExchangeError;
 use hikikae::exchange::form::DocumentForm;
@@ -20,7 +20,7 @@ use hikikae::trust::Algorithm;
 
 use super::contract::meets;
 use super::reference::{No, Place, Ref};
-use super::{CLINICS, Contents, Form, PHARMACIES, What};
+use super::{CLINICS, Contents, Form, PATIENTS, PHARMACIES, What};
 use crate::documents::{self, Answering};
 use crate::world::{Rx, World, caller, request};
 
@@ -29,6 +29,7 @@ pub struct Both {
     pub world: World,
     pub began: DateTime<Utc>,
     charts: u32,
+    patients: BTreeMap<u32, Caller>,
     pub refs: Vec<Ref>,
 }
 
@@ -37,7 +38,11 @@ impl Both {
         // Only what is graver than a duplicate waits for a reason: this is about states.
         let world = World::with(Policy { mitigation_from: Severity::High, ..Policy::default() }).await;
         let began = world.now();
-        Self { world, began, charts: 0, refs: Vec::new() }
+        let mut patients = BTreeMap::new();
+        for patient in PATIENTS {
+            patients.insert(patient, world.patient_caller(patient).await);
+        }
+        Self { world, began, charts: 0, patients, refs: Vec::new() }
     }
 
     fn rx(&mut self, clinic: usize, patient: u32, kind: Kind, contents: Contents) -> Rx {
@@ -133,7 +138,7 @@ impl Both {
                 if let Some(task) = task {
                     self.agree(&next, &task);
                 }
-                let read = self.displayed(&next).await;
+                let read = self.read(&next).await;
                 self.agree(&next, &read);
                 meets(displayed, what, &of, (by, holds), None);
                 self.refs[index] = next;
@@ -208,24 +213,26 @@ impl Both {
         (document, answered.map(|answered| (Some(answered.outcome.task), None)))
     }
 
-    /// What is displayed: the Task, found by its state and by no other, as its clinic and its patient find it, and the
-    /// last of its versions.
-    pub async fn displayed(&self, of: &Ref) -> Registered {
-        let exchange = &self.world.exchange;
+    pub async fn read(&self, of: &Ref) -> Registered {
         let clinic = caller(CLINICS[of.clinic]);
-        let TaskOutcome { task, at, .. } = exchange.task_read(&clinic, of.id, &request()).await.unwrap();
-        let shown = task.life.shown(at);
-        let patient = self.world.patient_caller(of.patient).await;
+        self.world.exchange.task_read(&clinic, of.id, &request()).await.unwrap().task
+    }
+
+    /// What is displayed: the Task as its clinic reads it, found by its state and by no other, with its last version.
+    async fn displayed(&self, of: &Ref) -> Registered {
+        let task = self.read(of).await;
+        let shown = task.life.shown(self.world.now());
+        let clinic = caller(CLINICS[of.clinic]);
         for (who, states, found) in
-            [(&clinic, vec![shown], 1), (&patient, vec![shown], 1), (&patient, others(shown), 0)]
+            [(&clinic, vec![shown], 1), (&self.patients[&of.patient], others(shown), 0)]
         {
             let filter = Filter { id: Some(of.id), ..Filter::default() };
             let search = Search { shown: states, filter, count: 10, ..Search::default() };
-            let page = exchange.task_search(who, &search, &request()).await.unwrap();
+            let page = self.world.exchange.task_search(who, &search, &request()).await.unwrap();
             assert_eq!(page.tasks.len(), found, "searched as {shown:?}: {of:?}");
             assert!(page.tasks.iter().all(|searched| searched.task == task), "{of:?}");
         }
-        let versions = exchange.task_history(&clinic, of.id, &request()).await.unwrap();
+        let versions = self.world.exchange.task_history(&clinic, of.id, &request()).await.unwrap();
         assert_eq!(versions.first(), Some(&task), "{of:?}");
         task
     }

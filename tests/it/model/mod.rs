@@ -7,6 +7,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a world that cannot be acted in fails its tests")]
 
+use std::ops::Range;
+
 use chrono::TimeDelta;
 use hikikae::exchange::form::DocumentForm;
 use hikikae::prescription::state::Kind;
@@ -22,6 +24,7 @@ mod reference;
 
 const CLINICS: [&str; 2] = [CLINIC, OTHER_CLINIC];
 const PHARMACIES: [&str; 3] = [PHARMACY, OTHER_PHARMACY, THIRD_PHARMACY];
+const PATIENTS: Range<u32> = 1..4;
 /// The lists of revoked certificates last thirty days.
 const LONGEST: TimeDelta = TimeDelta::days(28);
 
@@ -106,9 +109,9 @@ fn any_what() -> impl Strategy<Value = What> {
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
-    let kind = prop_oneof![3 => Just(Kind::Electronic), 2 => Just(Kind::Paper), 1 => Just(Kind::InHouse)];
+    let kind = prop_oneof![2 => Just(Kind::Electronic), 3 => Just(Kind::Paper), 1 => Just(Kind::InHouse)];
     prop_oneof![
-        1 => (0usize..2, 1u32..4, kind, any_contents())
+        1 => (0usize..2, PATIENTS, kind, any_contents())
             .prop_map(|(clinic, patient, kind, contents)| Step::Register { clinic, patient, kind, contents }),
         12 => (any::<prop::sample::Index>(), prop_oneof![4 => Just(0usize), 1 => Just(1usize), 1 => Just(2usize)], any_what())
             .prop_map(|(on, by, what)| Step::Act { on: on.index(64), by, what }),
@@ -121,11 +124,8 @@ fn the_exchange_and_the_model_never_disagree() {
     let cases = std::env::var("HIKIKAE_MODEL_CASES").map_or(4, |cases| cases.parse().unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
-    let first = (0usize..2, 1u32..4, any_contents()).prop_map(|(clinic, patient, contents)| Step::Register {
-        clinic,
-        patient,
-        kind: Kind::Paper,
-        contents: Contents { part: None, ..contents },
+    let first = (0usize..2, PATIENTS, any_contents()).prop_map(|(clinic, patient, contents)| {
+        Step::Register { clinic, patient, kind: Kind::Paper, contents: Contents { part: None, ..contents } }
     });
     let steps = (first, prop::collection::vec(any_step(), 60..120));
     let outcome = runner.run(&steps, |(first, steps)| {
@@ -146,7 +146,7 @@ fn the_exchange_and_the_model_never_disagree() {
                             both.world.clock.advance(by);
                         }
                         for of in &both.refs {
-                            let read = both.displayed(of).await;
+                            let read = both.read(of).await;
                             both.agree(of, &read);
                         }
                     }
