@@ -371,10 +371,7 @@ pub const ACTS: &[Told] = {
         told(
             "whose-data",
             Read,
-            (
-                "あなたの記録の件数を数えました（内容は見ていません）",
-                "あなたの記録の件数を数えようとしました",
-            ),
+            ("内容を見ずに、あなたの記録の件数を数えました", "あなたの記録の件数を数えようとしました"),
             ("counted what is kept of you, without seeing it", "tried to count what is kept of you"),
         ),
         told(

@@ -262,8 +262,21 @@ const UNLINK: &str = "-- retention-unlink
     UPDATE patient SET merged = array_remove(merged, $3), updated_at = now(), updated_by = 'retention'
     WHERE bucket = $1 AND id = $2";
 
+/// Waits, a minute at most, for whoever may still see what was deleted: rewriting keeps it for them.
+const UNSEEN: &str = "DO $$ BEGIN
+    FOR i IN 1..600 LOOP
+        EXIT WHEN NOT EXISTS (
+            SELECT FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL
+              AND xact_start < now());
+        PERFORM pg_sleep(0.1);
+        PERFORM pg_stat_clear_snapshot();
+    END LOOP;
+END $$";
+
 /// Rewrites every table the job deletes from, and what the planner remembers of their values.
-const SCRUB: [&str; 18] = [
+const SCRUB: [&str; 20] = [
+    UNSEEN,
     // An empty table keeps the samples it had.
     "DELETE FROM pg_statistic s USING pg_class c
      WHERE c.oid = s.starelid AND c.relnamespace = 'public'::regnamespace",
@@ -282,6 +295,7 @@ const SCRUB: [&str; 18] = [
     "VACUUM (FULL, ANALYZE) insured_identity, card, person_name",
     "VACUUM (FULL, ANALYZE) identity_token, access_token, client_assertion, card_challenge",
     "VACUUM (FULL, ANALYZE) idempotency",
+    UNSEEN,
     "VACUUM (FULL) pg_statistic",
     "CHECKPOINT",
 ];

@@ -132,7 +132,8 @@ mod tests {
         };
         assert_eq!(sent, wanted);
 
-        let faults = read(br#"{"resourceType":"RelatedPerson","period":{}}"#).unwrap_err();
+        let faults = read(br#"{"resourceType":"RelatedPerson","period":{"start":"2026-04-01T00:00:00Z"}}"#)
+            .unwrap_err();
         let places: Vec<&str> = faults.iter().map(|fault| fault.place.as_str()).collect();
         for place in ["extension", "identifier", "relationship", "period.end"] {
             assert!(places.iter().any(|told| told.contains(place)), "{place} in {places:?}");

@@ -140,8 +140,8 @@ const INSURED_SINCE: &str = "-- insured-identity-since
 
 const INSURED_BACK: &str = "-- insured-identity-back
     INSERT INTO insured_identity
-        (bucket, identity_hash, patient_id, valid_from, valid_until, branch_hash, updated_by)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)
+        (bucket, identity_hash, patient_id, valid_from, valid_until, branch_hash, updated_by, patient_bucket)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT (bucket, identity_hash, patient_id, valid_from) DO UPDATE SET
         valid_until = excluded.valid_until, branch_hash = excluded.branch_hash, updated_at = now(),
         updated_by = excluded.updated_by";
@@ -377,7 +377,19 @@ impl Merging<'_, '_> {
         let branch: Option<Vec<u8>> = column(row, TABLE, "branch_hash")?;
         let by_hash: Bucket = column(row, TABLE, "bucket")?;
         self.tx
-            .execute(INSURED_BACK, &[&by_hash, &hash, &merged, &valid_from, &valid_until, &branch, &UNMERGE])
+            .execute(
+                INSURED_BACK,
+                &[
+                    &by_hash,
+                    &hash,
+                    &merged,
+                    &valid_from,
+                    &valid_until,
+                    &branch,
+                    &UNMERGE,
+                    &self.bucket(merged),
+                ],
+            )
             .await?;
         let corrupt = || StoreError::corrupt("coverage", "content_sealed", kept);
         let taken =
