@@ -262,13 +262,14 @@ const UNLINK: &str = "-- retention-unlink
     UPDATE patient SET merged = array_remove(merged, $3), updated_at = now(), updated_by = 'retention'
     WHERE bucket = $1 AND id = $2";
 
-/// Waits, a minute at most, for whoever may still see what was deleted: rewriting keeps it for them.
+/// Waits, a minute at most, for whoever may still see what was deleted, in whatever database of the cluster: rewriting
+/// keeps it for them.
 const UNSEEN: &str = "DO $$ BEGIN
     FOR i IN 1..600 LOOP
         EXIT WHEN NOT EXISTS (
             SELECT FROM pg_stat_activity
-            WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL
-              AND xact_start < now());
+            WHERE pid <> pg_backend_pid() AND xact_start < now()
+              AND (backend_xid IS NOT NULL OR backend_xmin IS NOT NULL));
         PERFORM pg_sleep(0.1);
         PERFORM pg_stat_clear_snapshot();
     END LOOP;
