@@ -11,6 +11,7 @@ use const_oid::ObjectIdentifier;
 use serde::{Deserialize, Deserializer};
 
 use crate::check::Policy;
+use crate::store::retention::Terms;
 
 /// Why a configuration cannot be used. Quotes nothing of the file, which may hold a password.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,8 @@ pub struct Config {
     pub check: Policy,
     /// How far back the shared history goes.
     pub history: History,
+    /// How long data are kept.
+    pub retention: Retention,
     /// Bounds of a request.
     pub request: Request,
 }
@@ -99,6 +102,7 @@ impl Default for Config {
             attempt: Attempt::default(),
             check: Policy::default(),
             history: History::default(),
+            retention: Retention::default(),
             request: Request::default(),
         }
     }
@@ -117,6 +121,65 @@ pub struct History {
 impl Default for History {
     fn default() -> Self {
         Self { days: 100, most_days: 1826 }
+    }
+}
+
+/// How long data are kept (保存期間), `[retention]`; `hikikae admin retention` deletes what is older.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Prescriptions with documents, versions and findings, days from the last change. Default 1827, five years, as
+    /// clinics keep records (医師法24条) and pharmacies are to keep dispensed prescriptions (薬剤師法27条, as amended).
+    pub documents_days: u16,
+    /// Medication periods, days from their last. Default 1827.
+    pub history_days: u16,
+    /// Findings, days from when they were shown. Default 1827.
+    pub findings_days: u16,
+    /// Claims (レセプト由来), days from the end of their month. Default 1096, the three years that are shown nationally.
+    pub claims_days: u16,
+    /// The access record, and consents, mandates, app grants and merges that ended. Default 1827, like the documents.
+    pub access_days: u16,
+    /// Persons who left or died, days from the last day of insurance or the death; and what they reported. Default
+    /// 1827.
+    pub persons_days: u16,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            documents_days: 1827,
+            history_days: 1827,
+            findings_days: 1827,
+            claims_days: 1096,
+            access_days: 1827,
+            persons_days: 1827,
+        }
+    }
+}
+
+impl Retention {
+    /// As the job takes them.
+    pub fn terms(&self) -> Terms {
+        Terms {
+            documents: self.documents_days,
+            history: self.history_days,
+            findings: self.findings_days,
+            claims: self.claims_days,
+            access: self.access_days,
+            persons: self.persons_days,
+        }
+    }
+
+    /// Each field with its days.
+    fn fields(&self) -> [(&'static str, u16); 6] {
+        [
+            ("retention.documents_days", self.documents_days),
+            ("retention.history_days", self.history_days),
+            ("retention.findings_days", self.findings_days),
+            ("retention.claims_days", self.claims_days),
+            ("retention.access_days", self.access_days),
+            ("retention.persons_days", self.persons_days),
+        ]
     }
 }
 
@@ -329,6 +392,10 @@ impl Config {
         if self.signature.policies.is_empty() {
             faults.push("signature.policies must name a policy".to_owned());
         }
+        // What a check still reads must be there: anything shorter is a slip of the pen.
+        let least = self.check.look_back_days.max(100);
+        let short = self.retention.fields().into_iter().filter(|(_, days)| *days < least);
+        faults.extend(short.map(|(field, _)| format!("{field} must be at least {least}")));
         if faults.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(faults)) }
     }
 }

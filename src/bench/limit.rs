@@ -205,6 +205,7 @@ impl Limit {
                 store
                     .registration_insert(&Registration {
                         patient: case.patient,
+                        person: case.patient,
                         history_version: case.history_version,
                         registered: &case.registered,
                         details: &case.details,
@@ -238,6 +239,7 @@ impl Limit {
                         row,
                         next: &row.registered.life.after(&dispense, now)?,
                         replaced: None,
+                        person: case.patient,
                         history_version: case.history_version,
                         media_type: MEDIA_TYPE,
                         original: &case.document,

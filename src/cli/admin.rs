@@ -23,16 +23,24 @@ use serde_json::{Value, json};
 
 use self::audit::AuditVerify;
 use self::disaster::DisasterCommand;
+use self::mandate::{MandateAdd, MandateEnd};
+use self::merge::{MergePatients, UnmergePatients};
+use self::retention::Retention;
+use self::whose::WhoseData;
 use super::document::counted;
 use super::{Answer, log_to_stderr, print};
 
 mod audit;
 mod disaster;
+mod mandate;
+mod merge;
+mod retention;
+mod whose;
 
 /// The configuration that is used when none is named and it exists.
 const USUAL_CONFIGURATION: &str = "hikikae.toml";
 
-/// Operator work: facilities, insured persons, the formulary, keys, disasters, the access record
+/// Operator work: facilities, insured persons, what is kept of them, the formulary, keys, disasters
 #[derive(Subcommand)]
 #[command(after_help = "\
 The commands work on the database of the configuration: the one it names, or the private one under
@@ -46,6 +54,12 @@ pub enum Admin {
     RotateKeys(RotateKeys),
     CheckReport(CheckReport),
     Disaster(DisasterCommand),
+    MergePatients(MergePatients),
+    UnmergePatients(UnmergePatients),
+    MandateAdd(MandateAdd),
+    MandateEnd(MandateEnd),
+    WhoseData(WhoseData),
+    Retention(Retention),
     AuditVerify(AuditVerify),
 }
 
@@ -221,6 +235,12 @@ impl Admin {
             Self::RotateKeys(rotate) => (rotate.common.json, rotate.run()?),
             Self::CheckReport(report) => (report.common.json, report.run().await?),
             Self::Disaster(disaster) => (disaster.json(), disaster.run().await?),
+            Self::MergePatients(merge) => (merge.common.json, merge.run().await?),
+            Self::UnmergePatients(unmerge) => (unmerge.common.json, unmerge.run().await?),
+            Self::MandateAdd(add) => (add.common.json, add.run().await?),
+            Self::MandateEnd(end) => (end.common.json, end.run().await?),
+            Self::WhoseData(whose) => (whose.common.json, whose.run().await?),
+            Self::Retention(retention) => (retention.common.json, retention.run().await?),
             Self::AuditVerify(verify) => return verify.run().await,
         };
         print(if json { format!("{:#}\n", report.facts) } else { format!("{}\n", report.text) })?;

@@ -1,6 +1,7 @@
 //! The wire forms of the documents: strict reading into the domain, exact writing out of it. Knows no storage and
 //! no HTTP.
 
+pub mod archive;
 pub mod cds_hooks;
 pub mod cj1;
 mod coding;

@@ -167,11 +167,15 @@ impl Exchange {
                 look.listed = Some(listed.ok_or(ExchangeError::ConsentRequired)?);
             }
         }
-        match (found?, wanted) {
+        let found = match (found?, wanted) {
+            (None, Wanted::Number(number)) => self.numbered_before(identified.patient, number).await?,
+            (found, _) => found,
+        };
+        match (found, wanted) {
             (Some((row, findings)), _) => {
                 caller.met.prescription(row.patient, PrescriptionId::from_uuid(row.registered.id));
                 // An id may be another patient's; a number is looked up within this one.
-                if row.patient != identified.patient {
+                if !self.one_person(row.patient, identified.patient).await? {
                     return Err(ExchangeError::NotFound);
                 }
                 Ok(Asked { look, row, findings, answered: answered? })
@@ -182,6 +186,21 @@ impl Exchange {
                 Err(ExchangeError::ExchangeNumberUnknown)
             }
         }
+    }
+
+    /// The prescription with this number of a record whose place the patient's has taken.
+    async fn numbered_before(
+        &self,
+        patient: PatientId,
+        number: &ExchangeNumber,
+    ) -> Result<Option<(PrescriptionRow, Vec<FindingRow>)>, ExchangeError> {
+        for record in self.store.person_records(patient).await?.into_iter().skip(1) {
+            let found = self.store.acceptance_find(Sought::Number(record, number)).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     /// The document again with what is kept of the answer, recorded as a look.

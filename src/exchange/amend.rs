@@ -44,7 +44,8 @@ impl Exchange {
         let taken = self.prescription_take(caller, &sent).await?;
         let today = japanese_date(self.clock.now());
         let (named, born) = (&taken.prescription.insurance.identity, taken.prescription.patient.birth_date);
-        if self.person_find(caller, named, born, today).await? != row.patient {
+        let patient = self.person_find(caller, named, born, today).await?;
+        if !self.one_person(row.patient, patient).await? {
             return Err(ExchangeError::DocumentMismatch(vec![Fault {
                 place: form.payload().place(Item::Insured).to_owned(),
                 message: "the prescription to be amended is another patient's".to_owned(),
@@ -106,6 +107,7 @@ impl Exchange {
                     &row,
                     &Registration {
                         patient: row.patient,
+                        person: history.person,
                         history_version: history.version,
                         registered: &outcome.task,
                         details: &details,

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::app::AppAccess;
 use super::error::ExchangeError;
+use super::mandate::Representative;
 use super::met::Met;
 use crate::prescription::access::Who;
 use crate::prescription::identifier::InstitutionCode;
@@ -27,6 +28,9 @@ pub struct Caller {
     /// The app that acts for the patient, when one does.
     #[serde(default)]
     pub app: Option<AppAccess>,
+    /// The person who acts for the patient, when one does.
+    #[serde(default)]
+    pub representative: Option<Representative>,
     /// Whose data this request has come to. Of the request alone, and never kept with the token.
     #[serde(skip)]
     pub met: Met,
@@ -61,6 +65,18 @@ pub struct Person {
 }
 
 impl Caller {
+    /// Somebody by the own certificate, with nobody beside.
+    pub fn of(actor: Actor) -> Self {
+        Self {
+            actor,
+            practitioner: None,
+            bound_to: None,
+            app: None,
+            representative: None,
+            met: Met::default(),
+        }
+    }
+
     /// The facility.
     ///
     /// # Errors

@@ -149,7 +149,6 @@ impl Exchange {
             on: dispensing.dispensed_on,
         };
         let about = self.about(caller, token, oral, &named).await?;
-        let patient = about.patient;
         let Some(id) = dispensing.prescription_id else {
             let institution = dispensing.institution.as_ref().ok_or_else(|| {
                 ExchangeError::Document(vec![Fault {
@@ -163,16 +162,19 @@ impl Exchange {
             mismatch(Item::PrescriptionId, "the prescription id is none of this patient's that you may see")
         };
         let row = match self.own(caller, PrescriptionId::from_uuid(id)).await {
-            Ok(row) if row.patient == patient => row,
-            Ok(_) | Err(ExchangeError::NotFound) => return Err(unknown()),
+            Ok(row) => row,
+            Err(ExchangeError::NotFound) => return Err(unknown()),
             Err(error) => return Err(error),
         };
+        if !self.one_person(row.patient, about.patient).await? {
+            return Err(unknown());
+        }
         let trace = trace(caller, request, "done");
         let (now, id) = (self.clock.now(), PrescriptionId::from_uuid(id));
         let part = Part::Prescription(row.registered.document.number);
         let registered = self
             .store
-            .document_read(ACT, (patient, id), part, now, &trace)
+            .document_read(ACT, (row.patient, id), part, now, &trace)
             .await?
             .ok_or(ExchangeError::Internal("a prescription has its document"))?;
         let size = registered.bytes.len();

@@ -25,6 +25,7 @@ impl Exchange {
         request: &Request,
     ) -> Result<ConsentRow, ExchangeError> {
         let patient = own(caller)?;
+        caller.may_manage()?;
         let now = self.clock.now();
         let fault = |place: &str, message: &str| {
             ExchangeError::Document(vec![Fault { place: place.to_owned(), message: message.to_owned() }])
@@ -75,6 +76,7 @@ impl Exchange {
         request: &Request,
     ) -> Result<(), ExchangeError> {
         let patient = own(caller)?;
+        caller.may_manage()?;
         let trace = trace(caller, request, "done");
         if self.store.consent_withdraw(patient, id, self.clock.now(), &trace).await? {
             Ok(())

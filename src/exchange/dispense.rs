@@ -169,7 +169,11 @@ impl Exchange {
                 self.store.identity_find(&identity, born, on).await?
             }
         };
-        if person.is_none_or(|person| person.patient.id != row.patient) {
+        let theirs = match person {
+            Some(person) => self.one_person(row.patient, person.patient.id).await?,
+            None => false,
+        };
+        if !theirs {
             mismatch(Item::DispensedTo, "the insurance data and birth date are not the patient's");
         }
         if faults.is_empty() { Ok(()) } else { Err(ExchangeError::DocumentMismatch(faults)) }
@@ -227,6 +231,7 @@ impl Exchange {
                     row: &row,
                     next: &outcome.task.life,
                     replaced,
+                    person: history.person,
                     history_version: history.version,
                     media_type: sent.form.media_type(),
                     original: &sent.original,

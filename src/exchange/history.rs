@@ -95,7 +95,10 @@ impl Exchange {
             Side::Prescribed => ("history-prescribed", &[Source::Prescribed, Source::InHouse]),
             Side::GivenOut => ("history-given-out", &[Source::Dispensed, Source::InHouse]),
         };
-        let entries = self.store.history_list(act, reach.patient, sources, since, now, &trace).await?;
+        let mut entries = Vec::new();
+        for record in self.store.person_records(reach.patient).await? {
+            entries.extend(self.store.history_list(act, record, sources, since, now, &trace).await?);
+        }
         let mut records = Vec::new();
         for entry in entries {
             for (index, period) in entry.periods.iter().enumerate() {

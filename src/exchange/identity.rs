@@ -284,10 +284,19 @@ impl Exchange {
     ) -> Result<Disclosure, ExchangeError> {
         let Some(IdentityHeader(token)) = &request.identity else { return Ok(Disclosure::Withheld) };
         let identified = self.identity_of(caller, Some(token)).await?;
-        if identified.patient != patient {
+        if !self.one_person(patient, identified.patient).await? {
             return Err(ExchangeError::IdentityTokenInvalid);
         }
         Ok(identified.disclosure())
+    }
+
+    /// Whether a record is one of this person's, whom a look-up has found: its own, or merged into it.
+    pub(super) async fn one_person(
+        &self,
+        record: PatientId,
+        person: PatientId,
+    ) -> Result<bool, ExchangeError> {
+        Ok(record == person || self.store.person_of(record).await? == person)
     }
 
     /// The patient whose data of this kind are open to the caller by its `Identity-Token` at this moment. Whole

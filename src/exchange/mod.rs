@@ -13,11 +13,13 @@ pub mod check;
 pub mod consent;
 pub mod dispense;
 pub mod error;
+pub mod export;
 pub mod follow;
 pub mod form;
 pub mod history;
 pub mod identity;
 pub mod intake;
+pub mod mandate;
 pub mod met;
 pub mod mitigate;
 pub mod notebook;
@@ -279,6 +281,7 @@ fn content(caller: &Caller, outcome: &str) -> TraceContent {
         facility_name: facility.map(|facility| facility.name.clone()),
         person: caller.person_name().map(str::to_owned),
         app: caller.app.as_ref().map(|app| app.name.clone()),
+        representative: caller.representative.as_ref().map(|person| person.name.clone()),
         signer: None,
         reason: None,
         outcome: outcome.to_owned(),

@@ -98,8 +98,8 @@ impl Exchange {
         })
     }
 
-    /// Keeps what the patient wrote in a notebook: medicines and allergies by their own account. The same notebook
-    /// again is known already.
+    /// Keeps what the patient wrote in a notebook, whole or all its parts: medicines and allergies by their own account.
+    /// The same notebook again is known already.
     ///
     /// # Errors
     ///
@@ -113,7 +113,9 @@ impl Exchange {
     ) -> Result<Taken, ExchangeError> {
         let patient =
             caller.patient().ok_or(ExchangeError::NotPermitted("patients import their own notebooks"))?;
-        let notebook = blocking(move || notebook::read(&bytes).map_err(ExchangeError::Document)).await?.value;
+        caller.may_manage()?;
+        let notebook =
+            blocking(move || notebook::read_parts(&bytes).map_err(ExchangeError::Document)).await?;
         let person = self
             .store
             .patient_find(patient, japanese_date(self.clock.now()))
@@ -168,7 +170,7 @@ impl Exchange {
         let patient = caller.patient().ok_or(ExchangeError::NotPermitted(
             "a notebook of a period is for the patient; name a dispensing",
         ))?;
-        let (whose, filter) = (Whose::Patient(patient), Filter::default());
+        let (whose, filter) = (Whose::Patient(self.store.person_records(patient).await?), Filter::default());
         let mut documents = Vec::new();
         let mut after = None;
         loop {

@@ -139,6 +139,10 @@ impl Exchange {
             }
             let now = self.clock.now();
             let history = self.history(patient).await?;
+            if history.person != patient {
+                // Merged since the patient was looked up: the same request finds the record that goes on.
+                return Err(StoreError::Contended.into());
+            }
             let checked =
                 self.findings_answered("register", caller, &shown, &proposal, &history, &trace).await?;
             let id =
@@ -174,6 +178,7 @@ impl Exchange {
                 .store
                 .registration_insert(&Registration {
                     patient,
+                    person: history.person,
                     history_version: history.version,
                     registered: &outcome.task,
                     details: &details,

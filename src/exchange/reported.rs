@@ -62,7 +62,7 @@ impl Exchange {
     ///
     /// # Errors
     ///
-    /// `not-permitted` for a facility that reports medicines, and when there are too many.
+    /// `not-permitted` for a facility that reports medicines; `state-conflict` when there are too many.
     pub async fn reported_record(
         &self,
         caller: &Caller,
@@ -71,6 +71,7 @@ impl Exchange {
         contents: Vec<Content>,
         request: &Request,
     ) -> Result<Vec<(Reported, bool)>, ExchangeError> {
+        caller.may_manage()?;
         let reach = self.reach(caller, token).await?;
         by_its_reporter(kind, &reach)?;
         let at = self.clock.now();
@@ -83,7 +84,7 @@ impl Exchange {
         let kept = self
             .reported_keep(act(kind, "record"), reach.patient, kind, &entries, at, &trace)
             .await?
-            .ok_or(ExchangeError::NotPermitted("the patient has too many entries"))?;
+            .ok_or(ExchangeError::ReportedFull)?;
         for (entry, kept) in entries.iter_mut().zip(&kept) {
             (entry.id, entry.recorded_on) = (kept.id, japanese_date(kept.recorded_at));
         }
@@ -124,6 +125,7 @@ impl Exchange {
         id: Uuid,
         request: &Request,
     ) -> Result<(), ExchangeError> {
+        caller.may_manage()?;
         let reach = self.reach(caller, token).await?;
         by_its_reporter(kind, &reach)?;
         let (act, facility) = (act(kind, "remove"), reach.facility.as_ref());

@@ -56,15 +56,10 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::met::Met;
     use crate::store::directory::{Facility, FacilityKind};
 
-    fn caller(actor: Actor) -> Caller {
-        Caller { actor, practitioner: None, bound_to: None, app: None, met: Met::default() }
-    }
-
     fn facility() -> Caller {
-        caller(Actor::Facility(Facility {
+        Caller::of(Actor::Facility(Facility {
             code: "1311234567".parse().unwrap(),
             kind: FacilityKind::Clinic,
             name: "clinic".to_owned(),
@@ -89,7 +84,7 @@ mod tests {
     fn patients_are_asked_for_each_time() {
         let (seen, at) = (Seen::default(), DateTime::UNIX_EPOCH);
         let patient = Actor::Patient { id: uuid::Uuid::nil(), name: String::new() };
-        seen.put([1; 32], &caller(patient), at + TimeDelta::hours(1), at);
+        seen.put([1; 32], &Caller::of(patient), at + TimeDelta::hours(1), at);
         assert!(seen.get(&[1; 32], at).is_none());
     }
 

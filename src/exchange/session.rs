@@ -3,16 +3,17 @@
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::Exchange;
 use super::caller::{Actor, Caller, Person};
 use super::card::NONCE;
-use super::met::Met;
+use super::mandate::Representative;
 use crate::clock::japanese_date;
 use crate::prescription::identifier::InstitutionCode;
-use crate::store::StoreError;
 use crate::store::session::SpentAssertion;
+use crate::store::{PatientId, StoreError};
 use crate::trust::{
     AnchorKind, Assertion, AssertionError, Certificate, PathError, Purpose, VerifiedAssertion,
 };
@@ -49,6 +50,9 @@ pub enum SessionError {
     /// The assertion answers a challenge for a card. The facility that holds it must not become the patient.
     #[error("the assertion was made for an identity check")]
     Challenged,
+    /// The card's holder holds no mandate of the patient to act for.
+    #[error("no mandate of this patient for the holder of this card is in force")]
+    NoMandate,
     /// The assertion was used before.
     #[error("the jti of an assertion has been used before")]
     Replayed,
@@ -59,7 +63,8 @@ pub enum SessionError {
 
 impl Exchange {
     /// Issues a token to the holder of the assertion's key, naming the person at the terminal when a second
-    /// assertion proves one. `bound_to` is the client certificate of the connection, when there is one.
+    /// assertion proves one. `bound_to` is the client certificate of the connection, when there is one. With
+    /// `acting_for` the holder of a patient's card acts for that patient, by a mandate.
     ///
     /// # Errors
     ///
@@ -68,10 +73,11 @@ impl Exchange {
         &self,
         client: &str,
         practitioner: Option<&str>,
+        acting_for: Option<Uuid>,
         bound_to: Option<[u8; 32]>,
     ) -> Result<Issued, SessionError> {
         let now = self.clock.now();
-        let (actor, used_client) = self.actor_prove(client, now).await?;
+        let (mut actor, used_client) = self.actor_prove(client, now).await?;
         let mut spent = vec![used_client];
         let practitioner = match practitioner {
             None => None,
@@ -89,14 +95,43 @@ impl Exchange {
                 Some(person(&assertion.leaf)?)
             }
         };
-        let caller = Caller { actor, practitioner, bound_to, app: None, met: Met::default() };
+        let (mut representative, mut mandate) = (None, None);
+        if let Some(patient) = acting_for {
+            let (held, represented, by) = self.represent(&actor, PatientId::from_uuid(patient), now).await?;
+            (actor, representative, mandate) = (represented, Some(by), Some(held));
+        }
+        let caller = Caller { practitioner, bound_to, representative, ..Caller::of(actor) };
         let token = self.secret_draw()?;
         let lifetime = self.settings.access_token;
-        if self.store.access_token_insert(&spent, &token, &caller, now + lifetime).await? {
+        if self
+            .store
+            .access_token_insert(&spent, &token, &caller, (caller.patient(), mandate), now + lifetime)
+            .await?
+        {
             Ok(Issued { token, lifetime, caller })
         } else {
             Err(SessionError::Replayed)
         }
+    }
+
+    /// The mandate by which the holder of a card acts for a patient, whom the token is for, and who holds it.
+    async fn represent(
+        &self,
+        holder: &Actor,
+        patient: PatientId,
+        now: DateTime<Utc>,
+    ) -> Result<(Uuid, Actor, Representative), SessionError> {
+        let Actor::Patient { id: holder, name } = holder else { return Err(SessionError::NoMandate) };
+        let records = self.store.person_records(PatientId::from_uuid(*holder)).await?;
+        let mandate =
+            self.store.mandate_find(patient, &records, now).await?.ok_or(SessionError::NoMandate)?;
+        let entry = self.store.patient_find(patient, japanese_date(now)).await?;
+        let represented = entry
+            .map(|entry| entry.patient.particulars)
+            .filter(|person| person.deceased_on.is_none())
+            .ok_or(SessionError::NoMandate)?;
+        let representative = Representative { id: *holder, name: name.clone(), scope: mandate.scope };
+        Ok((mandate.id, Actor::Patient { id: *patient.as_uuid(), name: represented.name }, representative))
     }
 
     /// Who made the assertion, and the assertion to be spent on what it is used for.

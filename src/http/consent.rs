@@ -1,6 +1,7 @@
 //! `/fhir/Consent`: the patient's own consents and refusals.
 
 use http::StatusCode;
+use serde_json::Value;
 use uuid::Uuid;
 use warp::Filter;
 
@@ -53,7 +54,7 @@ pub(super) fn put(app: &App) -> Endpoint {
                 call.content_type(FHIR_BODY)?;
                 let decision = read(&call.body).map_err(ExchangeError::Document)?;
                 let row = call.app().exchange.consent_put(&caller, &decision, &call.request()?).await?;
-                Ok(answer::fhir(StatusCode::CREATED, &consent(told(&row))))
+                Ok(answer::fhir(StatusCode::CREATED, &resource(&row)))
             })
         })
         .described(about)
@@ -76,6 +77,11 @@ pub(super) fn withdraw(app: &App) -> Endpoint {
             })
         })
         .described(about)
+}
+
+/// A consent or refusal as a resource.
+pub(super) fn resource(row: &ConsentRow) -> Value {
+    consent(told(row))
 }
 
 fn told(row: &ConsentRow) -> Told<'_> {

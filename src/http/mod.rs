@@ -11,7 +11,9 @@ mod compress;
 mod consent;
 mod date;
 mod endpoint;
+mod export;
 mod history;
+mod mandate;
 mod metadata;
 mod openapi;
 mod operator;
@@ -69,6 +71,10 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         consent::list(app),
         consent::put(app),
         consent::withdraw(app),
+        mandate::list(app),
+        mandate::give(app),
+        mandate::end(app),
+        export::export(app),
         task::register(app),
         task::accept(app),
         task::cancel(app),

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 use warp::Filter;
 
@@ -19,7 +19,7 @@ use crate::exchange::break_glass::Sought;
 use crate::exchange::identity::{Evidence, VerifiedIdentity};
 use crate::prescription::document;
 use crate::prescription::mitigation::{COMMENT_LENGTH, ManagementCode};
-use crate::store::directory::{InsuredIdentity, Sex};
+use crate::store::directory::{DirectoryEntry, InsuredIdentity, Sex};
 
 const VERIFY: [&str; 6] = ["insurerNumber", "symbol", "number", "branchNumber", "birthDate", "cardAssertion"];
 const EMERGENCY: [&str; 8] =
@@ -107,33 +107,41 @@ pub(super) fn card_challenge(app: &App) -> Endpoint {
         .described(about)
 }
 
-fn identity_answer(verified: &VerifiedIdentity) -> serde_json::Value {
-    let person = &verified.entry.patient.particulars;
-    let mut answer = vec![
-        json!({ "name": "identityToken", "valueString": verified.token.encode().as_str() }),
-        json!({ "name": "expiresAt", "valueInstant": instant(verified.expires_at) }),
-        json!({ "name": "method", "valueCode": verified.permissions.method.as_str() }),
-        json!({ "name": "patient", "resource": patient(Particulars {
-            name: &person.name,
-            kana: person.kana.as_deref(),
-            birth_date: person.birth_date,
-            sex: match person.sex {
-                Sex::Male => Some(document::Sex::Male),
-                Sex::Female => Some(document::Sex::Female),
-                Sex::Unknown => None,
-            },
-        }) }),
-    ];
-    if let Some(insurance) = &verified.entry.coverage {
-        answer.push(json!({ "name": "coverage", "resource": coverage(Insurance {
+/// A person, and the insurance that was asked for.
+pub(super) fn person(entry: &DirectoryEntry) -> (Value, Option<Value>) {
+    let person = &entry.patient.particulars;
+    let person = patient(Particulars {
+        name: &person.name,
+        kana: person.kana.as_deref(),
+        birth_date: person.birth_date,
+        sex: match person.sex {
+            Sex::Male => Some(document::Sex::Male),
+            Sex::Female => Some(document::Sex::Female),
+            Sex::Unknown => None,
+        },
+    });
+    let insurance = entry.coverage.as_ref().map(|insurance| {
+        coverage(Insurance {
             insurer_number: insurance.identity.insurer_number(),
             symbol: insurance.identity.symbol(),
             number: insurance.identity.number(),
             branch_number: insurance.identity.branch_number(),
             valid_from: insurance.valid_from,
             valid_until: insurance.valid_until,
-        }) }));
-    }
+        })
+    });
+    (person, insurance)
+}
+
+fn identity_answer(verified: &VerifiedIdentity) -> Value {
+    let (patient, coverage) = person(&verified.entry);
+    let mut answer = vec![
+        json!({ "name": "identityToken", "valueString": verified.token.encode().as_str() }),
+        json!({ "name": "expiresAt", "valueInstant": instant(verified.expires_at) }),
+        json!({ "name": "method", "valueCode": verified.permissions.method.as_str() }),
+        json!({ "name": "patient", "resource": patient }),
+    ];
+    answer.extend(coverage.map(|coverage| json!({ "name": "coverage", "resource": coverage })));
     answer.extend(verified.permissions.granted().map(|(opening, until)| {
         let mut part = vec![
             json!({ "name": "kind", "valueCode": opening.kind.as_str() }),

@@ -44,7 +44,7 @@ pub(super) fn allergy_record(app: &App) -> Endpoint {
         .resource("AllergyIntolerance")
         .answers(StatusCode::CREATED, Form::Resource("AllergyIntolerance"))
         .answers(StatusCode::OK, Form::Resource("AllergyIntolerance"))
-        .refuses(&["role-mismatch", "document-invalid"]);
+        .refuses(&["role-mismatch", "document-invalid", "state-conflict", "overloaded"]);
     path.and(call(app))
         .then(|call: Call| {
             respond(async move {
@@ -95,7 +95,7 @@ pub(super) fn medicine_record(app: &App) -> Endpoint {
         .resource("MedicationStatement")
         .answers(StatusCode::CREATED, Form::Resource("MedicationStatement"))
         .answers(StatusCode::OK, Form::Resource("MedicationStatement"))
-        .refuses(&["document-invalid"]);
+        .refuses(&["document-invalid", "state-conflict", "overloaded"]);
     path.and(call(app))
         .then(|call: Call| {
             respond(async move {

@@ -14,6 +14,7 @@ use super::endpoint::{Described, Endpoint, Form, route};
 use super::problem::Problem;
 use crate::exchange::app::AppError;
 use crate::exchange::caller::{Actor, Caller};
+use crate::exchange::mandate::Representative;
 use crate::exchange::session::SessionError;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -21,11 +22,12 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 /// Media type of a form.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 /// The fields of [`Fields`].
-const FIELDS: [&str; 9] = [
+const FIELDS: [&str; 10] = [
     "grant_type",
     "client_assertion_type",
     "client_assertion",
     "practitioner_assertion",
+    "acting_for",
     "client_id",
     "code",
     "redirect_uri",
@@ -39,6 +41,7 @@ struct Fields {
     client_assertion_type: Option<String>,
     client_assertion: Option<String>,
     practitioner_assertion: Option<String>,
+    acting_for: Option<String>,
     client_id: Option<String>,
     code: Option<String>,
     redirect_uri: Option<String>,
@@ -91,22 +94,28 @@ async fn certificate_holder(call: &Call, form: Fields) -> Response {
     let Some(assertion) = form.client_assertion else {
         return refusal(StatusCode::BAD_REQUEST, "invalid_request", "client_assertion is missing");
     };
-    let opened = call
-        .app()
-        .exchange
-        .session_open(&assertion, form.practitioner_assertion.as_deref(), call.certificate_hash())
-        .await;
-    match opened {
-        Ok(issued) => answer::json(
-            StatusCode::OK,
-            &json!({
+    let Ok(acting_for) = form.acting_for.as_deref().map(str::parse).transpose() else {
+        return refusal(StatusCode::BAD_REQUEST, "invalid_request", "acting_for is a patient's id");
+    };
+    let practitioner = form.practitioner_assertion.as_deref();
+    let exchange = &call.app().exchange;
+    match exchange.session_open(&assertion, practitioner, acting_for, call.certificate_hash()).await {
+        Ok(issued) => {
+            let mut body = json!({
                 "access_token": issued.token.as_str(),
                 "token_type": "Bearer",
                 "expires_in": issued.lifetime.num_seconds(),
                 "actor": actor(&issued.caller),
-            }),
-        ),
+            });
+            if let Some(Representative { id, name, scope }) = &issued.caller.representative {
+                body["representative"] = json!({ "id": id, "name": name, "scope": scope });
+            }
+            answer::json(StatusCode::OK, &body)
+        }
         Err(SessionError::Store(error)) => Problem::from(error).response(),
+        Err(error @ SessionError::NoMandate) => {
+            refusal(StatusCode::BAD_REQUEST, "invalid_grant", &error.to_string())
+        }
         Err(error) => refusal(StatusCode::UNAUTHORIZED, "invalid_client", &error.to_string()),
     }
 }

@@ -339,6 +339,48 @@ pub const ACTS: &[Told] = {
             ("ended an app's access", "tried to end an app's access"),
         ),
         told(
+            "mandate-list",
+            Read,
+            ("代理人の一覧を見ました", "代理人の一覧を見ようとしました"),
+            ("looked at the list of representatives", "tried to look at the list of representatives"),
+        ),
+        told(
+            "mandate-add",
+            Create,
+            ("代理人を定めました", "代理人を定めようとしました"),
+            ("named a representative for you", "tried to name a representative for you"),
+        ),
+        told(
+            "mandate-end",
+            Delete,
+            ("代理を終わらせました", "代理を終わらせようとしました"),
+            ("ended a representative's mandate", "tried to end a representative's mandate"),
+        ),
+        told(
+            "merge-patients",
+            Update,
+            ("あなたの二つの記録を一つにまとめました", "あなたの二つの記録を一つにまとめようとしました"),
+            ("joined two records of yours", "tried to join two records of yours"),
+        ),
+        told(
+            "unmerge-patients",
+            Update,
+            ("一つにまとめた記録を元の二つに戻しました", "一つにまとめた記録を元の二つに戻そうとしました"),
+            ("parted two records that had been joined", "tried to part two records that had been joined"),
+        ),
+        told(
+            "whose-data",
+            Read,
+            ("内容を見ずに、あなたの記録の件数を数えました", "あなたの記録の件数を数えようとしました"),
+            ("counted what is kept of you, without seeing it", "tried to count what is kept of you"),
+        ),
+        told(
+            "export",
+            Read,
+            ("記録のすべてを書き出しました", "記録のすべてを書き出そうとしました"),
+            ("took a copy of the whole record", "tried to take a copy of the whole record"),
+        ),
+        told(
             "import-claims",
             Create,
             (

@@ -9,6 +9,7 @@ pub mod dispensing;
 pub mod document;
 pub mod identifier;
 pub mod line;
+pub mod mandate;
 pub mod mitigation;
 pub mod registered;
 pub mod reported;

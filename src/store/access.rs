@@ -33,6 +33,9 @@ pub struct TraceContent {
     /// The app that acted for the patient.
     #[serde(default)]
     pub app: Option<String>,
+    /// The person who acted for the patient, or to whom a mandate was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub representative: Option<String>,
     /// The document's signer, for signed acts.
     pub signer: Option<String>,
     /// The stated reason, where the contract asks for one.
@@ -57,6 +60,13 @@ pub struct AccessRow {
     pub prescription: Option<PrescriptionId>,
     /// Who, why, how it ended.
     pub content: TraceContent,
+}
+
+impl TraceContent {
+    /// What the operator does to a record, with the reason or evidence where one is asked for.
+    pub fn of_operator(reason: Option<String>) -> Self {
+        Self { who: Who::Operator, reason, outcome: "done".to_owned(), ..Self::default() }
+    }
 }
 
 impl Trace {

@@ -252,10 +252,11 @@ impl Store {
                 SET spent_hash = secret_hash, secret_hash = $4, secret_kind = 'refresh', secret_until = until,
                     updated_at = now(), updated_by = 'app-token'
                 WHERE bucket = $1 AND id = $2 AND secret_hash = $3 AND secret_until > $5 AND revoked_at IS NULL
-                RETURNING id
+                RETURNING id, patient_id
             )
-            INSERT INTO access_token (token_hash, sealed, expires_at, grant_bucket, grant_id, updated_by)
-            SELECT $6, $7, $8, $1, id, 'app-token' FROM spent";
+            INSERT INTO access_token (token_hash, sealed, expires_at, grant_bucket, grant_id, patient_bucket,
+                                      patient_id, updated_by)
+            SELECT $6, $7, $8, $1, id, $1, patient_id, 'app-token' FROM spent";
         let hash = self.token_hash(new.token);
         let sealed = self.seal_session(&hash, new.session)?;
         let refresh = new.refresh.map(|secret| self.app_secret_hash(secret));

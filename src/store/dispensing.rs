@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::bucket::PrescriptionId;
+use super::bucket::{PatientId, PrescriptionId};
 use super::document::Part;
 use super::pool::{Param, Store, StoreError};
 use super::prescription::{Doing, Flat, PrescriptionRow, Written, flat, tail};
@@ -19,6 +19,8 @@ pub struct DispensingResult<'a> {
     pub next: &'a Life,
     /// The result it takes the place of.
     pub replaced: Option<i16>,
+    /// The record that stands for the patient, whose history was checked.
+    pub person: PatientId,
     /// The version of the history the check saw.
     pub history_version: i64,
     /// Media type of the original.
@@ -49,7 +51,7 @@ impl Store {
             WITH guard AS (
                 UPDATE patient
                 SET history_version = history_version + 1, updated_at = now(), updated_by = $1
-                WHERE bucket = $10 AND id = $11 AND history_version = $12
+                WHERE bucket = $26 AND id = $27 AND history_version = $12
                 RETURNING id
             ), changed AS (
                 UPDATE prescription
@@ -77,10 +79,10 @@ impl Store {
                 DELETE FROM medication USING changed
                 WHERE medication.bucket = $10 AND medication.patient_id = $11
                   AND medication.prescription_id = changed.id AND medication.source = 'dispensed'
-                  AND medication.sequence = $26
+                  AND medication.sequence = $28
             ), answered AS (
                 UPDATE finding SET prescription_id = changed.id, updated_at = now(), updated_by = $1
-                FROM changed WHERE finding.bucket = $10 AND finding.id = ANY ($27) AND finding.facility = $2
+                FROM changed WHERE finding.bucket = $10 AND finding.id = ANY ($29) AND finding.facility = $2
             )"
         );
         let DispensingResult { row, next, doing, .. } = result;
@@ -89,7 +91,7 @@ impl Store {
         let original = self.seal_document(id, Part::Dispensing(sequence), result.original)?;
         let periods = self.seal_periods(id, Source::Dispensed, sequence, result.periods)?;
         let Flat { state, pharmacy, lease_end, results, dispensers, .. } = flat(next);
-        let tail = self.tail(doing)?;
+        let (tail, person_bucket) = (self.tail(doing)?, self.buckets().of_patient(result.person));
         let mut params = tail.before(&[
             &row.bucket,
             &row.patient,
@@ -107,6 +109,8 @@ impl Store {
             &original,
             &periods.until,
             &periods.sealed,
+            &person_bucket,
+            &result.person,
         ]);
         let sql = if result.replaced.is_none() && result.findings.is_empty() {
             sql!("")
@@ -134,7 +138,7 @@ impl Store {
             WITH guard AS (
                 UPDATE patient
                 SET history_version = history_version + 1, updated_at = now(), updated_by = $1
-                WHERE bucket = $10 AND id = $11
+                WHERE bucket = $20 AND id = $21
                 RETURNING id
             ), changed AS (
                 UPDATE prescription
@@ -152,6 +156,7 @@ impl Store {
             tail!()
         );
         let id = PrescriptionId::from_uuid(row.registered.id);
+        let person = self.person_of(row.patient).await?;
         let Flat { state, pharmacy, lease_end, results, .. } = flat(next);
         let tail = self.tail(doing)?;
         let written = self
@@ -169,6 +174,8 @@ impl Store {
                     &results,
                     &withdrawn,
                     &doing.now,
+                    &self.buckets().of_patient(person),
+                    &person,
                 ]),
             )
             .await;

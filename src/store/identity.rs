@@ -189,6 +189,8 @@ impl Store {
             WITH identity_token_used AS (
                 SELECT token_hash, patient_id, facility, method FROM identity_token
                 WHERE bucket = $1 AND token_hash = $2 AND facility = $3 AND expires_at > $4 AND patient_id = $5
+                  AND NOT EXISTS (SELECT FROM patient p
+                                  WHERE p.bucket = $1 AND p.id = $5 AND p.merged_into IS NOT NULL)
             )
             SELECT ",
             in_force!()
@@ -202,7 +204,12 @@ impl Store {
         permissions(&rows)
     }
 
-    pub(super) fn uuid_draw(&self) -> Result<Uuid, StoreError> {
+    /// A random id that says nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the random generator fails.
+    pub fn uuid_draw(&self) -> Result<Uuid, StoreError> {
         let mut bytes = [0; 16];
         self.rng().fill(&mut bytes)?;
         Ok(Uuid::new_v8(bytes))

@@ -16,10 +16,21 @@ const TABLE: &str = "medication";
 /// A patient's history at one moment.
 #[derive(Clone, Debug)]
 pub struct History {
+    /// The record that stands for the person, whose version guards: another than was asked for once two are merged.
+    pub person: PatientId,
     /// Raised by every registration, dispensing and report: the guard of check-and-register (invariant 6).
     pub version: i64,
     /// What the patient takes or is to take.
     pub periods: Vec<Period>,
+}
+
+/// What one record holds.
+struct Held {
+    merged_into: Option<PatientId>,
+    merged: Vec<PatientId>,
+    version: i64,
+    documents: Vec<Period>,
+    reports: Vec<Period>,
 }
 
 pub(super) struct SealedPeriods {
@@ -53,7 +64,8 @@ macro_rules! life_columns {
 macro_rules! history {
     () => {
         concat!(
-            "SELECT a.history_version, m.source, m.sequence, m.sealed, m.entry, m.recorded_at, ",
+            "SELECT a.history_version, a.merged_into, a.merged, m.source, m.sequence, m.sealed, m.entry,
+                m.recorded_at, ",
             life_columns!(),
             " FROM patient a
             LEFT JOIN LATERAL (
@@ -103,8 +115,8 @@ impl Store {
         Ok(SealedPeriods { until, sealed })
     }
 
-    /// The history that has not ended before `since`. What was prescribed counts while it waits or is held; once
-    /// dispensed, what was dispensed counts instead.
+    /// The history that has not ended before `since`, of all records of the person. What was prescribed counts while
+    /// it waits or is held; once dispensed, what was dispensed counts instead.
     ///
     /// # Errors
     ///
@@ -115,10 +127,8 @@ impl Store {
         since: NaiveDate,
         now: DateTime<Utc>,
     ) -> Result<History, StoreError> {
-        const SQL: &str = concat!("-- history-read\n", history!());
-        let bucket: Bucket = self.buckets().of_patient(patient);
-        let rows = self.one("history-read", SQL, &[&bucket, &patient, &since]).await?;
-        self.history_open(patient, &rows, now)
+        let held = self.history_held(patient, since, now).await?;
+        self.history_whole(held, patient, since, now).await
     }
 
     /// The same for an act that writes nothing else, with the trace of the look.
@@ -148,24 +158,58 @@ impl Store {
         let sealed = self.seal_trace(trace)?;
         let rows =
             self.one(act, SQL, &[&bucket, &patient, &since, &trace.request, &now, &act, &sealed]).await?;
+        let held = self.history_open(patient, &rows, now)?;
+        self.history_whole(held, patient, since, now).await
+    }
+
+    /// What one record holds, with what the other records of the person do: of most there are none.
+    async fn history_whole(
+        &self,
+        held: Held,
+        patient: PatientId,
+        since: NaiveDate,
+        now: DateTime<Utc>,
+    ) -> Result<History, StoreError> {
+        let (person, held) = match held.merged_into {
+            Some(into) => (into, self.history_held(into, since, now).await?),
+            None => (patient, held),
+        };
+        let Held { version, merged, mut documents, reports, .. } = held;
+        documents.extend(reports);
+        // Read after the version that guards: what is written meanwhile raises it. What is reported was copied.
+        for record in merged {
+            documents.extend(self.history_held(record, since, now).await?.documents);
+        }
+        Ok(History { person, version, periods: documents })
+    }
+
+    async fn history_held(
+        &self,
+        patient: PatientId,
+        since: NaiveDate,
+        now: DateTime<Utc>,
+    ) -> Result<Held, StoreError> {
+        const SQL: &str = concat!("-- history-read\n", history!());
+        let bucket: Bucket = self.buckets().of_patient(patient);
+        let rows = self.one("history-read", SQL, &[&bucket, &patient, &since]).await?;
         self.history_open(patient, &rows, now)
     }
 
-    fn history_open(
-        &self,
-        patient: PatientId,
-        rows: &[Row],
-        now: DateTime<Utc>,
-    ) -> Result<History, StoreError> {
-        let version = rows
+    fn history_open(&self, patient: PatientId, rows: &[Row], now: DateTime<Utc>) -> Result<Held, StoreError> {
+        let mut held = rows
             .first()
-            .map(|row| row.get("history_version"))
+            .map(|row| Held {
+                merged_into: row.get("merged_into"),
+                merged: row.get("merged"),
+                version: row.get("history_version"),
+                documents: Vec::new(),
+                reports: Vec::new(),
+            })
             .ok_or_else(|| StoreError::corrupt("patient", "id", patient))?;
-        let mut periods = Vec::new();
         for row in rows {
             if let Some(entry) = row.get("entry") {
                 let entry = self.reported_open(entry, row.get("recorded_at"), row.get("sealed"))?;
-                periods.extend(reported::periods(&entry));
+                held.reports.extend(reported::periods(&entry));
                 continue;
             }
             let Some(id) = row.get::<_, Option<PrescriptionId>>("id") else { continue };
@@ -181,10 +225,15 @@ impl Store {
             };
             if counts {
                 let place = place(id, source, row.get("sequence"));
-                periods.extend(self.open_json::<Vec<Period>>(TABLE, &place, "sealed", row.get("sealed"))?);
+                held.documents.extend(self.open_json::<Vec<Period>>(
+                    TABLE,
+                    &place,
+                    "sealed",
+                    row.get("sealed"),
+                )?);
             }
         }
-        Ok(History { version, periods })
+        Ok(held)
     }
 
     /// The documents whose medicines were taken on or after `since`, with the trace of the look.

@@ -40,7 +40,10 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "identity_bucket",
         sql: include_str!("../../schema/0012_identity_bucket.sql"),
     },
-    Migration { version: 13, name: "hot", sql: include_str!("../../schema/0013_hot.sql") },
+    Migration { version: 13, name: "merge", sql: include_str!("../../schema/0013_merge.sql") },
+    Migration { version: 14, name: "mandate", sql: include_str!("../../schema/0014_mandate.sql") },
+    Migration { version: 15, name: "retention", sql: include_str!("../../schema/0015_retention.sql") },
+    Migration { version: 16, name: "hot", sql: include_str!("../../schema/0016_hot.sql") },
 ];
 
 /// "hikikae" in ASCII, the key of the advisory lock under which migrations run.

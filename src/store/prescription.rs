@@ -52,8 +52,8 @@ pub enum Whose {
     Clinic(InstitutionCode),
     /// Held or dispensed by a pharmacy.
     Pharmacy(InstitutionCode),
-    /// A patient's own.
-    Patient(PatientId),
+    /// A patient's own, of all records of the person.
+    Patient(Vec<PatientId>),
 }
 
 /// Who looks at one prescription.
@@ -437,25 +437,27 @@ impl Store {
             };
         }
         let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
-        let bucket = match whose {
-            Whose::Patient(patient) => Some(self.buckets().of_patient(*patient)),
-            Whose::Clinic(_) | Whose::Pharmacy(_) => None,
+        let buckets: Vec<Bucket> = match whose {
+            Whose::Patient(records) => {
+                records.iter().map(|record| self.buckets().of_patient(*record)).collect()
+            }
+            Whose::Clinic(_) | Whose::Pharmacy(_) => Vec::new(),
         };
         let (changed_at, id) = after.map(|cursor| (cursor.changed_at, cursor.id)).unzip();
         let (sql, who): (_, &(dyn postgres_types::ToSql + Sync)) = match whose {
-            Whose::Clinic(code) => (sql!("$1::smallint IS NULL AND p.clinic = $2"), &code.as_str()),
+            Whose::Clinic(code) => (sql!("$1::smallint[] IS NOT NULL AND p.clinic = $2"), &code.as_str()),
             Whose::Pharmacy(code) => (
-                sql!("$1::smallint IS NULL AND (p.pharmacy = $2 OR p.dispensers @> ARRAY[$2])"),
+                sql!("$1::smallint[] IS NOT NULL AND (p.pharmacy = $2 OR p.dispensers @> ARRAY[$2])"),
                 &code.as_str(),
             ),
-            Whose::Patient(patient) => (sql!("p.bucket = $1 AND p.patient_id = $2"), patient),
+            Whose::Patient(records) => (sql!("p.bucket = ANY ($1) AND p.patient_id = ANY ($2)"), records),
         };
         let rows = self
             .one(
                 "prescription-list",
                 sql,
                 &[
-                    &bucket,
+                    &buckets,
                     who,
                     &filter.registered.0,
                     &filter.registered.1,

@@ -16,6 +16,8 @@ use crate::prescription::state::Kind;
 pub struct Registration<'a> {
     /// The patient.
     pub patient: PatientId,
+    /// The record that stands for the patient, whose history was checked.
+    pub person: PatientId,
     /// The version of the history the check saw.
     pub history_version: i64,
     /// The prescription as it will be answered.
@@ -152,7 +154,7 @@ impl Store {
             WITH guard AS (
                 UPDATE patient
                 SET history_version = history_version + 1, updated_at = now(), updated_by = $1
-                WHERE bucket = $10 AND id = $11 AND history_version = $12
+                WHERE bucket = $31 AND id = $32 AND history_version = $12
                 RETURNING id
             ), changed AS (
                 UPDATE prescription
@@ -217,6 +219,8 @@ impl Store {
                     &periods.sealed,
                     &source_column,
                     &amended.findings,
+                    &self.buckets().of_patient(amended.person),
+                    &amended.person,
                 ]),
             )
             .await;

@@ -3,8 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
-use super::pool::{Store, StoreError};
+use super::bucket::PatientId;
+use super::pool::{Param, Store, StoreError};
 
 /// An assertion that is used up (RFC 7523 3): whose it is, its `jti`, and until when it would hold by itself.
 #[derive(Clone, Debug)]
@@ -36,7 +38,8 @@ impl Store {
     }
 
     /// Issues an access token unless one of the assertions has been used before (RFC 7523 3, `jti`): then `false`
-    /// and nothing is issued.
+    /// and nothing is issued. A token that reads a patient's record names the patient, a
+    /// representative's the mandate.
     ///
     /// # Errors
     ///
@@ -46,6 +49,7 @@ impl Store {
         assertions: &[SpentAssertion],
         token: &str,
         session: &(impl Serialize + Sync),
+        (patient, mandate): (Option<PatientId>, Option<Uuid>),
         expires_at: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
         const SQL: &str = "-- access-token-insert
@@ -53,21 +57,26 @@ impl Store {
                 INSERT INTO client_assertion (jti_hash, expires_at, updated_by)
                 SELECT hash, until, 'token' FROM unnest($1::bytea[], $2::timestamptz[]) AS a (hash, until)
             )
-            INSERT INTO access_token (token_hash, sealed, expires_at, updated_by) VALUES ($3, $4, $5, 'token')";
+            INSERT INTO access_token (token_hash, sealed, expires_at, patient_bucket, patient_id, mandate_id,
+                                      updated_by)
+            VALUES ($3, $4, $5, $6, $7, $8, 'token')";
         let hashes: Vec<Vec<u8>> =
             assertions.iter().map(|assertion| self.assertion_hash(assertion).to_vec()).collect();
         let ends: Vec<DateTime<Utc>> = assertions.iter().map(|assertion| assertion.until).collect();
         let hash = self.token_hash(token);
         let sealed = self.seal_session(&hash, session)?;
-        match self.one_execute("token", SQL, &[&hashes, &ends, &hash.as_slice(), &sealed, &expires_at]).await
-        {
+        let bucket = patient.map(|patient| self.buckets().of_patient(patient));
+        let params: [Param<'_>; 8] =
+            [&hashes, &ends, &hash.as_slice(), &sealed, &expires_at, &bucket, &patient, &mandate];
+        match self.one_execute("token", SQL, &params).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_constraint("client_assertion_pkey") => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// The session of the access token with this hash, and its end. An app's token is worth what its grant is worth now.
+    /// The session of the access token with this hash, and its end. An app's token is worth what its grant is worth now, a
+    /// representative's what the mandate is, a patient's nothing once the record is merged into another.
     ///
     /// # Errors
     ///
@@ -82,8 +91,12 @@ impl Store {
             FROM access_token t
             LEFT JOIN app_grant g ON g.bucket = t.grant_bucket AND g.id = t.grant_id
             LEFT JOIN app a ON a.client_id = g.client_id
+            LEFT JOIN patient p ON p.bucket = t.patient_bucket AND p.id = t.patient_id
+            LEFT JOIN mandate m ON m.bucket = t.patient_bucket AND m.id = t.mandate_id
             WHERE t.token_hash = $1 AND t.expires_at > $2
-              AND (t.grant_id IS NULL OR g.revoked_at IS NULL AND g.until > $2 AND a.active)";
+              AND (t.grant_id IS NULL OR g.revoked_at IS NULL AND g.until > $2 AND a.active)
+              AND p.merged_into IS NULL
+              AND (t.mandate_id IS NULL OR m.ended_at IS NULL AND m.until > $2)";
         let row = self.one_opt("access-token-find", SQL, &[&hash.as_slice(), &now]).await?;
         row.map(|row| {
             let session = self.open_json("access_token", hash, "sealed", row.get("sealed"))?;

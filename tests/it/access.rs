@@ -9,7 +9,6 @@ use chrono::TimeDelta;
 use hikikae::exchange::accept::Accepted;
 use hikikae::exchange::app::{AppAccess, Asked};
 use hikikae::exchange::caller::{Actor, Caller};
-use hikikae::exchange::met::Met;
 use hikikae::prescription::access::ACTS;
 use hikikae::store::app::App;
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -18,6 +17,7 @@ use uuid::Uuid;
 
 use crate::door::{Door, FHIR, JSON, answer, card, code, decision, parameters};
 use crate::harness::connect;
+use crate::mandate::related_person;
 use crate::world::{
     AMLODIPINE, CLINIC, OTHER_CLINIC, OTHER_PHARMACY, PHARMACY, PKI, ROSUVASTATIN, Rx, born, name, request,
 };
@@ -98,7 +98,7 @@ struct Scene {
 struct Thing {
     /// What `{id}` stands for.
     id: String,
-    /// 引換番号.
+    /// 引換番号, or the id of who is to be a representative.
     number: String,
     accepted: Option<Accepted>,
 }
@@ -161,10 +161,16 @@ impl Scene {
             scope: "patient/MedicationRequest.read".parse().unwrap(),
         };
         let actor = Actor::Patient { id: *world.patient(1).await.as_uuid(), name: name(1) };
-        let caller =
-            Caller { actor, practitioner: None, bound_to: None, app: Some(app), met: Met::default() };
+        let caller = Caller { app: Some(app), ..Caller::of(actor) };
         let (token, until) = (request().id.to_string(), world.now() + TimeDelta::hours(1));
-        assert!(world.exchange.store().access_token_insert(&[], &token, &caller, until).await.unwrap());
+        assert!(
+            world
+                .exchange
+                .store()
+                .access_token_insert(&[], &token, &caller, (caller.patient(), None), until)
+                .await
+                .unwrap()
+        );
         token
     }
 
@@ -249,9 +255,24 @@ impl Scene {
                 let consent = self.door.decide(1, "prescription-list", false, OTHER_PHARMACY).await;
                 of(consent["id"].as_str().unwrap().to_owned())
             }
+            "/fhir/RelatedPerson/{id}" => of(self.mandate().await),
+            "/fhir/RelatedPerson" => {
+                let number = self.door.world.patient(3).await.to_string();
+                Thing { number, ..Thing::default() }
+            }
             "/oauth2/apps/{id}" => of(self.grant().await.to_string()),
             _ => Thing::default(),
         }
+    }
+
+    /// A mandate of the patient's for somebody who is none of the callers.
+    async fn mandate(&self) -> String {
+        let world = &self.door.world;
+        let body = related_person(&world.patient(3).await.to_string(), world.now(), "read").to_string();
+        let token = self.door.patient_token(1).await;
+        let (status, body) = answer(self.door.post("/fhir/RelatedPerson", &token, FHIR, body)).await;
+        assert_eq!(status, 201, "{body}");
+        body["id"].as_str().unwrap().to_owned()
     }
 
     /// An entry that the caller has made, or else the patient.
@@ -330,6 +351,9 @@ impl Scene {
             "/fhir/Patient/$notebook-import" => sent("text/csv", crate::paper::SHOWN.to_owned()),
             "/fhir/AllergyIntolerance" | "/fhir/MedicationStatement" => {
                 sent(FHIR, reported(&path).to_string())
+            }
+            "/fhir/RelatedPerson" => {
+                sent(FHIR, related_person(&thing.number, world.now(), "read").to_string())
             }
             "/fhir/Consent" => {
                 sent(FHIR, decision("prescription-list", true, Some(OTHER_PHARMACY)).to_string())

@@ -51,7 +51,7 @@ async fn what_is_loaded_is_read_as_what_the_server_wrote() {
             let at = read.iter().position(|read| read == code);
             read.remove(at.expect("every medicine given is read"));
         }
-        let whose = Whose::Patient(patient.id);
+        let whose = Whose::Patient(vec![patient.id]);
         let prescriptions = store.prescription_list(&whose, &Filter::default(), None).await.unwrap();
         assert_eq!(prescriptions.len(), visits.len());
         for one in prescriptions {

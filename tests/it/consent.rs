@@ -130,7 +130,7 @@ async fn what_a_card_said_logs_nobody_in() {
     let door = Door::open().await;
     let claims = json!({ "nonce": door.nonce(PHARMACY).await, "facility": PHARMACY, "consent": [] });
     let said = door.said(card(1), claims);
-    let session = door.world.exchange.session_open(&said, None, None).await;
+    let session = door.world.exchange.session_open(&said, None, None, None).await;
     assert!(session.is_err_and(|error| error.to_string().contains("identity check")));
     assert_eq!(door.answer_card(PHARMACY, &said).await.0, 200);
     // And what logs in proves nothing at a counter.

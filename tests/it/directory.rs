@@ -9,7 +9,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use hikikae::store::Store;
 use hikikae::store::directory::{
     AttemptError, AttemptKind, AttemptLimit, DirectoryEntry, Eligibility, Facility, FacilityKind,
-    ImportError, Imported, InsuredIdentity, Sex,
+    ImportError, Imported, InsuredIdentity, Merge, Sex,
 };
 
 use crate::harness::{self, Database, connect};
@@ -259,4 +259,74 @@ async fn concurrent_failures_are_all_counted() {
     let tries = (0..30).map(|_| store.attempt_register(&guesser, AttemptKind::Identity, at, &limit));
     let answered = futures_util::future::join_all(tries).await.iter().filter(|answer| answer.is_ok()).count();
     assert_eq!(answered, 10);
+}
+
+/// An insurance of somebody: number, first and last day.
+fn insured(person: &str, name: &str, number: &str, from: &str, until: &str) -> String {
+    format!("{person},{name},,1980-02-03,male,06000004,55,{number},01,{from},{until},,")
+}
+
+#[tokio::test]
+async fn insurances_follow_overlap_and_come_back() {
+    let store = harness::store().await;
+    let lines = [
+        insured("p", "転職 太郎", "1", "2020-04-01", "2022-03-31"),
+        insured("p", "転職 太郎", "2", "2022-03-15", "2023-03-31"),
+        insured("p", "転職 太郎", "1", "2023-04-01", ""),
+    ];
+    import(&store, &lines.each_ref().map(String::as_str)).await.unwrap();
+    let on = |number: &'static str, day: &'static str| {
+        find(&store, ["06000004", "55", number, "01"], "1980-02-03", day)
+    };
+    let first = on("1", "2021-01-01").await.unwrap();
+    // While both hold, each finds the person and is the coverage it was found by.
+    for number in ["1", "2"] {
+        let both = on(number, "2022-03-20").await.unwrap();
+        assert_eq!(both.patient, first.patient);
+        assert_eq!(both.coverage.unwrap().identity.number(), number);
+    }
+    assert!(on("1", "2022-12-01").await.is_none(), "ended, and not begun again");
+    let back = on("1", "2024-01-01").await.unwrap();
+    assert_eq!((back.patient, back.coverage.unwrap().valid_from), (first.patient, date("2023-04-01")));
+    assert!(on("2", "2024-01-01").await.is_none());
+}
+
+#[tokio::test]
+async fn a_number_given_to_somebody_else_later_is_somebody_elses() {
+    let store = harness::store().await;
+    let before = insured("p", "先代 一郎", "7", "2015-04-01", "2019-03-31");
+    import(&store, &[&before]).await.unwrap();
+    // The next holder of symbol and number has another birth date.
+    let after = "q,後任 二郎,,1990-09-09,male,06000004,55,7,01,2020-04-01,,,";
+    assert_eq!(import(&store, &[after]).await.unwrap().persons_added, 1);
+    let number = ["06000004", "55", "7", "01"];
+    let first = find(&store, number, "1980-02-03", "2018-01-01").await.unwrap();
+    let second = find(&store, number, "1990-09-09", "2021-01-01").await.unwrap();
+    assert_ne!(first.patient.id, second.patient.id);
+    assert!(find(&store, number, "1980-02-03", "2021-01-01").await.is_none());
+    assert!(find(&store, number, "1990-09-09", "2018-01-01").await.is_none());
+}
+
+/// A newborn (新生児) whose insurance is not issued yet is entered under a provisional number, and later by the insurer.
+#[tokio::test]
+async fn a_newborn_is_nobody_until_entered_and_one_person_once_merged() {
+    let store = harness::store().await;
+    let insurer = ["06000004", "77", "100", "03"];
+    assert!(find(&store, insurer, "2026-03-01", "2026-03-10").await.is_none());
+    let provisional = "n,赤子 A,,2026-03-01,unknown,80136017,,900001,,2026-03-01,2026-04-30,,";
+    import(&store, &[provisional]).await.unwrap();
+    let first = find(&store, ["80136017", "", "900001", ""], "2026-03-01", "2026-03-10").await.unwrap();
+    let named = "m,赤子 花,,2026-03-01,female,06000004,77,100,03,2026-03-01,,,";
+    assert_eq!(import(&store, &[named]).await.unwrap().persons_added, 1, "nothing ties the two");
+    let child = find(&store, insurer, "2026-03-01", "2026-03-10").await.unwrap();
+    let merge =
+        Merge { kept: child.patient.id, merged: first.patient.id, evidence: "母子手帳".to_owned() };
+    store.patients_merge(&merge, "2026-04-01T00:00:00Z".parse().unwrap()).await.unwrap();
+    let found = find(&store, ["80136017", "", "900001", ""], "2026-03-01", "2026-03-10").await.unwrap();
+    assert_eq!(found.patient.id, child.patient.id);
+    assert_eq!(found.patient.particulars.name, "赤子 花");
+    assert_eq!(found.coverage.unwrap().identity.insurer_number(), "80136017");
+    // Both files again: one person, nothing new.
+    let again = import(&store, &[provisional]).await.unwrap();
+    assert_eq!(again.persons_added, 0);
 }

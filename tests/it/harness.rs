@@ -80,6 +80,15 @@ impl Database {
         format!("host={} user={user} dbname={}", socket.display(), self.name)
     }
 
+    /// Where the files of its tables lie.
+    pub async fn files(&self, client: &tokio_postgres::Client) -> PathBuf {
+        let row = client
+            .query_one("SELECT oid::text FROM pg_database WHERE datname = current_database()", &[])
+            .await
+            .unwrap();
+        server().cluster.data().join("base").join(row.get::<_, String>(0))
+    }
+
     /// The whole database as `pg_dump` writes it.
     pub fn dump(&self) -> String {
         server().cluster.dump(&self.name).unwrap()

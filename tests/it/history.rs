@@ -37,7 +37,14 @@ impl Door {
     async fn later(&self, patient: u32) -> Somebody {
         let caller = self.world.patient_caller(patient).await;
         let (token, until) = ("later".to_owned(), self.world.now() + TimeDelta::hours(1));
-        assert!(self.world.exchange.store().access_token_insert(&[], &token, &caller, until).await.unwrap());
+        assert!(
+            self.world
+                .exchange
+                .store()
+                .access_token_insert(&[], &token, &caller, (caller.patient(), None), until)
+                .await
+                .unwrap()
+        );
         Somebody { token, identity: None }
     }
 

@@ -123,7 +123,7 @@ async fn paper_over_http_has_its_media_types() {
                 claims: serde_json::Map::new(),
             };
             let jwt = assertion.sign(&facility.key, &SystemRandom::new()).unwrap();
-            world.exchange.session_open(&jwt, None, None).await.unwrap().token.as_str().to_owned()
+            world.exchange.session_open(&jwt, None, None, None).await.unwrap().token.as_str().to_owned()
         }
     };
     let (clinic, pharmacy) = (token(CLINIC, 0).await, token(PHARMACY, 2).await);
@@ -177,4 +177,35 @@ async fn a_patient_imports_what_they_wrote_and_the_same_again_is_known() {
     assert!(matches!(broken, Err(ExchangeError::Document(faults)) if faults[0].place == "TC[line 5].31.1"));
     assert!(matches!(import(caller(CLINIC), SHOWN.to_owned()).await, Err(ExchangeError::NotPermitted(_))));
     assert_eq!(acts(&world, 6).await.iter().filter(|act| *act == "notebook-import").count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_parts_of_a_notebook_are_imported_as_the_whole_in_any_order() {
+    let world = World::new().await;
+    let own = world.patient_caller(6).await;
+    let import = |text: String| {
+        let (exchange, own) = (world.exchange.clone(), own.clone());
+        async move { exchange.notebook_import(&own, Bytes::from(text), &request()).await }
+    };
+    let head = "JAHISTC08,2\r\n1,世界　患者,2,S310412,,,,,,,\r\n";
+    let one = format!("{head}2,1,卵,2\r\n911,20260311120000,2,1\r\n");
+    let two = format!(
+        "{head}3,見本鎮痛錠,20260301,20260307,2,1,\r\n31,1,見本成分,,,2\r\n911,20260311120000,2,2\r\n"
+    );
+    let other = two.replace("911,20260311120000", "911,20260311120001");
+    let faults = |refused| match refused {
+        Err(ExchangeError::Document(faults)) => faults.first().map(|fault| fault.place.clone()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        faults(import(format!("{one}{other}")).await).as_deref(),
+        Some("TC.911"),
+        "of another notebook"
+    );
+    assert_eq!(faults(import(format!("{one}{two}{two}")).await).as_deref(), Some("TC.911"), "twice");
+    let broken = two.replace("31,1,", "31,2,");
+    let place = faults(import(format!("{one}{broken}")).await).unwrap();
+    assert!(place.starts_with("part 2: TC[line 4]"), "{place}");
+    assert_eq!(import(format!("{two}{one}")).await.unwrap(), Taken { new: 2, known: 0 });
+    assert_eq!(import(one).await.unwrap(), Taken { new: 0, known: 1 }, "a part alone is what it holds");
 }

@@ -61,7 +61,11 @@ async fn whoever_holds_a_task_is_not_sent_it_again_unless_the_clock_has_changed_
     let task = world.accept(PHARMACY, 1, &registered).await.unwrap().outcome.task.task;
     let pharmacy = "pharmacy of this test";
     let until = world.now() + TimeDelta::days(30);
-    let kept = world.exchange.store().access_token_insert(&[], pharmacy, &caller(PHARMACY), until).await;
+    let kept = world
+        .exchange
+        .store()
+        .access_token_insert(&[], pharmacy, &caller(PHARMACY), (None, None), until)
+        .await;
     assert!(kept.unwrap());
     let read = |held: String| {
         let call = door.client.get(format!("{}/fhir/Task/{}", door.base_url, task.id));

@@ -20,7 +20,6 @@ use hikikae::exchange::dispense::{Purpose, SentResult};
 use hikikae::exchange::error::ExchangeError;
 use hikikae::exchange::form::DocumentForm;
 use hikikae::exchange::identity::Evidence;
-use hikikae::exchange::met::Met;
 use hikikae::exchange::register::Sent;
 use hikikae::exchange::{Answered, Exchange, HistoryTerm, IdentityHeader, Request, Settings, TaskOutcome};
 use hikikae::formulary::Formulary;
@@ -198,12 +197,12 @@ impl World {
     pub async fn patient_caller(&self, patient: u32) -> Caller {
         let id = *self.patient(patient).await.as_uuid();
         let actor = Actor::Patient { id, name: name(patient) };
-        Caller { actor, practitioner: None, bound_to: None, app: None, met: Met::default() }
+        Caller::of(actor)
     }
 
     /// What was recorded of a patient, the oldest first, but for the identity checks of [`World::identified`].
     pub async fn recorded(&self, patient: u32) -> Vec<AccessRow> {
-        let content = TraceContent { outcome: "done".to_owned(), ..TraceContent::default() };
+        let content = TraceContent::of_operator(None);
         let (patient, trace) = (self.patient(patient).await, Trace { request: request().id, content });
         let store = self.exchange.store();
         let mut rows = store
@@ -354,13 +353,7 @@ pub fn caller(code: &str) -> Caller {
         "4" => FacilityKind::Pharmacy,
         _ => FacilityKind::Clinic,
     };
-    Caller {
-        actor: Actor::Facility(facility(code, kind)),
-        practitioner: None,
-        bound_to: None,
-        app: None,
-        met: Met::default(),
-    }
+    Caller::of(Actor::Facility(facility(code, kind)))
 }
 
 fn facility(code: &str, kind: FacilityKind) -> Facility {

@@ -1,5 +1,6 @@
 //! `hikikae admin audit-verify`: whether the access record is what was written.
 
+use chrono::TimeDelta;
 use clap::Args;
 use hikikae::clock::Clock;
 use hikikae::store::access_chain::{Head, Verified};
@@ -30,6 +31,7 @@ pub struct AuditVerify {
 
 impl AuditVerify {
     pub(super) async fn run(self) -> anyhow::Result<Answer> {
+        let kept = TimeDelta::days(self.common.configuration()?.retention.access_days.into());
         let (store, cluster) = self.common.database().await?;
         let verified = async {
             let style =
@@ -37,7 +39,7 @@ impl AuditVerify {
             let blocks = store.access_block_count().await?;
             let bar = ProgressBar::new(u64::try_from(blocks)?).with_style(style);
             let verified = store
-                .access_verify(self.head, None, Clock::system().now(), |done| {
+                .access_verify(self.head, Some(kept), Clock::system().now(), |done| {
                     bar.set_position(done.unsigned_abs());
                 })
                 .await;

@@ -101,6 +101,9 @@ fn agents(content: &TraceContent) -> Vec<Value> {
     if let Some(person) = &content.person {
         agents.push(named(kind, role, person));
     }
+    if let Some(person) = &content.representative {
+        agents.push(named("RelatedPerson", Words { ja: "代理人", en: "representative" }, person));
+    }
     if let Some(signer) = content.signer.as_ref().filter(|signer| content.person.as_ref() != Some(signer)) {
         agents.push(named("Practitioner", Words { ja: "署名者", en: "signer" }, signer));
     }
@@ -148,7 +151,7 @@ fn entities(row: &AccessRow, patient: PatientId) -> Vec<Value> {
 fn narrative(row: &AccessRow, told: &Told, refused: bool) -> String {
     let content = &row.content;
     let at = row.at.with_timezone(&Tokyo).format("%Y-%m-%d %H:%M");
-    let (who_ja, who_en) = subject(content);
+    let (who_ja, who_en) = subject(content, &row.act);
     let (mut ja, mut en) = if refused {
         let (tried, why) = (told.tried, refusal(&content.outcome));
         (
@@ -176,7 +179,7 @@ fn narrative(row: &AccessRow, told: &Told, refused: bool) -> String {
 }
 
 /// Who, as the subject of a sentence.
-fn subject(content: &TraceContent) -> (String, String) {
+fn subject(content: &TraceContent, act: &str) -> (String, String) {
     if let Some(app) = &content.app {
         return (format!("アプリ「{app}」"), format!("The app {app}"));
     }
@@ -185,6 +188,11 @@ fn subject(content: &TraceContent) -> (String, String) {
             Some(person) => (format!("{name}（{person}）"), format!("{name} ({person})")),
             None => (name.clone(), name.clone()),
         };
+    }
+    // Of a mandate given, the representative is whom it names.
+    let acts = content.who == Who::Patient && act != "mandate-add";
+    if let Some(person) = content.representative.as_ref().filter(|_| acts) {
+        return (format!("代理人の{person}さん"), format!("Your representative {person}"));
     }
     match (content.who, &content.person) {
         (Who::Patient, _) => ("あなた".to_owned(), "You".to_owned()),

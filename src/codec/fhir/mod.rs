@@ -13,6 +13,7 @@ pub mod outcome;
 pub mod parameters;
 pub mod patient;
 pub mod prescription;
+pub mod related_person;
 pub mod reported;
 pub mod strict;
 pub mod summary;

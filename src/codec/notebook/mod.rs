@@ -6,12 +6,14 @@
 mod export;
 mod import;
 mod outline;
+mod parts;
 mod record;
 mod split;
 #[cfg(test)]
 mod tests;
 
 pub use export::{Dispensed, export};
+pub use parts::read_parts;
 pub use split::{JoinError, SplitError, join, split};
 
 use super::era::EraName;

@@ -13,7 +13,6 @@ use zeroize::Zeroizing;
 
 use super::caller::{Actor, Caller};
 use super::error::ExchangeError;
-use super::met::Met;
 use super::session::SessionError;
 use super::{Exchange, Request, trace};
 use crate::clock::japanese_date;
@@ -118,13 +117,7 @@ impl Exchange {
     ) -> Result<IdentityToken, AppError> {
         let now = self.clock.now();
         let (actor, login) = self.actor_prove(card_assertion, now).await?;
-        let caller = Caller {
-            actor,
-            practitioner: None,
-            bound_to: None,
-            app: Some(access(asked)),
-            met: Met::default(),
-        };
+        let caller = Caller { app: Some(access(asked)), ..Caller::of(actor) };
         let patient = caller.patient().ok_or(AppError::NotAPatient)?;
         let grant = Grant {
             id: request.id,
@@ -211,13 +204,8 @@ impl Exchange {
             name: grant.app_name.clone(),
             scope: scope.clone(),
         };
-        let caller = Caller {
-            actor: Actor::Patient { id: *grant.patient.as_uuid(), name: entry.patient.particulars.name },
-            practitioner: None,
-            bound_to: None,
-            app: Some(access),
-            met: Met::default(),
-        };
+        let actor = Actor::Patient { id: *grant.patient.as_uuid(), name: entry.patient.particulars.name };
+        let caller = Caller { app: Some(access), ..Caller::of(actor) };
         let spent = found.kind.is_none();
         let lifetime = self.settings.access_token.min(grant.until - now);
         let token = self.secret_draw()?;
@@ -270,6 +258,7 @@ impl Exchange {
         id: Uuid,
         request: &Request,
     ) -> Result<(), ExchangeError> {
+        caller.may_manage()?;
         let patient =
             caller.patient().ok_or(ExchangeError::NotPermitted("only the patient ends an app's access"))?;
         let trace = trace(caller, request, "done");

@@ -18,12 +18,10 @@ use super::eligibility::{EligibilityFault, decode};
 use super::import::Progress;
 use super::{ImportError, InsuredIdentity};
 use crate::clock::japanese_date;
-use crate::prescription::access::Who;
 use crate::prescription::identifier::{DrugCode, InstitutionCode};
 use crate::prescription::reported::{Claim, Content, Reported, Reporter};
 use crate::store::access::{Trace, TraceContent};
 use crate::store::bucket::PatientId;
-use crate::store::error::StoreError;
 use crate::store::pool::Store;
 
 /// The columns, in order.
@@ -154,7 +152,7 @@ impl Store {
         let (mut faults, mut entries): (_, Vec<(PatientId, Reported)>) = (Vec::new(), Vec::new());
         for (place, row) in file.0.iter().enumerate() {
             match self.identity_find(&row.identity, row.birth_date, row.claim.last_day()).await? {
-                Some(entry) => entries.push((entry.patient.id, row.entry(self.id_draw()?, at))),
+                Some(entry) => entries.push((entry.patient.id, row.entry(self.uuid_draw()?, at))),
                 None => {
                     faults.push(EligibilityFault::new(
                         row.line,
@@ -168,18 +166,9 @@ impl Store {
         if !faults.is_empty() {
             return Err(ImportError::Faults(faults));
         }
-        let content =
-            TraceContent { who: Who::Operator, outcome: "done".to_owned(), ..TraceContent::default() };
+        let content = TraceContent::of_operator(None);
         // One import is one request in the access records of the persons concerned.
-        Ok(self.claims_insert(&entries, at, &Trace { request: self.id_draw()?, content }).await?)
-    }
-}
-
-impl Store {
-    fn id_draw(&self) -> Result<Uuid, StoreError> {
-        let mut bytes = [0; 16];
-        self.rng().fill(&mut bytes)?;
-        Ok(Uuid::new_v8(bytes))
+        Ok(self.claims_insert(&entries, at, &Trace { request: self.uuid_draw()?, content }).await?)
     }
 }
 

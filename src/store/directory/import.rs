@@ -44,20 +44,26 @@ pub enum ImportError {
 }
 
 /// Imports one after another, so that two cannot both take a person for new. Readers are not held up.
-const LOCK: &str = "-- insured_identity_lock
+pub(super) const LOCK: &str = "-- insured_identity_lock
     LOCK TABLE insured_identity IN SHARE ROW EXCLUSIVE MODE";
 
 const IDENTITY_KNOWN: &str = "-- insured_identity_known
-    SELECT patient_id, branch_hash FROM insured_identity
+    SELECT coalesce(merged_into, patient_id) AS patient_id, branch_hash FROM insured_identity
     WHERE bucket = $1 /* bucket of the hash */ AND identity_hash = $2 /* hash */";
 
 const PATIENT_SEALED: &str = "-- patient_sealed
     SELECT particulars_sealed FROM patient WHERE bucket = $1 /* bucket */ AND id = $2 /* id */";
 
 const PATIENT_WRITE: &str = "-- patient_write
-    INSERT INTO patient (bucket, id, particulars_sealed, updated_by)
-    VALUES ($1 /* bucket */, $2 /* id */, $3 /* sealed */, $4 /* act */)
-    ON CONFLICT (bucket, id) DO UPDATE SET particulars_sealed = excluded.particulars_sealed, updated_at = now(), updated_by = excluded.updated_by";
+    INSERT INTO patient (bucket, id, particulars_sealed, updated_by, deceased_on)
+    VALUES ($1 /* bucket */, $2 /* id */, $3 /* sealed */, $4 /* act */, $5 /* died on */)
+    ON CONFLICT (bucket, id) DO UPDATE SET particulars_sealed = excluded.particulars_sealed,
+        deceased_on = excluded.deceased_on, updated_at = now(), updated_by = excluded.updated_by";
+
+/// Of persons who were known to be dead before the column was there.
+const DECEASED: &str = "-- patient_deceased
+    UPDATE patient SET deceased_on = $3 /* died on */, updated_at = now(), updated_by = $4 /* act */
+    WHERE bucket = $1 /* bucket */ AND id = $2 /* id */ AND deceased_on IS NULL";
 
 const IDENTITY_WRITE: &str = "-- insured_identity_write
     INSERT INTO insured_identity AS i
@@ -81,6 +87,23 @@ const CARD_WRITE: &str = "-- card_write
     INSERT INTO card (bucket, card_hash, patient_id, updated_by)
     VALUES ($1 /* bucket of the hash */, $2 /* hash */, $3 /* patient */, $4 /* act */)
     ON CONFLICT (bucket, card_hash) DO NOTHING";
+
+/// What a death ends: whatever opens the record, and who is logged in on it. Refusals stand.
+const END: [&str; 5] = [
+    "-- consent-end
+    UPDATE consent SET withdrawn_at = now(), updated_at = now(), updated_by = $3
+    WHERE bucket = $1 AND patient_id = $2 AND permit AND withdrawn_at IS NULL",
+    "-- app-grant-end
+    UPDATE app_grant SET revoked_at = now(), updated_at = now(), updated_by = $3
+    WHERE bucket = $1 AND patient_id = $2 AND revoked_at IS NULL",
+    "-- mandate-person-end
+    UPDATE mandate SET ended_at = now(), updated_at = now(), updated_by = $3
+    WHERE (bucket = $1 AND patient_id = $2 OR representative_id = $2) AND ended_at IS NULL",
+    "-- identity-token-end
+    DELETE FROM identity_token WHERE bucket = $1 AND patient_id = $2 AND $3::text IS NOT NULL",
+    "-- access-token-end
+    DELETE FROM access_token WHERE patient_bucket = $1 AND patient_id = $2 AND $3::text IS NOT NULL",
+];
 
 impl Store {
     /// Imports a file in one transaction. `progress` is told after every person, from the start again when the
@@ -220,6 +243,14 @@ impl Import<'_, '_> {
         let row = self.tx.query_one(PATIENT_SEALED, &[&bucket, &known]).await?;
         let sealed: Vec<u8> = column(&row, "patient", "particulars_sealed")?;
         let former = self.store.particulars_open(known, &sealed)?;
+        if former.deceased_on.is_none() && person.particulars.deceased_on.is_some() {
+            for sql in END {
+                self.tx.execute(sql, &[&bucket, &known, &ACT]).await?;
+            }
+        }
+        if person.particulars.deceased_on.is_some() {
+            self.tx.execute(DECEASED, &[&bucket, &known, &person.particulars.deceased_on, &ACT]).await?;
+        }
         if former != person.particulars {
             self.store.person_name_remove(self.tx, known, &former).await?;
             self.write(known, person).await?;
@@ -231,7 +262,8 @@ impl Import<'_, '_> {
     async fn write(&self, id: PatientId, person: &EligiblePerson) -> Result<(), StoreError> {
         let bucket = self.store.buckets().of_patient(id);
         let sealed = self.store.particulars_seal(id, &person.particulars)?;
-        self.tx.execute(PATIENT_WRITE, &[&bucket, &id, &sealed, &ACT]).await?;
+        let died = person.particulars.deceased_on;
+        self.tx.execute(PATIENT_WRITE, &[&bucket, &id, &sealed, &ACT, &died]).await?;
         Ok(())
     }
 

@@ -21,6 +21,7 @@ pub mod claim;
 pub mod eligibility;
 pub mod import;
 mod insured;
+pub mod merge;
 mod named;
 
 pub use attempt::{AttemptError, AttemptKind, AttemptLimit};
@@ -28,6 +29,7 @@ pub use claim::Claims;
 pub use eligibility::{Eligibility, EligibilityFault};
 pub use import::{ImportError, Imported};
 pub use insured::{InsuredFault, InsuredIdentity};
+pub use merge::{Merge, MergeError};
 
 /// What kind of institution a facility is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -162,11 +164,12 @@ const FACILITY_FIND: &str = "-- facility_find
 /// beside them: each half has one bucket.
 const IDENTITY_FIND: &str = "-- insured_identity_find
     WITH known AS MATERIALIZED (
-        SELECT patient_bucket, patient_id, branch_hash FROM insured_identity
+        SELECT patient_bucket, patient_id, merged_into, branch_hash FROM insured_identity
         WHERE bucket = $1 /* bucket of the hash */ AND identity_hash = $2 /* hash */
           AND valid_from <= $3 /* day */ AND (valid_until IS NULL OR valid_until >= $3)
     )
-    SELECT k.patient_id, k.branch_hash, p.history_version, p.particulars_sealed, c.identity_hash, c.valid_from,
+    SELECT coalesce(k.merged_into, k.patient_id) AS patient_id, k.patient_id AS record_id, k.merged_into, k.branch_hash,
+        p.history_version, p.particulars_sealed, c.identity_hash, c.valid_from,
         c.valid_until, c.content_sealed
     FROM known k
     JOIN patient p ON p.bucket = k.patient_bucket AND p.id = k.patient_id
@@ -175,10 +178,10 @@ const IDENTITY_FIND: &str = "-- insured_identity_find
     ORDER BY c.valid_from DESC";
 
 const CARD_FIND: &str = "-- card_find
-    SELECT patient_id FROM card WHERE bucket = $1 /* bucket of the hash */ AND card_hash = $2 /* hash */";
+    SELECT coalesce(merged_into, patient_id) AS patient_id FROM card WHERE bucket = $1 /* bucket of the hash */ AND card_hash = $2 /* hash */";
 
 const PATIENT_FIND: &str = "-- patient_find
-    SELECT p.history_version, p.particulars_sealed, c.identity_hash, c.valid_from, c.valid_until, c.content_sealed
+    SELECT p.history_version, p.particulars_sealed, p.merged, c.identity_hash, c.valid_from, c.valid_until, c.content_sealed
     FROM patient p
     LEFT JOIN coverage c ON c.bucket = p.bucket AND c.patient_id = p.id
         AND c.valid_from <= $3 /* day */ AND (c.valid_until IS NULL OR c.valid_until >= $3)
@@ -245,8 +248,15 @@ impl Store {
             },
         };
         let Some(patient) = only(patients) else { return Ok(None) };
-        let row = rows.iter().zip(&known).find(|(_, known)| known.patient == patient).map(|(row, _)| row);
-        row.map(|row| self.entry_read(patient, row)).transpose()
+        let Some((row, _)) = rows.iter().zip(&known).find(|(_, known)| known.patient == patient) else {
+            return Ok(None);
+        };
+        if row.get::<_, Option<PatientId>>("merged_into").is_none() {
+            return self.entry_read(patient, row).map(Some);
+        }
+        // The insurance stays with the record it was entered for; whom it is of says the record that goes on.
+        let coverage = self.coverage_open(row.get("record_id"), row)?;
+        Ok(self.patient_find(patient, on).await?.map(|entry| DirectoryEntry { coverage, ..entry }))
     }
 
     /// The person whose card bears the certificate with this SHA-256 fingerprint.
@@ -267,7 +277,8 @@ impl Store {
         }
     }
 
-    /// A person by our own id, with the insurance of the day.
+    /// A person by our own id, with the insurance of the day, which may be kept with a record whose place this one has
+    /// taken.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -277,8 +288,18 @@ impl Store {
         on: NaiveDate,
     ) -> Result<Option<DirectoryEntry>, StoreError> {
         let bucket = self.buckets().of_patient(id);
-        let row = self.one_opt("patient-find", PATIENT_FIND, &[&bucket, &id, &on]).await?;
-        row.map(|row| self.entry_read(id, &row)).transpose()
+        let Some(row) = self.one_opt("patient-find", PATIENT_FIND, &[&bucket, &id, &on]).await? else {
+            return Ok(None);
+        };
+        let mut entry = self.entry_read(id, &row)?;
+        for merged in column::<Vec<PatientId>>(&row, "patient", "merged")? {
+            if entry.coverage.is_none() {
+                let bucket = self.buckets().of_patient(merged);
+                let row = self.one_opt("patient-find", PATIENT_FIND, &[&bucket, &merged, &on]).await?;
+                entry.coverage = row.map_or(Ok(None), |row| self.coverage_open(merged, &row))?;
+            }
+        }
+        Ok(Some(entry))
     }
 
     fn entry_read(&self, id: PatientId, row: &Row) -> Result<DirectoryEntry, StoreError> {

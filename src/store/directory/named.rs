@@ -9,7 +9,7 @@ use crate::store::error::StoreError;
 use crate::store::pool::{Store, Tx, column};
 
 const FIND: &str = "-- person_name_find
-    SELECT patient_id FROM person_name WHERE bucket = $1 /* bucket of the hash */ AND name_hash = $2 /* hash */";
+    SELECT coalesce(merged_into, patient_id) AS patient_id FROM person_name WHERE bucket = $1 /* bucket of the hash */ AND name_hash = $2 /* hash */";
 
 const WRITE: &str = "-- person_name_write
     INSERT INTO person_name (bucket, name_hash, patient_id, updated_by)

@@ -2,7 +2,9 @@
 
 -- PostgreSQL reads a CHECK anew from its catalogue for every statement that writes a row. What these forbade is refused
 -- where a row is read.
-ALTER TABLE patient DROP CONSTRAINT patient_bucket_range;
+ALTER TABLE patient
+    DROP CONSTRAINT patient_bucket_range,
+    DROP CONSTRAINT patient_merged_once;
 ALTER TABLE prescription
     DROP CONSTRAINT prescription_state,
     DROP CONSTRAINT prescription_state_facts,

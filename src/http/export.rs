@@ -1,0 +1,155 @@
+//! `/fhir/Patient/$export`: the whole record of a patient as one archive.
+
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+use warp::Filter;
+
+use super::App;
+use super::answer;
+use super::call::{Call, call, respond};
+use super::endpoint::{By, Described, Endpoint, Form, route};
+use super::task::query;
+use super::{consent, mandate, patient};
+use crate::codec::archive::{self, Entry, MEDIA_TYPE};
+use crate::codec::fhir::audit_event::audit_event;
+use crate::codec::fhir::reported::reported;
+use crate::codec::fhir::task::task;
+use crate::exchange::error::ExchangeError;
+use crate::exchange::export::{ExportedPrescription, MOST_LINES, WholeRecord};
+use crate::prescription::registered::Viewer;
+use crate::prescription::reported::Content;
+use crate::store::document::Part;
+
+const README: &str = "\
+この書庫には、電子処方箋の交換所「引換（Hikikae）」にあるあなたの記録のすべてが入っています。
+
+patient.json            あなたの氏名・生年月日・性別と、今日の被保険者資格
+prescriptions/ID/       処方箋ひとつにつき、ひとつのフォルダー
+  prescription-N.*      医療機関が送った処方箋そのもの（Nは版の番号）。署名は、このバイト列のまま検証できます
+  dispensing-N.*        薬局が送った調剤結果そのもの
+  states.json           処方箋の状態の移り変わり（FHIR Task）
+  findings.json         重複投薬・併用禁忌などの指摘と、その理由
+consents.json           有効な同意と拒否
+mandates.json           有効な代理（本人が書き出したときだけ）
+reported.json           アレルギーと、ご自分で記録したお薬
+claims.json             診療報酬の請求に由来するお薬
+apps.json               記録を読めるアプリ
+accesses.json           誰がいつ何のために記録を見たか（新しい順）
+
+この書庫には、お薬と病気についてのことが書かれています。人に渡すときはご注意ください。
+
+This archive holds all that the e-prescription exchange Hikikae keeps of you.
+
+patient.json            name, birth date, sex, and the insurance of the day
+prescriptions/ID/       one folder for each prescription
+  prescription-N.*      the prescription as the institution sent it (N: version). Its signature verifies over these bytes
+  dispensing-N.*        the dispensing result as the pharmacy sent it
+  states.json           where the prescription stood, one FHIR Task a change
+  findings.json         what the medication check found, and the reasons given
+consents.json           consents and refusals in force
+mandates.json           mandates in force (only when you took the copy yourself)
+reported.json           allergies, and medicines you recorded yourself
+claims.json             medicines that institutions claimed for
+apps.json               apps that may read your record
+accesses.json           who looked, when and why, the newest first
+
+It tells of medicines and illnesses: mind whom you give it to.
+";
+
+/// `GET /fhir/Patient/$export`
+pub(super) fn export(app: &App) -> Endpoint {
+    let (path, about) = route!(GET "fhir" / "Patient" / "$export");
+    let about = about
+        .does("The patient's whole record as one archive (全記録の書き出し)")
+        .by(&[By::Patient])
+        .answers(StatusCode::OK, Form::Bytes(&[MEDIA_TYPE]))
+        .refuses(&["not-acceptable", "not-found"]);
+    path.and(call(app))
+        .then(|call: Call| {
+            respond(async move {
+                let caller = call.caller().await?;
+                call.acceptable(MEDIA_TYPE)?;
+                query(&call, &[])?;
+                let record = call.app().exchange.export(&caller, &call.request()?).await?;
+                let archive = archive::write(&entries(&record))
+                    .map_err(|_| ExchangeError::Internal("an archive cannot be written"))?;
+                let mut response = answer::bytes(StatusCode::OK, MEDIA_TYPE, archive);
+                let name = HeaderValue::from_static("attachment; filename=\"hikikae-record.zip\"");
+                response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
+                Ok(response)
+            })
+        })
+        .described(about)
+}
+
+fn entries(record: &WholeRecord) -> Vec<Entry> {
+    let mut entries = vec![("README.txt".to_owned(), README.as_bytes().to_vec())];
+    let mut add = |path: String, value: &Value| entries.push((path, format!("{value:#}\n").into_bytes()));
+    let (person, coverage) = patient::person(&record.entry);
+    add("patient.json".to_owned(), &collection(std::iter::once(person).chain(coverage)));
+    let consents = record.consents.iter().map(consent::resource);
+    add("consents.json".to_owned(), &collection(consents));
+    add("mandates.json".to_owned(), &collection(record.mandates.iter().map(mandate::resource)));
+    add("reported.json".to_owned(), &collection(record.reported.iter().filter_map(reported)));
+    let claims = record.reported.iter().filter_map(|entry| match &entry.content {
+        Content::Claim(claim) => Some(json!({ "id": entry.id, "by": entry.by, "claim": claim })),
+        Content::Allergy(_) | Content::Medicine(_) => None,
+    });
+    add("claims.json".to_owned(), &claims.collect());
+    let apps = record.apps.iter().map(|grant| {
+        json!({
+            "id": grant.id, "client_id": grant.client_id, "name": grant.app_name, "scope": grant.scope,
+            "granted_at": grant.granted_at, "until": grant.until,
+        })
+    });
+    add("apps.json".to_owned(), &apps.collect());
+    let accesses = record.accesses.iter().take(MOST_LINES).map(|row| audit_event(row, record.patient));
+    add("accesses.json".to_owned(), &collection(accesses));
+    for prescription in &record.prescriptions {
+        prescription_entries(prescription, &mut entries);
+    }
+    entries
+}
+
+fn prescription_entries(prescription: &ExportedPrescription, entries: &mut Vec<Entry>) {
+    let ExportedPrescription { versions, documents, findings } = prescription;
+    let Some(last) = versions.last() else { return };
+    let folder = format!("prescriptions/{}", last.id);
+    for (part, document) in documents {
+        let (name, number) = match part {
+            Part::Prescription(number) => ("prescription", number),
+            Part::Dispensing(number) => ("dispensing", number),
+        };
+        let ending = ending(&document.media_type);
+        entries.push((format!("{folder}/{name}-{number}.{ending}"), document.bytes.clone()));
+    }
+    let states = versions.iter().map(|version| task(version, Viewer::Patient, version.changed_at));
+    let findings: Value = findings
+        .iter()
+        .map(|row| json!({ "id": row.id, "finding": row.finding, "mitigation": row.mitigation }))
+        .collect();
+    for (name, value) in [("states", collection(states)), ("findings", findings)] {
+        entries.push((format!("{folder}/{name}.json"), format!("{value:#}\n").into_bytes()));
+    }
+}
+
+/// The usual ending of a document's file.
+fn ending(media_type: &str) -> &'static str {
+    match media_type.split(';').next().map(str::trim) {
+        Some("application/xml") => "xml",
+        Some("application/jose") => "jws",
+        Some("application/fhir+json") => "json",
+        Some("text/csv") => "csv",
+        _ => "bin",
+    }
+}
+
+/// A FHIR Bundle of type `collection`.
+fn collection(resources: impl Iterator<Item = Value>) -> Value {
+    let entry: Vec<Value> = resources.map(|resource| json!({ "resource": resource })).collect();
+    let mut bundle = json!({ "resourceType": "Bundle", "type": "collection" });
+    if !entry.is_empty() {
+        bundle["entry"] = entry.into();
+    }
+    bundle
+}
