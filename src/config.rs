@@ -266,9 +266,9 @@ impl Default for Attempt {
 pub struct Request {
     /// Body at most, KiB; a larger one is `too-large`. Default 1024.
     pub body_kib: u32,
-    /// Requests in work at most. Default 64.
+    /// Requests in work at most; some sixteen a processor. Default 32.
     pub concurrent: usize,
-    /// Requests that wait for their turn at most; one more is `overloaded`. Default 64.
+    /// Requests that wait for their turn at most; one more is `overloaded`. Default 32.
     pub waiting: usize,
     /// All bodies together at most, MiB; one more is `overloaded`. Default 64.
     pub memory_mib: u16,
@@ -285,8 +285,8 @@ impl Default for Request {
     fn default() -> Self {
         Self {
             body_kib: 1024,
-            concurrent: 64,
-            waiting: 64,
+            concurrent: 32,
+            waiting: 32,
             memory_mib: 64,
             connections: 4096,
             head_seconds: 10,

@@ -80,10 +80,6 @@ class Stage:
 
     # Acting
 
-    def offers(self, kind):
-        """Whether the server knows a kind of resource."""
-        return any(r["type"] == kind for r in self.sandbox.send("GET", "/fhir/metadata").resource()["rest"][0]["resource"])
-
     def drug(self, part):
         return next(drug for name, drug in self.drugs.items() if part in name)
 
