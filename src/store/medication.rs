@@ -60,12 +60,13 @@ macro_rules! life_columns {
     };
 }
 
-/// A patient's version and everything a check may compare with, of the parameters bucket, patient and first day.
+/// A patient's version and everything a check may compare with, of the parameters bucket, patient and first day. Of what
+/// was dispensed the prescription does not matter any more.
 macro_rules! history {
     () => {
         concat!(
-            "SELECT a.history_version, a.merged_into, a.merged, m.source, m.sequence, m.sealed, m.entry,
-                m.recorded_at, ",
+            "SELECT a.history_version, a.merged_into, a.merged, m.prescription_id, m.source, m.sequence, m.sealed,
+                m.entry, m.recorded_at, ",
             life_columns!(),
             " FROM patient a
             LEFT JOIN LATERAL (
@@ -76,7 +77,8 @@ macro_rules! history {
                 FROM reported WHERE bucket = a.bucket AND patient_id = a.id AND kind <> 'claim'
                   AND (until IS NULL OR until >= $3)
             ) m ON true
-            LEFT JOIN prescription p ON p.bucket = a.bucket AND p.id = m.prescription_id
+            LEFT JOIN prescription p
+                ON p.bucket = a.bucket AND p.id = CASE WHEN m.source <> 'dispensed' THEN m.prescription_id END
             WHERE a.bucket = $1 AND a.id = $2"
         )
     };
@@ -212,13 +214,12 @@ impl Store {
                 held.reports.extend(reported::periods(&entry));
                 continue;
             }
-            let Some(id) = row.get::<_, Option<PrescriptionId>>("id") else { continue };
+            let Some(id) = row.get::<_, Option<PrescriptionId>>("prescription_id") else { continue };
             let source = source_read(row.get("source"), id)?;
-            let shown = life(row, id)?.shown(now);
             let counts = match source {
                 Source::Dispensed | Source::Allergy | Source::SelfReported => true,
-                Source::InHouse => shown == Shown::Dispensed,
-                Source::Prescribed => match shown {
+                Source::InHouse => life(row, id)?.shown(now) == Shown::Dispensed,
+                Source::Prescribed => match life(row, id)?.shown(now) {
                     Shown::Issued | Shown::AwaitingNextUse | Shown::Accepted | Shown::PartlyDispensed => true,
                     Shown::Dispensed | Shown::Cancelled | Shown::Collected | Shown::Expired => false,
                 },
