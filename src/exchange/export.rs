@@ -6,6 +6,7 @@ use super::error::ExchangeError;
 use super::mandate::NamedMandate;
 use super::{Exchange, Request, trace};
 use crate::clock::japanese_date;
+use crate::prescription::access::AccessAct;
 use crate::prescription::registered::Registered;
 use crate::prescription::reported::Reported;
 use crate::store::acceptance::Sought;
@@ -19,7 +20,7 @@ use crate::store::prescription::{BATCH, Cursor, Filter, PrescriptionRow, Whose};
 use crate::store::reported::ReportedKind;
 use crate::store::{PatientId, PrescriptionId};
 
-const ACT: &str = "export";
+const ACT: AccessAct = AccessAct::Export;
 /// The most bytes of originals in one export; they are held in memory.
 const MOST_BYTES: usize = 64 << 20;
 /// The most lines of the access record in one export, the newest.

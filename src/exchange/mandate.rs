@@ -10,6 +10,7 @@ use super::error::ExchangeError;
 use super::{Exchange, Request, trace};
 use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
+use crate::prescription::access::AccessAct;
 use crate::prescription::mandate::{MandateScope, Relationship};
 use crate::store::PatientId;
 use crate::store::mandate::Mandate;
@@ -109,7 +110,7 @@ impl Exchange {
         let now = self.clock.now();
         let bucket = self.store.buckets().of_patient(patient);
         let trace = trace(caller, request, "done");
-        self.store.access_record_insert("mandate-list", bucket, patient, None, now, &trace).await?;
+        self.store.access_record_insert(AccessAct::MandateList, bucket, patient, None, now, &trace).await?;
         let mut named = Vec::new();
         for mandate in self.store.mandate_list(&records, now).await? {
             let patient_name = self.name_of(mandate.patient).await?.unwrap_or_default();

@@ -60,7 +60,7 @@ pub(super) fn issue(app: &App) -> Endpoint {
         .answers(StatusCode::BAD_REQUEST, Form::Json)
         .answers(StatusCode::UNAUTHORIZED, Form::Json)
         .refuses(&["database-unavailable"]);
-    path.and(call(app)).then(handle).described(about)
+    path.and(call(app, &about)).then(handle).described(about)
 }
 
 async fn handle(call: Call) -> Response {

@@ -1,8 +1,11 @@
 //! `admin audit-verify` beside the retention job: what went by its term is told, what went before it is found.
 
+#![expect(clippy::unwrap_used, reason = "a record that cannot be read fails its tests")]
+
 use chrono::TimeDelta;
 use hikikae::clock::Clock;
 use hikikae::config::Config;
+use hikikae::prescription::access::AccessAct;
 use hikikae::serve::store_open;
 use hikikae::store::access::{Trace, TraceContent};
 use hikikae::store::{Cluster, PatientId, Store};
@@ -18,7 +21,7 @@ async fn looks(store: &Store, days: i64) {
         let trace = Trace { request: store.uuid_draw().unwrap(), content: TraceContent::of_operator(None) };
         let bucket = store.buckets().of_patient(patient);
         let at = now - TimeDelta::days(days);
-        store.access_record_insert("whose-data", bucket, patient, None, at, &trace).await.unwrap();
+        store.access_record_insert(AccessAct::WhoseData, bucket, patient, None, at, &trace).await.unwrap();
     }
     assert!(store.access_block_close(now).await.unwrap().is_some(), "nothing else writes here");
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::HIKIKAE;
 use super::task::{INSTITUTION, instant};
-use crate::prescription::access::{Action, Told, Who, Words, refusal};
+use crate::prescription::access::{AccessAct, Action, Told, Who, Words, refusal};
 use crate::prescription::consent::Basis;
 use crate::store::PatientId;
 use crate::store::access::{AccessRow, TraceContent};
@@ -21,7 +21,9 @@ const PURPOSE: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 pub fn audit_event(row: &AccessRow, patient: PatientId) -> Value {
     let content = &row.content;
     // Reading the prescription on the way to dispensing it is the look.
-    let told = Told::of(if content.outcome == "read" { "document" } else { &row.act });
+    let act = AccessAct::parse(&row.act);
+    let told = if content.outcome == "read" { Some(AccessAct::Document) } else { act };
+    let told = told.map_or(Told::OTHER, AccessAct::told);
     let refused = !matches!(content.outcome.as_str(), "done" | "read");
     let mut event = json!({
         "resourceType": "AuditEvent",
@@ -151,7 +153,8 @@ fn entities(row: &AccessRow, patient: PatientId) -> Vec<Value> {
 fn narrative(row: &AccessRow, told: &Told, refused: bool) -> String {
     let content = &row.content;
     let at = row.at.with_timezone(&Tokyo).format("%Y-%m-%d %H:%M");
-    let (who_ja, who_en) = subject(content, &row.act);
+    let act = AccessAct::parse(&row.act);
+    let (who_ja, who_en) = subject(content, act);
     let (mut ja, mut en) = if refused {
         let (tried, why) = (told.tried, refusal(&content.outcome));
         (
@@ -166,7 +169,7 @@ fn narrative(row: &AccessRow, told: &Told, refused: bool) -> String {
         let _ = write!(ja, "根拠は{}。", words.ja);
         let _ = write!(en, " By {}.", words.en);
     }
-    if let Some(reason) = content.reason.as_ref().filter(|_| row.act != "mitigate") {
+    if let Some(reason) = content.reason.as_ref().filter(|_| act != Some(AccessAct::Mitigate)) {
         let _ = write!(ja, "述べられた理由は「{reason}」。");
         let _ = write!(en, " The reason stated: \"{reason}\".");
     }
@@ -179,7 +182,7 @@ fn narrative(row: &AccessRow, told: &Told, refused: bool) -> String {
 }
 
 /// Who, as the subject of a sentence.
-fn subject(content: &TraceContent, act: &str) -> (String, String) {
+fn subject(content: &TraceContent, act: Option<AccessAct>) -> (String, String) {
     if let Some(app) = &content.app {
         return (format!("アプリ「{app}」"), format!("The app {app}"));
     }
@@ -190,7 +193,7 @@ fn subject(content: &TraceContent, act: &str) -> (String, String) {
         };
     }
     // Of a mandate given, the representative is whom it names.
-    let acts = content.who == Who::Patient && act != "mandate-add";
+    let acts = content.who == Who::Patient && act != Some(AccessAct::MandateAdd);
     if let Some(person) = content.representative.as_ref().filter(|_| acts) {
         return (format!("代理人の{person}さん"), format!("Your representative {person}"));
     }
