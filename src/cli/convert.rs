@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime};
 use clap::{Args, ValueEnum};
 use hikikae::codec::fault::{Fault, Form};
-use hikikae::codec::notebook::{self, Dispensed, export};
+use hikikae::codec::notebook::{self, Dispensed, Version, export};
 use hikikae::codec::{cj1, fhir, rx_symbol, sj1};
 use hikikae::prescription::dispensing::Dispensing;
 use hikikae::prescription::document::Prescription;
@@ -25,6 +25,7 @@ Examples:
   hikikae convert --to sj1 signed.jws
   hikikae convert --to sj1 result.xml     (the prescription inside a dispensing result)
   hikikae convert --to notebook result.xml > notebook.txt
+  hikikae convert --to notebook-07 result.xml > notebook.txt
   hikikae convert --to rx-symbol prescription.sj1.csv > symbol.txt
 
 A Bundle of a dispensing result is written without the prescription inside: hikikae sign puts in the
@@ -45,8 +46,11 @@ enum Target {
     Cj1,
     /// FHIR Bundle of what the document is: a prescription of the JP ePrescription profile, or a dispensing result
     Fhir,
-    /// Medicine notebook (電子版お薬手帳) of a signed dispensing result, Shift_JIS
+    /// Medicine notebook (電子版お薬手帳, JAHISTC08) of a signed dispensing result, Shift_JIS
     Notebook,
+    /// The same in the version before, JAHISTC07
+    #[value(name = "notebook-07")]
+    Notebook07,
     /// Outpatient prescription symbol (院外処方箋2次元シンボル), Shift_JIS
     RxSymbol,
 }
@@ -88,10 +92,11 @@ fn rendering(to: Target, bytes: &[u8]) -> anyhow::Result<Rendering> {
         (Target::RxSymbol, _) => {
             Ok((rx_symbol::write(&content.prescription()?.value, &Form::default()), Vec::new()))
         }
-        (Target::Notebook, _) => {
+        (Target::Notebook | Target::Notebook07, _) => {
+            let version = if to == Target::Notebook07 { Version::Tc07 } else { Version::Tc08 };
             let (dispensing, prescription) = (content.dispensing()?.value, content.prescription()?.value);
             let dispensed = Dispensed { dispensing: &dispensing, prescription: &prescription };
-            let notebook = export(&[dispensed]).context("nothing was dispensed")?;
+            let notebook = export(&[dispensed], version).context("nothing was dispensed")?;
             Ok((notebook::write(&notebook, &Form::default()), Vec::new()))
         }
     }

@@ -12,7 +12,7 @@ use super::intake::{blocking, dispensing_kept, prescription_kept};
 use super::{Exchange, Request, trace};
 use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
-use crate::codec::notebook::{self, Dispensed, Notebook, export, split};
+use crate::codec::notebook::{self, Dispensed, Notebook, Version, export, split};
 use crate::prescription::access::AccessAct;
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::reported::{Content, Reported, Reporter};
@@ -56,6 +56,7 @@ impl Exchange {
         &self,
         caller: &Caller,
         asked: Asked,
+        version: Version,
         request: &Request,
     ) -> Result<Notebook, ExchangeError> {
         if !matches!(caller.actor, Actor::Patient { .. }) {
@@ -82,7 +83,7 @@ impl Exchange {
                 .iter()
                 .map(|(dispensing, prescription)| Dispensed { dispensing, prescription })
                 .collect();
-            export(&dispensed).ok_or(ExchangeError::NotFound)
+            export(&dispensed, version).ok_or(ExchangeError::NotFound)
         })
         .await
     }

@@ -14,7 +14,7 @@ use super::task::{bad_query, query};
 use crate::clock::japanese_date;
 use crate::codec::fault;
 use crate::codec::fhir::parameters::parameters;
-use crate::codec::notebook;
+use crate::codec::notebook::{self, Version};
 use crate::codec::qr::{self, HANDY_BYTES, Symbol};
 use crate::exchange::notebook::Asked;
 use crate::prescription::access::AccessAct;
@@ -24,7 +24,7 @@ const PDF: &str = "application/pdf";
 const NOTEBOOK: &str = "text/csv";
 const NOTEBOOK_SHIFT_JIS: &str = "text/csv; charset=Shift_JIS";
 const SVG: &str = "image/svg+xml";
-const NOTEBOOK_QUERY: [Query; 3] = [
+const NOTEBOOK_QUERY: [Query; 4] = [
     Query { name: "dispense", kind: Kind::Token, about: "id of the Task, and `.n` for its n-th dispensing" },
     Query {
         name: "from",
@@ -32,6 +32,11 @@ const NOTEBOOK_QUERY: [Query; 3] = [
         about: "first day of a period, by default 100 days before `until`",
     },
     Query { name: "until", kind: Kind::Day, about: "last day of a period, by default today" },
+    Query {
+        name: "version",
+        kind: Kind::Word(&Version::NAMES),
+        about: "header of the notebook: JAHISTC08, the default, or the version before",
+    },
 ];
 /// How far back a notebook goes when no period is asked for.
 const DAYS: Days = Days::new(100);
@@ -77,7 +82,8 @@ pub(super) fn notebook(app: &App) -> Endpoint {
                 });
                 call.acceptable(if drawn { SVG } else { NOTEBOOK })?;
                 let exchange = &call.app().exchange;
-                let notebook = exchange.notebook(&caller, asked(&call)?, &call.request()?).await?;
+                let (asked, version) = asked(&call)?;
+                let notebook = exchange.notebook(&caller, asked, version, &call.request()?).await?;
                 if !drawn {
                     let bytes = notebook::write(&notebook, &fault::Form::default());
                     return Ok(answer::bytes(StatusCode::OK, NOTEBOOK_SHIFT_JIS, bytes));
@@ -122,15 +128,19 @@ pub(super) fn import(app: &App) -> Endpoint {
         .described(about)
 }
 
-/// `dispense=TASK` or `dispense=TASK.NUMBER`, else `from=DATE` and `until=DATE`.
-fn asked(call: &Call) -> Result<Asked, Problem> {
-    let (mut dispense, mut from, mut until) = (None, None, None);
+/// `dispense=TASK` or `dispense=TASK.NUMBER`, else `from=DATE` and `until=DATE`; and the `version`.
+fn asked(call: &Call) -> Result<(Asked, Version), Problem> {
+    let (mut dispense, mut from, mut until, mut version) = (None, None, None, Version::default());
     for (name, value) in query(call, &NOTEBOOK_QUERY)? {
         let date =
             || value.parse::<NaiveDate>().map_err(|_| bad_query("from and until are dates, YYYY-MM-DD"));
         match name.as_str() {
             "dispense" => dispense = Some(dispensing(&value)?),
             "from" => from = Some(date()?),
+            "version" => {
+                version = Version::parse(&value)
+                    .ok_or_else(|| bad_query(&format!("version is {}", Version::NAMES.join(" or "))))?;
+            }
             _ => until = Some(date()?),
         }
     }
@@ -138,14 +148,14 @@ fn asked(call: &Call) -> Result<Asked, Problem> {
         if from.is_some() || until.is_some() {
             return Err(bad_query("a dispensing has no period: give dispense, or from and until"));
         }
-        return Ok(asked);
+        return Ok((asked, version));
     }
     let until = until.unwrap_or_else(|| japanese_date(call.app().exchange.clock().now()));
     let from = from.or_else(|| until.checked_sub_days(DAYS)).unwrap_or(NaiveDate::MIN);
     if from > until {
         return Err(bad_query("from is not after until"));
     }
-    Ok(Asked::Period(from, until))
+    Ok((Asked::Period(from, until), version))
 }
 
 fn dispensing(text: &str) -> Result<Asked, Problem> {

@@ -44,6 +44,11 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 14, name: "mandate", sql: include_str!("../../schema/0014_mandate.sql") },
     Migration { version: 15, name: "retention", sql: include_str!("../../schema/0015_retention.sql") },
     Migration { version: 16, name: "hot", sql: include_str!("../../schema/0016_hot.sql") },
+    Migration {
+        version: 17,
+        name: "reported_bound",
+        sql: include_str!("../../schema/0017_reported_bound.sql"),
+    },
 ];
 
 /// "hikikae" in ASCII, the key of the advisory lock under which migrations run.

@@ -2,6 +2,7 @@
 //! (invariant 7); what the checker reads raises the version of the history.
 
 use chrono::{DateTime, NaiveDate, Utc};
+use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -91,10 +92,19 @@ impl ReportedKind {
     }
 }
 
+/// What is said, bound to whom it is said of: equal reports of two persons do not look equal. The keyed hash within is
+/// what entries had before `schema/0017_reported_bound.sql`, so that the database could bind those without the key.
+fn content_hash(patient: PatientId, said: &[u8; 32]) -> Vec<u8> {
+    digest(&SHA256, &[patient.as_uuid().as_bytes(), said.as_slice()].concat()).as_ref().to_vec()
+}
+
 impl Store {
-    pub(super) fn reported_columns(&self, entries: &[Reported]) -> Result<Columns, StoreError> {
+    pub(super) fn reported_columns<'e>(
+        &self,
+        entries: impl IntoIterator<Item = (PatientId, &'e Reported)>,
+    ) -> Result<Columns, StoreError> {
         let mut columns = Columns::default();
-        for entry in entries {
+        for (patient, entry) in entries {
             let facility = entry.by.facility().map(|code| code.as_str().to_owned());
             let content = serde_json::to_vec(&entry.content)
                 .map_err(|_| StoreError::corrupt(TABLE, "content", entry.id))?;
@@ -108,7 +118,9 @@ impl Store {
             columns.facilities.push(facility);
             columns.since.push(since);
             columns.until.push(until);
-            columns.hashes.push(self.lookup().hash(TABLE, &[who.as_bytes(), &content]).to_vec());
+            columns
+                .hashes
+                .push(content_hash(patient, &self.lookup().hash(TABLE, &[who.as_bytes(), &content])));
             columns.sealed.push(self.seal_json(TABLE, entry.id.as_bytes(), "sealed", &sealed)?);
         }
         Ok(columns)
@@ -175,7 +187,7 @@ impl Store {
             LEFT JOIN added a ON a.content_hash = g.content_hash
             LEFT JOIN reported r ON r.bucket = $2 AND r.patient_id = $3 AND r.content_hash = g.content_hash
             ORDER BY g.place";
-        let columns = self.reported_columns(entries)?;
+        let columns = self.reported_columns(entries.iter().map(|entry| (patient, entry)))?;
         let sealed = self.seal_trace(trace)?;
         let rows = self
             .one(
@@ -240,10 +252,10 @@ impl Store {
             )
             SELECT count(*) AS added FROM added";
         const ACT: AccessAct = AccessAct::ImportClaims;
-        let (patients, entries): (Vec<PatientId>, Vec<Reported>) = claims.iter().cloned().unzip();
+        let patients: Vec<PatientId> = claims.iter().map(|(patient, _)| *patient).collect();
         let buckets: Vec<Bucket> =
             patients.iter().map(|patient| self.buckets().of_patient(*patient)).collect();
-        let columns = self.reported_columns(&entries)?;
+        let columns = self.reported_columns(claims.iter().map(|(patient, entry)| (*patient, entry)))?;
         let sealed = self.seal_trace(trace)?;
         let row = self
             .one_opt(

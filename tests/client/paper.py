@@ -24,12 +24,12 @@ def optional(world, *names):
         return None
 
 
-def notebook_records(world, data):
+def notebook_records(world, data, version="JAHISTC08"):
     """The records of a JAHISTC text, checked as far as any reader must."""
     text = data.decode("cp932")
     world.check("notebook: every line ends in CR LF", text.endswith("\r\n") and text.count("\n") == text.count("\r\n"))
     records = [line.split(",") for line in text.split("\r\n")[:-1]]
-    world.check("notebook: current version, to the patient", records[0] == ["JAHISTC08", "1"], records[0])
+    world.check(f"notebook: {version}, to the patient", records[0] == [version, "1"], records[0])
     numbers = [int(record[0]) for record in records[1:]]
     world.check("notebook: patient first, then dispensings", numbers[0] == 1 and 5 in numbers, numbers)
     width = {1: 11, 5: 3, 11: 9, 15: 4, 51: 6, 55: 4, 201: 8, 281: 4, 291: 4, 301: 9, 311: 4, 391: 4, 401: 3, 411: 4,
@@ -85,12 +85,12 @@ def slip(world, clinic, patient, task, number):
         world.check("slip: QR code on the rendered page", codes == [line.encode("cp932")], len(codes))
 
 
-def notebook(world, pharmacy, task, drugs):
-    path = f"/fhir/Patient/$notebook?dispense={task}"
+def notebook(world, pharmacy, task, drugs, version=None):
+    path = f"/fhir/Patient/$notebook?dispense={task}" + (f"&version={version}" if version else "")
     answer = pharmacy.call("GET", path, headers={"Accept": "text/csv"})
     world.check("notebook: Shift_JIS text", answer.status == 200
                 and answer.headers.get("content-type") == "text/csv; charset=Shift_JIS", answer.brief())
-    records = notebook_records(world, answer.body)
+    records = notebook_records(world, answer.body, version or "JAHISTC08")
     names = [record[2] for record in records if record[0] == "201"]
     world.check("notebook: the drugs that were dispensed", names == [drug.name for drug in drugs], len(names))
     drawn = pharmacy.call("GET", path, headers={"Accept": "image/svg+xml"})
@@ -105,6 +105,7 @@ def notebook(world, pharmacy, task, drugs):
             world.check("notebook: QR code holds the same bytes", codes == [answer.body])
         else:
             world.check("notebook: QR codes hold the same records", joined(codes) == joined([answer.body]), len(codes))
+    return records[1:]
 
 
 def paper(world):
@@ -117,8 +118,12 @@ def paper(world):
                   "not-permitted")
     delivered = base64.b64decode(accepted.value("document")["data"])
     pharmacy.dispense_resolving(task, world.dispensing(0, 0, patient, task, delivered, drugs))
-    notebook(world, pharmacy, task, drugs)
+    current = notebook(world, pharmacy, task, drugs)
+    before = notebook(world, pharmacy, task, drugs, "JAHISTC07")
+    world.check("notebook: both versions say the same of a dispensing", before == current)
     path = f"/fhir/Patient/$notebook?dispense={task}"
+    older = pharmacy.call("GET", f"{path}&version=JAHISTC06", headers={"Accept": "text/csv"})
+    world.refused("no notebook of a version that is not written", older, 400, "malformed")
     stranger = world.pharmacies[1].call("GET", path, headers={"Accept": "text/csv"})
     world.refused("another pharmacy finds no notebook", stranger, 404, "not-found")
     world.refused("a clinic gets no notebook", clinic.call("GET", path, headers={"Accept": "text/csv"}), 403, "not-permitted")

@@ -13,10 +13,13 @@ use hikikae::prescription::reported::{Content, Medicine};
 use hikikae::store::PatientId;
 use hikikae::store::directory::{Eligibility, Merge, MergeError};
 use hikikae::store::holding::Holding;
+use hikikae::store::migration::MIGRATIONS;
 use hikikae::store::reported::ReportedKind;
+use hikikae::store::seal::Lookup;
 use uuid::Uuid;
 
 use crate::door::{Door, answer};
+use crate::harness::connect;
 use crate::world::{
     CLINIC, OTHER_CLINIC, PHARMACY, ROSUVASTATIN, Rx, World, born, caller, name, number, request,
 };
@@ -62,17 +65,20 @@ async fn reported(world: &World, id: PatientId) -> Vec<String> {
 }
 
 async fn report(world: &World, id: PatientId, name: &str) {
-    let medicine = Medicine {
+    let contents = vec![medicine(name)];
+    let kind = ReportedKind::Medicine;
+    world.exchange.reported_record(&patient(id), None, kind, contents, &request()).await.unwrap();
+}
+
+fn medicine(name: &str) -> Content {
+    Content::Medicine(Medicine {
         name: name.to_owned(),
         code: None,
         ingredients: Vec::new(),
         from: None,
         until: None,
         note: None,
-    };
-    let contents = vec![Content::Medicine(medicine)];
-    let kind = ReportedKind::Medicine;
-    world.exchange.reported_record(&patient(id), None, kind, contents, &request()).await.unwrap();
+    })
 }
 
 async fn decide(world: &World, id: PatientId, permit: bool) {
@@ -160,6 +166,48 @@ async fn refusals_and_reports_of_either_hold_and_consents_to_one_open_nothing() 
     let mut held = in_force(&world, kept).await;
     held.sort_unstable();
     assert_eq!(held, [false, true], "the refusal stands before the consent");
+}
+
+/// What knows an entry again, of every entry.
+async fn content_hashes(client: &tokio_postgres::Client) -> Vec<Vec<u8>> {
+    let rows = client.query("SELECT content_hash FROM reported ORDER BY 1", &[]).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+#[tokio::test]
+async fn equal_reports_of_two_persons_do_not_look_equal_and_one_after_a_merge() {
+    let world = World::new().await;
+    let client = connect(&world.database.config).await;
+    for who in [KEPT, MERGED, KEPT] {
+        report(&world, world.patient(who).await, "市販の風邪薬").await;
+    }
+    let hashes = content_hashes(&client).await;
+    assert!(hashes.len() == 2 && hashes[0] != hashes[1], "one each, and not the same");
+    report(&world, world.patient(MERGED).await, "整腸薬").await;
+    let Merge { kept, .. } = merge(&world).await;
+    let mut told = reported(&world, kept).await;
+    told.sort();
+    assert_eq!(told, ["市販の風邪薬", "整腸薬"], "what both said is said once");
+    report(&world, kept, "整腸薬").await;
+    assert_eq!(reported(&world, kept).await.len(), 2, "and what came with the merge is known");
+}
+
+#[tokio::test]
+async fn reports_from_before_they_were_bound_to_their_patient_are_still_known() {
+    let world = World::new().await;
+    let client = connect(&world.database.config).await;
+    let own = world.patient(KEPT).await;
+    report(&world, own, "市販の風邪薬").await;
+    let bound = content_hashes(&client).await;
+    // As it was before migration 17: whose it is was not in it.
+    let content = serde_json::to_vec(&medicine("市販の風邪薬")).unwrap();
+    let unbound = Lookup::new(&world.database.keys).hash("reported", &[b"".as_slice(), &content]).to_vec();
+    client.execute("UPDATE reported SET content_hash = $1", &[&unbound]).await.unwrap();
+    let binding = MIGRATIONS.iter().find(|migration| migration.name == "reported_bound").unwrap();
+    client.batch_execute(binding.sql).await.unwrap();
+    assert_eq!(content_hashes(&client).await, bound);
+    report(&world, own, "市販の風邪薬").await;
+    assert_eq!(reported(&world, own).await, ["市販の風邪薬"]);
 }
 
 #[tokio::test]

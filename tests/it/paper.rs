@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chrono::Days;
 use hikikae::clock::japanese_date;
 use hikikae::codec::fault::Form;
-use hikikae::codec::notebook::{self, Class, Notebook};
+use hikikae::codec::notebook::{self, Class, Notebook, Version};
 use hikikae::exchange::caller::Caller;
 use hikikae::exchange::error::ExchangeError;
 use hikikae::exchange::notebook::{Asked, Taken};
@@ -20,6 +20,8 @@ use ring::rand::SystemRandom;
 use tower_service::Service;
 
 use crate::world::{CLINIC, OTHER_CLINIC, OTHER_PHARMACY, PHARMACY, PKI, World, caller, request};
+
+const CURRENT: Version = Version::Tc08;
 
 /// Registers, accepts and dispenses as prescribed.
 async fn dispensed(world: &World, patient: u32) -> PrescriptionId {
@@ -74,17 +76,19 @@ async fn a_notebook_is_for_the_patient_and_of_one_dispensing_for_its_pharmacy() 
     let exchange = &world.exchange;
     let own = world.patient_caller(3).await;
     let one = Asked::Dispensing(id, None);
-    let at_the_pharmacy = exchange.notebook(&caller(PHARMACY), one, &request()).await.unwrap();
+    let at_the_pharmacy = exchange.notebook(&caller(PHARMACY), one, CURRENT, &request()).await.unwrap();
     assert_eq!(at_the_pharmacy.class(), Class::ToPatient);
     assert!(text(&at_the_pharmacy).contains("51,見本クリニック,"), "the prescription says who prescribed");
-    assert_eq!(exchange.notebook(&own, one, &request()).await.unwrap(), at_the_pharmacy);
+    assert_eq!(exchange.notebook(&own, one, CURRENT, &request()).await.unwrap(), at_the_pharmacy);
     assert_eq!(
-        exchange.notebook(&own, Asked::Dispensing(id, Some(1)), &request()).await.unwrap(),
+        exchange.notebook(&own, Asked::Dispensing(id, Some(1)), CURRENT, &request()).await.unwrap(),
         at_the_pharmacy
     );
+    let before = exchange.notebook(&own, one, Version::Tc07, &request()).await.unwrap();
+    assert_eq!(text(&before), text(&at_the_pharmacy).replacen("JAHISTC08", "JAHISTC07", 1));
     let today = japanese_date(world.now());
     let period = Asked::Period(today - Days::new(1), today);
-    assert_eq!(exchange.notebook(&own, period, &request()).await.unwrap(), at_the_pharmacy);
+    assert_eq!(exchange.notebook(&own, period, CURRENT, &request()).await.unwrap(), at_the_pharmacy);
     let before = Asked::Period(today - Days::new(9), today - Days::new(1));
     for (who, asked) in [
         (world.patient_caller(4).await, one),
@@ -93,14 +97,14 @@ async fn a_notebook_is_for_the_patient_and_of_one_dispensing_for_its_pharmacy() 
         (caller(PHARMACY), Asked::Dispensing(id, Some(2))),
         (own, before),
     ] {
-        let refused = exchange.notebook(&who, asked, &request()).await;
+        let refused = exchange.notebook(&who, asked, CURRENT, &request()).await;
         assert!(matches!(refused, Err(ExchangeError::NotFound)), "{who:?} {asked:?}");
     }
     for (who, asked) in [(CLINIC, one), (PHARMACY, period)] {
-        let refused = exchange.notebook(&caller(who), asked, &request()).await;
+        let refused = exchange.notebook(&caller(who), asked, CURRENT, &request()).await;
         assert!(matches!(refused, Err(ExchangeError::NotPermitted(_))));
     }
-    assert_eq!(acts(&world, 3).await.iter().filter(|act| *act == "notebook").count(), 4);
+    assert_eq!(acts(&world, 3).await.iter().filter(|act| *act == "notebook").count(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,12 +145,23 @@ async fn paper_over_http_has_its_media_types() {
     let (status, media_type, body) = get(&pharmacy, of_one.clone(), "*/*").await;
     assert_eq!((status, media_type.as_str()), (StatusCode::OK, "text/csv; charset=Shift_JIS"));
     assert!(body.starts_with(b"JAHISTC08,1\r\n"));
+    for (version, header) in [("JAHISTC08", b"JAHISTC08,1\r\n"), ("JAHISTC07", b"JAHISTC07,1\r\n")] {
+        let (status, _, body) = get(&pharmacy, format!("{of_one}&version={version}"), "*/*").await;
+        assert!(status == StatusCode::OK && body.starts_with(header), "{version}");
+    }
     let (status, media_type, body) = get(&pharmacy, of_one.clone(), "image/svg+xml").await;
     assert_eq!((status, media_type.as_str()), (StatusCode::OK, "image/svg+xml"));
     assert!(body.starts_with(b"<svg "));
     let (status, ..) = get(&pharmacy, of_one.clone(), "application/json").await;
     assert_eq!(status, StatusCode::NOT_ACCEPTABLE);
-    for query in ["?dispense=x", "?from=2026", "?from=2026-02-02&until=2026-02-01", "?since=2026-01-01"] {
+    for query in [
+        "?dispense=x",
+        "?from=2026",
+        "?from=2026-02-02&until=2026-02-01",
+        "?since=2026-01-01",
+        "?version=JAHISTC06",
+        "?version=7",
+    ] {
         let (status, ..) = get(&pharmacy, format!("/fhir/Patient/$notebook{query}"), "*/*").await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{query}");
     }

@@ -1,7 +1,7 @@
 //! What was dispensed as a notebook for the patient (出力区分 1). A rendering: the signed result stays what it is.
 
 use super::record::{Record, USAGE};
-use super::{CURRENT, Cells, Class, Notebook};
+use super::{Cells, Class, Notebook, Version};
 use crate::codec::cj1::writing;
 use crate::codec::spelling::Rows;
 use crate::codec::text::in_shift_jis;
@@ -26,8 +26,9 @@ pub struct Dispensed<'a> {
 }
 
 /// The notebook of some dispensings of one patient, newest first; `None` of none. Who the patient is says the newest.
-/// Characters that Shift_JIS has not become ■; the name in katakana stands beside.
-pub fn export(dispensed: &[Dispensed<'_>]) -> Option<Notebook> {
+/// Characters that Shift_JIS has not become ■; the name in katakana stands beside. A dispensing result says nothing
+/// that came only with JAHISTC08 (generic names, ingredients): the records of both versions are the same.
+pub fn export(dispensed: &[Dispensed<'_>], version: Version) -> Option<Notebook> {
     let mut dispensed = dispensed.to_vec();
     dispensed.sort_by_key(|one| std::cmp::Reverse(one.dispensing.dispensed_on));
     let newest = dispensed.first()?;
@@ -52,7 +53,7 @@ pub fn export(dispensed: &[Dispensed<'_>]) -> Option<Notebook> {
             records.push(cells);
         }
     }
-    Some(Notebook { version: CURRENT, class: Class::ToPatient, records })
+    Some(Notebook { version: version.number(), class: Class::ToPatient, records })
 }
 
 /// Who prescribed, as the pharmacy says it, else as the prescription does.

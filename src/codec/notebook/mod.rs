@@ -26,10 +26,43 @@ use record::Record;
 
 const NAME: &str = "TC";
 const HEADER: &str = "JAHISTC";
-/// The version of the header written: JAHISTC08, Ver.2.5 and 2.6.
-const CURRENT: u8 = 8;
-/// The version before: JAHISTC07, Ver.2.4.
-const BEFORE: u8 = 7;
+/// What a header that cannot be read is taken for.
+const CURRENT: u8 = Version::Tc08.number();
+/// The oldest whose own records are known.
+const BEFORE: u8 = Version::Tc07.number();
+
+/// The versions that are written: the current one and the one before, which older programs still read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    /// JAHISTC07, Ver.2.4.
+    Tc07,
+    /// JAHISTC08, Ver.2.5 and 2.6.
+    #[default]
+    Tc08,
+}
+
+impl Version {
+    /// The headers, the current first.
+    pub const NAMES: [&str; 2] = ["JAHISTC08", "JAHISTC07"];
+
+    /// The version of a header.
+    pub fn parse(header: &str) -> Option<Self> {
+        let [current, before] = Self::NAMES;
+        match header {
+            _ if header == current => Some(Self::Tc08),
+            _ if header == before => Some(Self::Tc07),
+            _ => None,
+        }
+    }
+
+    /// The number in the header.
+    const fn number(self) -> u8 {
+        match self {
+            Self::Tc07 => 7,
+            Self::Tc08 => 8,
+        }
+    }
+}
 
 /// A notebook.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,6 +20,8 @@ pub(super) struct Record {
     /// The version of the header that brought it; 1 for those that are older than the versions we know.
     since: u8,
     items: &'static [Item],
+    /// How many of the last items came with JAHISTC08.
+    new_items: usize,
 }
 
 /// One item: its shape, and whether it must be there.
@@ -79,7 +81,7 @@ const fn optional(shape: Shape) -> Item {
 }
 
 const fn record(number: u16, items: &'static [Item]) -> Record {
-    Record { number, since: 1, items }
+    Record { number, since: 1, items, new_items: 0 }
 }
 
 /// 患者情報.
@@ -99,7 +101,7 @@ pub(super) const SPLIT: u16 = 911;
 
 const REMARK_KINDS: &[(u16, ())] = &[(1, ()), (2, ()), (3, ()), (9, ())];
 const GENERIC_KINDS: &[(u16, ())] = &[(1, ()), (2, ())];
-/// The version of the header that brought record 31 and the generic name.
+/// The version of the header that brought record 31, what ties a record 3 to it, and the generic name.
 const SINCE_GENERIC: u8 = 8;
 
 static RECORDS: [Record; 23] = [
@@ -119,21 +121,23 @@ static RECORDS: [Record; 23] = [
         ],
     ),
     record(2, &[Item(Shape::Code(REMARK_KINDS), Need::Always), NOTE, CREATOR]),
-    record(
-        OVER_THE_COUNTER,
-        &[
-            NAME,
-            optional(Shape::Date),
-            optional(Shape::Date),
-            CREATOR,
-            optional(Shape::Number),
-            optional(Shape::Digits(8, 13)),
-        ],
-    ),
     Record {
-        number: INGREDIENT,
+        new_items: 2,
+        ..record(
+            OVER_THE_COUNTER,
+            &[
+                NAME,
+                optional(Shape::Date),
+                optional(Shape::Date),
+                CREATOR,
+                optional(Shape::Number),
+                optional(Shape::Digits(8, 13)),
+            ],
+        )
+    },
+    Record {
         since: SINCE_GENERIC,
-        items: &[RP, NAME, optional(Shape::Digits(1, 1)), optional(Shape::Ascii(13)), CREATOR],
+        ..record(INGREDIENT, &[RP, NAME, optional(Shape::Digits(1, 1)), optional(Shape::Ascii(13)), CREATOR])
     },
     record(4, &[NOTE, optional(Shape::Date), CREATOR]),
     record(DISPENSED_ON, &[DATE, CREATOR]),
@@ -153,21 +157,24 @@ static RECORDS: [Record; 23] = [
     record(15, &[NAME, optional(Shape::Name), CREATOR]),
     record(51, &[NAME, optional(Shape::Prescriber), JUDGED, JUDGED, CREATOR]),
     record(55, &[NAME, optional(Shape::Name), CREATOR]),
-    record(
-        DRUG,
-        &[
-            RP,
-            NAME,
-            Item(Shape::Amount, Need::Always),
-            Item(Shape::Unit, Need::Always),
-            Item(Shape::DrugCode, Need::Always),
-            JUDGED,
-            CREATOR,
-            optional(Shape::Name),
-            optional(Shape::GenericCode),
-            JUDGED,
-        ],
-    ),
+    Record {
+        new_items: 3,
+        ..record(
+            DRUG,
+            &[
+                RP,
+                NAME,
+                Item(Shape::Amount, Need::Always),
+                Item(Shape::Unit, Need::Always),
+                Item(Shape::DrugCode, Need::Always),
+                JUDGED,
+                CREATOR,
+                optional(Shape::Name),
+                optional(Shape::GenericCode),
+                JUDGED,
+            ],
+        )
+    },
     record(281, &[RP, NOTE, CREATOR]),
     record(291, &[RP, NOTE, CREATOR]),
     record(
@@ -187,7 +194,7 @@ static RECORDS: [Record; 23] = [
     record(391, &[RP, NOTE, CREATOR]),
     record(401, &[NOTE, CREATOR]),
     record(411, &[NOTE, Item(Shape::Code(&[(30, ()), (31, ()), (99, ())]), Need::Always), CREATOR]),
-    Record { number: 421, since: 7, items: &[NOTE, CREATOR] },
+    Record { since: 7, ..record(421, &[NOTE, CREATOR]) },
     record(501, &[NOTE, CREATOR]),
     record(601, &[NOTE, optional(Shape::Date)]),
     record(
@@ -237,6 +244,10 @@ impl Record {
         let mut items = Items::of(row, log);
         if self.since > version {
             items.row_warn(format!("this record is of JAHISTC{:02}", self.since));
+        }
+        let old = self.width() - self.new_items;
+        if version < SINCE_GENERIC && (old + 1..=self.width()).any(|item| !row.item(item).is_empty()) {
+            items.row_warn(format!("the items after {old} are of JAHISTC{SINCE_GENERIC:02}"));
         }
         let surplus = self.width() + 1;
         // One empty item too many is let pass: rows ending in a comma are common.

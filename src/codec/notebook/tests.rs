@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 
-use super::{Class, Dispensed, JoinError, Notebook, SplitError, export, join, read, split, write};
-use crate::codec::fault::Form;
+use super::{Class, Dispensed, JoinError, Notebook, SplitError, Version, export, join, read, split, write};
+use crate::codec::fault::{Fault, Form, Read};
 use crate::codec::hostile::hostile_tests;
 use crate::codec::qr::{self, Symbol};
 use crate::codec::spelling::says_the_same;
@@ -40,7 +40,7 @@ const GIVEN: &str = "JAHISTC08,1
 391,1,眠気に注意,1
 701,見本　剤太,見本薬局,03-0000-0001,20260101,,1";
 /// What a patient shows.
-const SHOWN: &str = "JAHISTC07,2
+const SHOWN: &str = "JAHISTC08,2
 1,試験　花子,2,19600606,,,,,,,シケン　ハナコ
 2,2,発熱,2
 3,見本鎮痛錠,R080301,R080307,2,1,4900000000001
@@ -177,15 +177,24 @@ fn each_broken_rule_names_its_place() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// What is warned of for the sake of the header: other warnings are of the content.
+fn of_versions(read: &Read<Notebook>) -> Vec<Fault> {
+    read.warnings.iter().filter(|warning| warning.message.contains("JAHISTC")).cloned().collect()
+}
+
 #[test]
 fn older_versions_and_newer_records_are_warned_of() {
     let warned = |text: &str| -> Vec<String> {
-        read(text.as_bytes()).unwrap().warnings.into_iter().map(|warning| warning.place).collect()
+        of_versions(&read(text.as_bytes()).unwrap()).into_iter().map(|warning| warning.place).collect()
     };
-    assert_eq!(warned(&SHOWN.replace("JAHISTC07", "JAHISTC05")), ["TC[line 1]"]);
     let ingredient = SHOWN.replace("4900000000001", "4900000000001\n31,1,見本成分,,,2");
-    assert_eq!(warned(&ingredient), ["TC[line 5].31"]);
-    assert!(warned(&ingredient.replace("JAHISTC07", "JAHISTC08")).is_empty());
+    assert!(warned(&ingredient).is_empty() && warned(GIVEN).is_empty());
+    // The sequence of record 3, and record 31; of the pharmacy's the generic name.
+    assert_eq!(warned(&ingredient.replace("JAHISTC08", "JAHISTC07")), ["TC[line 4].3", "TC[line 5].31"]);
+    assert_eq!(warned(&GIVEN.replace("JAHISTC08", "JAHISTC07")), ["TC[line 10].201"]);
+    let plain = SHOWN.replace(",1,4900000000001", "");
+    assert!(warned(&plain.replace("JAHISTC08", "JAHISTC07")).is_empty());
+    assert_eq!(warned(&plain.replace("JAHISTC08", "JAHISTC05")), ["TC[line 1]"]);
 }
 
 #[test]
@@ -241,7 +250,7 @@ fn what_was_dispensed_is_exported_newest_first() {
         .collect();
     let dispensed: Vec<_> =
         documents.iter().map(|(dispensing, prescription)| Dispensed { dispensing, prescription }).collect();
-    let notebook = export(&dispensed).unwrap();
+    let notebook = export(&dispensed, Version::Tc08).unwrap();
     let bytes = write(&notebook, &Form::default());
     assert_eq!(accepted(&bytes), notebook);
     assert_eq!(notebook.class(), Class::ToPatient);
@@ -250,7 +259,9 @@ fn what_was_dispensed_is_exported_newest_first() {
     assert!(days.len() == 3 && days.is_sorted_by(|newer, older| newer >= older), "{days:?}");
     assert!(text.starts_with("JAHISTC08,1\r\n1,") && text.ends_with("\r\n"));
     assert!(!["6,", "7,", "511,"].iter().any(|record| text.contains(&format!("\n{record}"))));
-    assert!(export(&[]).is_none());
+    let before = write(&export(&dispensed, Version::Tc07).unwrap(), &Form::default());
+    assert_eq!(before, [b"JAHISTC07", &bytes["JAHISTC08".len()..]].concat(), "the header alone differs");
+    assert!(export(&[], Version::Tc08).is_none());
 }
 
 #[test]
@@ -260,7 +271,8 @@ fn a_name_outside_shift_jis_is_seen_to_be_incomplete() {
     let prescription = sj1::read(prescription.as_bytes()).unwrap().value;
     dispensing.patient.name = "𠮷田　試代".to_owned();
     dispensing.patient.kana = Some("ヨシダ　タメシヨ".to_owned());
-    let notebook = export(&[Dispensed { dispensing: &dispensing, prescription: &prescription }]).unwrap();
+    let dispensed = Dispensed { dispensing: &dispensing, prescription: &prescription };
+    let notebook = export(&[dispensed], Version::Tc08).unwrap();
     let bytes = write(&notebook, &Form::default());
     let text = encoding_rs::SHIFT_JIS.decode(&bytes).0;
     assert!(text.contains("\n1,■田　試代,") && text.contains("ヨシダ　タメシヨ"), "{text}");
@@ -270,9 +282,13 @@ const ID: &str = "20260402120000";
 
 #[test]
 fn parts_are_complete_fit_their_symbols_and_join_in_any_order() {
-    let notebook = accepted(GIVEN.as_bytes());
-    assert_eq!(split(&notebook, ID, 2_000).unwrap(), std::slice::from_ref(&notebook));
-    let mut parts = split(&notebook, ID, 450).unwrap();
+    parts_of(&accepted(GIVEN.replace("JAHISTC08", "JAHISTC07").as_bytes()));
+    parts_of(&accepted(GIVEN.as_bytes()));
+}
+
+fn parts_of(notebook: &Notebook) {
+    assert_eq!(split(notebook, ID, 2_000).unwrap(), std::slice::from_ref(notebook));
+    let mut parts = split(notebook, ID, 450).unwrap();
     assert!(parts.len() > 2);
     for part in &parts {
         let bytes = write(part, &Form::default());
@@ -281,7 +297,7 @@ fn parts_are_complete_fit_their_symbols_and_join_in_any_order() {
         assert_eq!(qr::decoded(&Symbol::of(&bytes).unwrap()), bytes);
     }
     parts.rotate_left(1);
-    assert_eq!(join(&parts).unwrap(), notebook);
+    assert_eq!(join(&parts).unwrap(), *notebook);
     let mut missing = parts.clone();
     missing.pop();
     assert_eq!(join(&missing), Err(JoinError::Missing));
@@ -289,29 +305,37 @@ fn parts_are_complete_fit_their_symbols_and_join_in_any_order() {
     repeated.push(parts[0].clone());
     assert_eq!(join(&repeated), Err(JoinError::Repeated));
     let mut mixed = missing;
-    mixed.push(split(&notebook, "20260402120001", 450).unwrap().remove(0));
+    mixed.push(split(notebook, "20260402120001", 450).unwrap().remove(0));
     assert_eq!(join(&mixed), Err(JoinError::Mixed));
-    assert_eq!(join(std::slice::from_ref(&notebook)), Err(JoinError::NotAPart));
+    assert_eq!(join(std::slice::from_ref(notebook)), Err(JoinError::NotAPart));
     assert_eq!(join(&[]), Err(JoinError::NotAPart));
     assert_eq!(split(&parts[0], ID, 100), Err(SplitError::IsPart));
-    assert_eq!(split(&notebook, ID, 150), Err(SplitError::TooLarge));
+    assert_eq!(split(notebook, ID, 150), Err(SplitError::TooLarge));
 }
 
-/// What is exported of generated dispensings, one or several.
+/// What is exported of generated dispensings, one or several, in either version.
 fn notebook() -> impl Strategy<Value = Notebook> {
-    proptest::collection::vec((strategy::dispensing(), strategy::prescription()), 1..4).prop_map(
-        |documents| {
-            let dispensed: Vec<_> = documents
-                .iter()
-                .map(|(dispensing, prescription)| Dispensed { dispensing, prescription })
-                .collect();
-            export(&dispensed).unwrap()
-        },
-    )
+    let documents = proptest::collection::vec((strategy::dispensing(), strategy::prescription()), 1..4);
+    (documents, prop_oneof![Just(Version::Tc07), Just(Version::Tc08)]).prop_map(|(documents, version)| {
+        let dispensed: Vec<_> = documents
+            .iter()
+            .map(|(dispensing, prescription)| Dispensed { dispensing, prescription })
+            .collect();
+        export(&dispensed, version).unwrap()
+    })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn an_export_reads_back_and_holds_nothing_its_version_does_not_know(notebook in notebook()) {
+        let bytes = write(&notebook, &Form::default());
+        let read = read(&bytes).unwrap();
+        prop_assert_eq!(of_versions(&read), []);
+        prop_assert_eq!(&read.value, &notebook);
+        prop_assert_eq!(write(&read.value, &read.form), bytes);
+    }
 
     #[test]
     fn what_is_split_is_joined_again(notebook in notebook(), limit in 300usize..4_000, turn in any::<usize>()) {

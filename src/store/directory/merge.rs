@@ -4,7 +4,6 @@
 //! Knows no reason why two records are one person: that is the operator's evidence.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -12,6 +11,7 @@ use super::InsuredIdentity;
 use super::coverage_row;
 use super::import::LOCK;
 use crate::prescription::access::AccessAct;
+use crate::prescription::reported::Reported;
 use crate::store::access::{Trace, TraceContent};
 use crate::store::bucket::{Bucket, PatientId};
 use crate::store::error::StoreError;
@@ -81,13 +81,15 @@ const TOKENS: [&str; 2] = [
 ];
 
 const REPORTED: &str = "-- reported-merge-read
-    SELECT id, kind, facility, since, until, recorded_at, content_hash, sealed FROM reported
+    SELECT id, kind, recorded_at, sealed FROM reported
     WHERE bucket = $1 AND patient_id = $2";
 
 const REPORTED_COPY: &str = "-- reported-merge-copy
     INSERT INTO reported (bucket, patient_id, id, kind, facility, since, until, recorded_at, content_hash, sealed,
                           merged_from, updated_by)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    SELECT $1, $2, c.id, c.kind, c.facility, c.since, c.until, c.recorded_at, c.content_hash, c.sealed, $11, $12
+    FROM unnest($3::uuid[], $4::text[], $5::text[], $6::date[], $7::date[], $8::timestamptz[], $9::bytea[], $10::bytea[])
+        AS c (id, kind, facility, since, until, recorded_at, content_hash, sealed)
     ON CONFLICT ON CONSTRAINT reported_content DO NOTHING";
 
 const REFUSALS: &str = "-- consent-merge-read
@@ -296,36 +298,41 @@ impl Merging<'_, '_> {
         Ok(())
     }
 
-    /// Allergies, medicines and claims are sealed by ids of their own: the record that goes on gets copies.
+    /// Allergies, medicines and claims are sealed by ids of their own, and their hashes bound to whose they are: the
+    /// record that goes on gets copies.
     async fn reports_copy(&self) -> Result<(), StoreError> {
         const TABLE: &str = "reported";
         let Merge { kept, merged, .. } = *self.merge;
         let rows = self.tx.query(REPORTED, &[&self.bucket(merged), &merged]).await?;
+        let (mut kinds, mut recorded, mut copies) = (Vec::new(), Vec::new(), Vec::new());
         for row in &rows {
-            let (former, id): (Uuid, Uuid) = (column(row, TABLE, "id")?, self.store.uuid_draw()?);
-            let sealed: Vec<u8> = column(row, TABLE, "sealed")?;
-            let content: Value = self.store.open_json(TABLE, former.as_bytes(), "sealed", &sealed)?;
-            let sealed = self.store.seal_json(TABLE, id.as_bytes(), "sealed", &content)?;
-            self.tx
-                .execute(
-                    REPORTED_COPY,
-                    &[
-                        &self.bucket(kept),
-                        &kept,
-                        &id,
-                        &column::<String>(row, TABLE, "kind")?,
-                        &column::<Option<String>>(row, TABLE, "facility")?,
-                        &column::<NaiveDate>(row, TABLE, "since")?,
-                        &column::<Option<NaiveDate>>(row, TABLE, "until")?,
-                        &column::<DateTime<Utc>>(row, TABLE, "recorded_at")?,
-                        &column::<Vec<u8>>(row, TABLE, "content_hash")?,
-                        &sealed,
-                        &merged,
-                        &MERGE,
-                    ],
-                )
-                .await?;
+            let (former, at): (Uuid, DateTime<Utc>) =
+                (column(row, TABLE, "id")?, column(row, TABLE, "recorded_at")?);
+            let entry = self.store.reported_open(former, at, &column::<Vec<u8>>(row, TABLE, "sealed")?)?;
+            copies.push(Reported { id: self.store.uuid_draw()?, ..entry });
+            kinds.push(column::<String>(row, TABLE, "kind")?);
+            recorded.push(at);
         }
+        let columns = self.store.reported_columns(copies.iter().map(|entry| (kept, entry)))?;
+        self.tx
+            .execute(
+                REPORTED_COPY,
+                &[
+                    &self.bucket(kept),
+                    &kept,
+                    &columns.ids,
+                    &kinds,
+                    &columns.facilities,
+                    &columns.since,
+                    &columns.until,
+                    &recorded,
+                    &columns.hashes,
+                    &columns.sealed,
+                    &merged,
+                    &MERGE,
+                ],
+            )
+            .await?;
         Ok(())
     }
 
