@@ -22,7 +22,9 @@ pub struct Representative {
     pub id: Uuid,
     /// The name in the directory.
     pub name: String,
-    /// How far the mandate goes.
+    /// The mandate.
+    pub mandate: Uuid,
+    /// How far it goes.
     pub scope: MandateScope,
 }
 
@@ -90,6 +92,7 @@ impl Exchange {
         };
         let mut trace = trace(caller, request, "done");
         trace.content.representative = Some(representative_name.clone());
+        trace.content.mandate = Some(mandate.id);
         self.store.mandate_insert(&mandate, None, &trace).await?;
         let patient_name = caller.person_name().unwrap_or_default().to_owned();
         Ok(NamedMandate { mandate, patient_name, representative_name })
@@ -132,8 +135,17 @@ impl Exchange {
         request: &Request,
     ) -> Result<(), ExchangeError> {
         let records = self.store.person_records(in_person(caller)?).await?;
-        let trace = trace(caller, request, "done");
-        let ended = self.store.mandate_end(id, &records, self.clock.now(), &trace).await?;
+        let now = self.clock.now();
+        let held = self.store.mandate_list(&records, now).await?.into_iter().find(|held| held.id == id);
+        let held = held.ok_or(ExchangeError::NotFound)?;
+        let mut trace = trace(caller, request, "done");
+        trace.content.representative = self.name_of(held.representative).await?;
+        trace.content.mandate = Some(id);
+        if records.contains(&held.representative) {
+            // In the patient's record it is the representative who did it.
+            trace.content.person = None;
+        }
+        let ended = self.store.mandate_end(id, &records, now, &trace).await?;
         ended.map(|_| ()).ok_or(ExchangeError::NotFound)
     }
 

@@ -69,7 +69,9 @@ impl Exchange {
             let mut content = content(caller, code);
             if caller.patient().is_some_and(|own| own != patient) {
                 // One patient is not named to another.
-                (content.who, content.person, content.app) = (Who::AnotherPatient, None, None);
+                content.who = Who::AnotherPatient;
+                (content.person, content.app, content.representative, content.mandate) =
+                    (None, None, None, None);
             }
             let request = self.refusal_id(act, caller, code, (patient, prescription), now);
             let bucket = self.store.buckets().of_patient(patient);

@@ -34,9 +34,12 @@ pub struct TraceContent {
     /// The app that acted for the patient.
     #[serde(default)]
     pub app: Option<String>,
-    /// The person who acted for the patient, or to whom a mandate was given.
+    /// The person who acted for the patient, or whose mandate was given or ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub representative: Option<String>,
+    /// The mandate by which somebody acted, or that was given or ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mandate: Option<Uuid>,
     /// The document's signer, for signed acts.
     pub signer: Option<String>,
     /// The stated reason, where the contract asks for one.

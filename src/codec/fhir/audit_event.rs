@@ -35,7 +35,7 @@ pub fn audit_event(row: &AccessRow, patient: PatientId) -> Value {
         "recorded": instant(row.at),
         "outcome": if refused { "4" } else { "0" },
         "purposeOfEvent": [purpose(content)],
-        "agent": agents(content),
+        "agent": agents(content, act),
         "source": { "site": "Hikikae", "observer": { "display": "Hikikae (引換)" } },
         "entity": entities(row, patient),
     });
@@ -75,8 +75,18 @@ fn purpose(content: &TraceContent) -> Value {
     purpose
 }
 
-/// Who took part: the facility, the person at its terminal, the signer, the app. The first is the one that asked.
-fn agents(content: &TraceContent) -> Vec<Value> {
+/// Whether a representative acted; of a mandate given or ended by the patient or the operator, the representative is
+/// whom it names.
+fn represented(content: &TraceContent, act: Option<AccessAct>) -> bool {
+    let of_mandates = matches!(act, Some(AccessAct::MandateAdd | AccessAct::MandateEnd));
+    content.representative.is_some()
+        && content.who == Who::Patient
+        && !(of_mandates && content.person.is_some())
+}
+
+/// Who took part: the app, the facility, the person at its terminal or the patient, the representative, the signer. The
+/// first is the one that asked.
+fn agents(content: &TraceContent, act: Option<AccessAct>) -> Vec<Value> {
     let named = |kind: &str, role: Words, name: &str| {
         json!({
             "type": { "text": format!("{} / {}", role.ja, role.en) },
@@ -100,17 +110,25 @@ fn agents(content: &TraceContent) -> Vec<Value> {
         Who::AnotherPatient => ("Patient", Words { ja: "ほかの利用者", en: "another user" }),
         Who::Operator => ("Organization", Words { ja: "運営者", en: "the operator" }),
     };
+    let mut representative = content.representative.as_ref().map(|person| {
+        let mut agent = named("RelatedPerson", Words { ja: "代理人", en: "representative" }, person);
+        if let Some(mandate) = content.mandate {
+            agent["who"]["reference"] = json!(format!("RelatedPerson/{mandate}"));
+        }
+        agent
+    });
+    if represented(content, act) {
+        agents.extend(representative.take());
+    }
     if let Some(person) = &content.person {
         agents.push(named(kind, role, person));
     }
-    if let Some(person) = &content.representative {
-        agents.push(named("RelatedPerson", Words { ja: "代理人", en: "representative" }, person));
-    }
-    if let Some(signer) = content.signer.as_ref().filter(|signer| content.person.as_ref() != Some(signer)) {
-        agents.push(named("Practitioner", Words { ja: "署名者", en: "signer" }, signer));
-    }
     if agents.is_empty() {
         agents.push(named(kind, role, &format!("{} / {}", role.ja, role.en)));
+    }
+    agents.extend(representative);
+    if let Some(signer) = content.signer.as_ref().filter(|signer| content.person.as_ref() != Some(signer)) {
+        agents.push(named("Practitioner", Words { ja: "署名者", en: "signer" }, signer));
     }
     agents[0]["requestor"] = json!(true);
     agents
@@ -129,6 +147,11 @@ fn entities(row: &AccessRow, patient: PatientId) -> Vec<Value> {
     let mut entities = vec![entity(format!("Patient/{patient}"), ("1", "Person"), ("1", "Patient"))];
     if let Some(prescription) = &row.prescription {
         entities.push(entity(format!("Task/{prescription}"), object, ("4", "Domain Resource")));
+    }
+    if let Some(mandate) = &row.content.mandate {
+        let mut by = entity(format!("RelatedPerson/{mandate}"), object, ("13", "Security Resource"));
+        by["description"] = json!("代理 / mandate");
+        entities.push(by);
     }
     for opening in &row.content.opened {
         let Words { ja, en } = opening.basis.words();
@@ -155,15 +178,28 @@ fn narrative(row: &AccessRow, told: &Told, refused: bool) -> String {
     let at = row.at.with_timezone(&Tokyo).format("%Y-%m-%d %H:%M");
     let act = AccessAct::parse(&row.act);
     let (who_ja, who_en) = subject(content, act);
+    let acted = represented(content, act);
+    let (for_ja, for_en) = if acted && content.person.is_some() {
+        ("あなたに代わって、", ", in your place,")
+    } else {
+        ("", "")
+    };
     let (mut ja, mut en) = if refused {
         let (tried, why) = (told.tried, refusal(&content.outcome));
         (
-            format!("{at} {who_ja}が、{}が、断られました（{}）。", tried.ja, why.ja),
-            format!("{at} {who_en} {} and was refused: {}.", tried.en, why.en),
+            format!("{at} {who_ja}が、{for_ja}{}が、断られました（{}）。", tried.ja, why.ja),
+            format!("{at} {who_en}{for_en} {} and was refused: {}.", tried.en, why.en),
         )
     } else {
-        (format!("{at} {who_ja}が、{}。", told.done.ja), format!("{at} {who_en} {}.", told.done.en))
+        (
+            format!("{at} {who_ja}が、{for_ja}{}。", told.done.ja),
+            format!("{at} {who_en}{for_en} {}.", told.done.en),
+        )
     };
+    if let Some(person) = content.representative.as_ref().filter(|_| !acted) {
+        let _ = write!(ja, "代理人は{person}さん。");
+        let _ = write!(en, " The representative is {person}.");
+    }
     for opening in &content.opened {
         let words = opening.basis.words();
         let _ = write!(ja, "根拠は{}。", words.ja);
@@ -192,9 +228,7 @@ fn subject(content: &TraceContent, act: Option<AccessAct>) -> (String, String) {
             None => (name.clone(), name.clone()),
         };
     }
-    // Of a mandate given, the representative is whom it names.
-    let acts = content.who == Who::Patient && act != Some(AccessAct::MandateAdd);
-    if let Some(person) = content.representative.as_ref().filter(|_| acts) {
+    if let Some(person) = content.representative.as_ref().filter(|_| represented(content, act)) {
         return (format!("代理人の{person}さん"), format!("Your representative {person}"));
     }
     match (content.who, &content.person) {
