@@ -19,6 +19,7 @@ use super::population::{Drawn, LEASE};
 use super::tally::Tally;
 use crate::check::{LineContent, Period, Source, Supply};
 use crate::clock::{Clock, japanese_date};
+use crate::prescription::access::AccessAct;
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::registered::{DocumentVersion, ExchangeNumber, Registered};
 use crate::prescription::state::{self, Dispensed, Kind, Life, Terms};
@@ -197,8 +198,7 @@ impl Limit {
     async fn act(&self, act: Act, case: &Case) -> Result<(), BenchError> {
         let (store, now) = (&self.store, self.clock.now());
         let trace = self.trace(case)?;
-        let doing =
-            |answer| Doing { act: act.as_str(), concerned: Some(&case.pharmacy), now, trace: &trace, answer };
+        let doing = |act, answer| Doing { act, concerned: Some(&case.pharmacy), now, trace: &trace, answer };
         let written = match act {
             Act::Register => {
                 let answer = self.answer(&case.registered.clinic, case, now)?;
@@ -213,7 +213,7 @@ impl Limit {
                         original: &case.document,
                         periods: &case.periods,
                         findings: &[],
-                        doing: Doing { concerned: None, ..doing(Some(&answer)) },
+                        doing: Doing { concerned: None, ..doing(AccessAct::Register, Some(&answer)) },
                     })
                     .await?
             }
@@ -221,7 +221,7 @@ impl Limit {
                 let row = case.row.as_ref().ok_or(BenchError::NoPopulation)?;
                 let accept = state::Act::Accept { by: case.pharmacy.clone(), lease: LEASE };
                 let next = row.registered.life.after(&accept, now)?;
-                match store.acceptance_insert(row, &next, &doing(None)).await? {
+                match store.acceptance_insert(row, &next, &doing(AccessAct::Accept, None)).await? {
                     Some(_) => Written::Yes,
                     None => Written::Lost,
                 }
@@ -245,7 +245,7 @@ impl Limit {
                         original: &case.document,
                         periods: &case.periods,
                         findings: &[],
-                        doing: doing(Some(&answer)),
+                        doing: doing(AccessAct::Dispense, Some(&answer)),
                     })
                     .await?
             }

@@ -8,6 +8,7 @@ use super::error::ExchangeError;
 use super::intake::{Original, worked};
 use super::{ATTEMPTS, Answered, Exchange, IdentityHeader, Request, TaskOutcome, trace};
 use crate::codec::eps_xml::Conversion;
+use crate::prescription::access::AccessAct;
 use crate::prescription::consent::{ConsentKind, Opening};
 use crate::prescription::disclosure::Disclosure;
 use crate::prescription::registered::ExchangeNumber;
@@ -116,7 +117,7 @@ impl Exchange {
             let answer = Self::answer(caller, request, &kept, now)?;
             let trace = look.trace(caller, request);
             let doing = Doing {
-                act: "accept",
+                act: AccessAct::Accept,
                 concerned: Some(&pharmacy.code),
                 now,
                 trace: &trace,
@@ -216,7 +217,7 @@ impl Exchange {
         let (of, part) =
             ((patient, PrescriptionId::from_uuid(task.id)), Part::Prescription(task.document.number));
         let trace = look.trace(caller, request);
-        let document = self.store.document_read("accept", of, part, *at, &trace).await?;
+        let document = self.store.document_read(AccessAct::Accept, of, part, *at, &trace).await?;
         let document = document.ok_or(ExchangeError::Internal("a prescription has its document"))?;
         self.handed(kept, document, look).await
     }

@@ -10,6 +10,7 @@ use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
 use crate::check::{Source, proposal};
 use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
+use crate::prescription::access::AccessAct;
 use crate::prescription::registered::{DocumentVersion, Registered};
 use crate::prescription::state::Act;
 use crate::store::prescription::{Details, Doing, PrescriptionRow, Written};
@@ -81,7 +82,7 @@ impl Exchange {
             let history = self.history(row.patient).await?;
             let shown = Shown { patient: row.patient, request };
             let checked =
-                self.findings_answered("amend", caller, &shown, &proposal, &history, &trace).await?;
+                self.findings_answered(AccessAct::Amend, caller, &shown, &proposal, &history, &trace).await?;
             let number = row.registered.document.number.checked_add(1);
             let number = number.ok_or(ExchangeError::Internal("a document has too many versions"))?;
             let task = Registered {
@@ -116,7 +117,7 @@ impl Exchange {
                         periods: &proposal::periods(&proposal, source, &id.to_string(), &clinic.name),
                         findings: &checked.findings,
                         doing: Doing {
-                            act: "amend",
+                            act: AccessAct::Amend,
                             concerned: None,
                             now,
                             trace: &trace,

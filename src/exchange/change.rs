@@ -3,6 +3,7 @@
 use super::caller::Caller;
 use super::error::ExchangeError;
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
+use crate::prescription::access::AccessAct;
 use crate::prescription::registered::Registered;
 use crate::prescription::state::{Act, Life};
 use crate::store::PrescriptionId;
@@ -23,7 +24,7 @@ impl Exchange {
         request: &Request,
     ) -> Result<Answered<TaskOutcome>, ExchangeError> {
         caller.clinic()?;
-        self.change("cancel", caller, id, &Act::Cancel, Some(reason), request).await
+        self.change(AccessAct::Cancel, caller, id, &Act::Cancel, Some(reason), request).await
     }
 
     /// The holder's lease begins anew.
@@ -39,7 +40,7 @@ impl Exchange {
     ) -> Result<Answered<TaskOutcome>, ExchangeError> {
         let by = caller.pharmacy()?.code.clone();
         let act = Act::Renew { by, lease: self.settings.lease };
-        self.change("renew", caller, id, &act, None, request).await
+        self.change(AccessAct::Renew, caller, id, &act, None, request).await
     }
 
     /// 受付取消: the holder gives the prescription back.
@@ -55,7 +56,7 @@ impl Exchange {
         request: &Request,
     ) -> Result<Answered<TaskOutcome>, ExchangeError> {
         let by = caller.pharmacy()?.code.clone();
-        self.change("return", caller, id, &Act::Return { by }, Some(reason), request).await
+        self.change(AccessAct::Return, caller, id, &Act::Return { by }, Some(reason), request).await
     }
 
     /// 回収: the holder keeps the prescription for good; nothing more is dispensed on it.
@@ -71,12 +72,12 @@ impl Exchange {
         request: &Request,
     ) -> Result<Answered<TaskOutcome>, ExchangeError> {
         let by = caller.pharmacy()?.code.clone();
-        self.change("collect", caller, id, &Act::Collect { by }, Some(reason), request).await
+        self.change(AccessAct::Collect, caller, id, &Act::Collect { by }, Some(reason), request).await
     }
 
     async fn change(
         &self,
-        name: &'static str,
+        recorded: AccessAct,
         caller: &Caller,
         id: PrescriptionId,
         act: &Act,
@@ -96,7 +97,7 @@ impl Exchange {
             let mut trace = trace(caller, request, "done");
             trace.content.reason.clone_from(&reason);
             let concerned = caller.pharmacy().ok().map(|pharmacy| &pharmacy.code);
-            let doing = Doing { act: name, concerned, now, trace: &trace, answer: answer.as_ref() };
+            let doing = Doing { act: recorded, concerned, now, trace: &trace, answer: answer.as_ref() };
             match self.store.prescription_change(&row, &outcome.task.life, &doing).await? {
                 Written::Yes => return Ok(Answered { outcome, replayed: false }),
                 Written::Lost => {}

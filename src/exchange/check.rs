@@ -15,6 +15,7 @@ use crate::check::{self, Coverage, Proposal, proposal};
 use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
 use crate::codec::fhir;
+use crate::prescription::access::AccessAct;
 use crate::prescription::consent::{Basis, ConsentKind, Opening};
 use crate::prescription::disclosure::Disclosure;
 use crate::prescription::dispensing::Dispensing;
@@ -44,7 +45,7 @@ pub(super) struct About {
 }
 
 /// The act as the access record names it.
-const ACT: &str = "check";
+const ACT: AccessAct = AccessAct::Check;
 
 /// An unsigned document.
 enum Draft {
@@ -220,7 +221,7 @@ impl Exchange {
     /// Checks for the asking alone: the look at the history is recorded, findings are kept, nothing waits for a reason.
     pub(super) async fn proposal_check(
         &self,
-        act: &'static str,
+        act: AccessAct,
         caller: &Caller,
         about: &About,
         proposal: &Proposal,

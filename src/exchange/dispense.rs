@@ -12,6 +12,7 @@ use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
 use crate::check::{Source, proposal};
 use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
+use crate::prescription::access::AccessAct;
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::state::{Act, Dispensed, Life, Refusal};
 use crate::store::dispensing::DispensingResult;
@@ -49,10 +50,10 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    fn name(self) -> &'static str {
+    fn recorded(self) -> AccessAct {
         match self {
-            Self::Dispense { .. } => "dispense",
-            Self::Amend { .. } => "amend-dispense",
+            Self::Dispense { .. } => AccessAct::Dispense,
+            Self::Amend { .. } => AccessAct::AmendDispense,
         }
     }
 
@@ -218,9 +219,10 @@ impl Exchange {
             let life = &row.registered.life;
             let replaced = sent.purpose.replaced(life, &pharmacy.code)?;
             let next = life.after(&sent.purpose.act(&pharmacy.code, replaced, supply), now)?;
-            let name = sent.purpose.name();
+            let recorded = sent.purpose.recorded();
             let shown = Shown { patient: row.patient, request };
-            let checked = self.findings_answered(name, caller, &shown, &proposal, &history, &trace).await?;
+            let checked =
+                self.findings_answered(recorded, caller, &shown, &proposal, &history, &trace).await?;
             let task = changed(&row, next, now);
             let outcome = TaskOutcome { task, at: now, coverage: checked.coverage };
             let answer = Self::answer(caller, request, &outcome, now)?;
@@ -238,7 +240,7 @@ impl Exchange {
                     periods: &proposal::periods(&proposal, Source::Dispensed, &id.to_string(), clinic_name),
                     findings: &checked.findings,
                     doing: Doing {
-                        act: name,
+                        act: recorded,
                         concerned: Some(&pharmacy.code),
                         now,
                         trace: &trace,

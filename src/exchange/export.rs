@@ -12,6 +12,7 @@ use super::mandate::NamedMandate;
 use super::{Exchange, Request, trace};
 use crate::check::{HistoryEntry, Source};
 use crate::clock::japanese_date;
+use crate::prescription::access::AccessAct;
 use crate::prescription::consent::Provision;
 use crate::prescription::registered::Registered;
 use crate::prescription::reported::Reported;
@@ -26,7 +27,7 @@ use crate::store::reported::ReportedKind;
 use crate::store::whole::{KeptFinding, MergeNote};
 use crate::store::{PatientId, PrescriptionId};
 
-const ACT: &str = "export";
+const ACT: AccessAct = AccessAct::Export;
 /// The most bytes of originals in one export; they are held in memory.
 const MOST_BYTES: usize = 64 << 20;
 /// The most lines of the access record in one export, the newest.

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::caller::Caller;
 use super::error::ExchangeError;
 use super::{Exchange, Request, trace};
+use crate::prescription::access::AccessAct;
 use crate::prescription::registered::Registered;
 use crate::store::feed::Place;
 use crate::store::{PrescriptionId, StoreError};
@@ -106,7 +107,9 @@ impl Exchange {
         let patients: Vec<_> = rows.iter().map(|(_, row)| (row.bucket, row.patient)).collect();
         if !patients.is_empty() {
             let trace = trace(caller, request, "done");
-            self.store.access_record_insert_many("follow", &patients, self.clock.now(), &trace).await?;
+            self.store
+                .access_record_insert_many(AccessAct::Follow, &patients, self.clock.now(), &trace)
+                .await?;
         }
         Ok(rows.into_iter().map(|(place, row)| Change { task: row.registered, place }).collect())
     }
@@ -126,7 +129,9 @@ impl Exchange {
         let versions = self.store.prescription_version_list(id).await?;
         let trace = trace(caller, request, "done");
         let at = self.clock.now();
-        self.store.access_record_insert("history", row.bucket, row.patient, Some(id), at, &trace).await?;
+        self.store
+            .access_record_insert(AccessAct::History, row.bucket, row.patient, Some(id), at, &trace)
+            .await?;
         Ok(versions.into_iter().rev().map(|version| version.registered).collect())
     }
 

@@ -8,6 +8,7 @@ use super::error::ExchangeError;
 use super::{Exchange, Request, trace};
 use crate::check::{HistoryEntry, Period, Source};
 use crate::clock::japanese_date;
+use crate::prescription::access::AccessAct;
 use crate::prescription::reported::Reported;
 use crate::store::reported::ReportedKind;
 
@@ -92,8 +93,8 @@ impl Exchange {
         let until = search.days.1.unwrap_or(NaiveDate::MAX);
         let trace = trace(caller, request, "done").under(reach.opening);
         let (act, sources): (_, &[Source]) = match search.side {
-            Side::Prescribed => ("history-prescribed", &[Source::Prescribed, Source::InHouse]),
-            Side::GivenOut => ("history-given-out", &[Source::Dispensed, Source::InHouse]),
+            Side::Prescribed => (AccessAct::HistoryPrescribed, &[Source::Prescribed, Source::InHouse]),
+            Side::GivenOut => (AccessAct::HistoryGivenOut, &[Source::Dispensed, Source::InHouse]),
         };
         let mut entries = Vec::new();
         for record in self.store.person_records(reach.patient).await? {

@@ -10,6 +10,7 @@ use super::error::ExchangeError;
 use super::{Exchange, Request, trace};
 use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
+use crate::prescription::access::AccessAct;
 use crate::prescription::mandate::{MandateScope, Relationship};
 use crate::store::PatientId;
 use crate::store::mandate::Mandate;
@@ -21,7 +22,9 @@ pub struct Representative {
     pub id: Uuid,
     /// The name in the directory.
     pub name: String,
-    /// How far the mandate goes.
+    /// The mandate.
+    pub mandate: Uuid,
+    /// How far it goes.
     pub scope: MandateScope,
 }
 
@@ -89,6 +92,7 @@ impl Exchange {
         };
         let mut trace = trace(caller, request, "done");
         trace.content.representative = Some(representative_name.clone());
+        trace.content.mandate = Some(mandate.id);
         self.store.mandate_insert(&mandate, None, &trace).await?;
         let patient_name = caller.person_name().unwrap_or_default().to_owned();
         Ok(NamedMandate { mandate, patient_name, representative_name })
@@ -109,7 +113,7 @@ impl Exchange {
         let now = self.clock.now();
         let bucket = self.store.buckets().of_patient(patient);
         let trace = trace(caller, request, "done");
-        self.store.access_record_insert("mandate-list", bucket, patient, None, now, &trace).await?;
+        self.store.access_record_insert(AccessAct::MandateList, bucket, patient, None, now, &trace).await?;
         let mut named = Vec::new();
         for mandate in self.store.mandate_list(&records, now).await? {
             let patient_name = self.name_of(mandate.patient).await?.unwrap_or_default();
@@ -131,8 +135,17 @@ impl Exchange {
         request: &Request,
     ) -> Result<(), ExchangeError> {
         let records = self.store.person_records(in_person(caller)?).await?;
-        let trace = trace(caller, request, "done");
-        let ended = self.store.mandate_end(id, &records, self.clock.now(), &trace).await?;
+        let now = self.clock.now();
+        let held = self.store.mandate_list(&records, now).await?.into_iter().find(|held| held.id == id);
+        let held = held.ok_or(ExchangeError::NotFound)?;
+        let mut trace = trace(caller, request, "done");
+        trace.content.representative = self.name_of(held.representative).await?;
+        trace.content.mandate = Some(id);
+        if records.contains(&held.representative) {
+            // In the patient's record it is the representative who did it.
+            trace.content.person = None;
+        }
+        let ended = self.store.mandate_end(id, &records, now, &trace).await?;
         ended.map(|_| ()).ok_or(ExchangeError::NotFound)
     }
 

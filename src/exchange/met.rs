@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::caller::{Actor, Caller};
 use super::{Exchange, content};
-use crate::prescription::access::Who;
+use crate::prescription::access::{AccessAct, Who};
 use crate::store::access::Trace;
 use crate::store::{PatientId, PrescriptionId, StoreError};
 
@@ -56,7 +56,7 @@ impl Exchange {
     /// [`StoreError`]: the refusal must not be answered then.
     pub async fn refusal_record(
         &self,
-        act: &'static str,
+        act: AccessAct,
         caller: &Caller,
         code: &'static str,
     ) -> Result<(), StoreError> {
@@ -69,7 +69,9 @@ impl Exchange {
             let mut content = content(caller, code);
             if caller.patient().is_some_and(|own| own != patient) {
                 // One patient is not named to another.
-                (content.who, content.person, content.app) = (Who::AnotherPatient, None, None);
+                content.who = Who::AnotherPatient;
+                (content.person, content.app, content.representative, content.mandate) =
+                    (None, None, None, None);
             }
             let request = self.refusal_id(act, caller, code, (patient, prescription), now);
             let bucket = self.store.buckets().of_patient(patient);
@@ -82,7 +84,7 @@ impl Exchange {
     /// The id of a refusal: the same for the same refusal within the same minute.
     fn refusal_id(
         &self,
-        act: &str,
+        act: AccessAct,
         caller: &Caller,
         code: &str,
         (patient, prescription): Meeting,
@@ -98,7 +100,7 @@ impl Exchange {
         let (patient, prescription) =
             (patient.to_string(), prescription.map(|id| id.to_string()).unwrap_or_default());
         let minute = at.timestamp().div_euclid(REPEATED).to_string();
-        let parts = [&who, person, app, act, code, &patient, &prescription, &minute];
+        let parts = [&who, person, app, act.as_str(), code, &patient, &prescription, &minute];
         let hash = self.store.lookup().hash("refusal", &parts);
         let mut id = [0; 16];
         id.copy_from_slice(&hash[..16]);

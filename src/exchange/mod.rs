@@ -282,6 +282,7 @@ fn content(caller: &Caller, outcome: &str) -> TraceContent {
         person: caller.person_name().map(str::to_owned),
         app: caller.app.as_ref().map(|app| app.name.clone()),
         representative: caller.representative.as_ref().map(|person| person.name.clone()),
+        mandate: caller.representative.as_ref().map(|person| person.mandate),
         signer: None,
         reason: None,
         outcome: outcome.to_owned(),

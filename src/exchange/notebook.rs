@@ -13,6 +13,7 @@ use super::{Exchange, Request, trace};
 use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
 use crate::codec::notebook::{self, Dispensed, Notebook, Version, export, split};
+use crate::prescription::access::AccessAct;
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::reported::{Content, Reported, Reporter};
 use crate::prescription::result::Standing;
@@ -135,7 +136,8 @@ impl Exchange {
         }
         let mut taken = Taken::default();
         for (kind, entries) in [(ReportedKind::Allergy, allergies), (ReportedKind::Medicine, medicines)] {
-            let kept = self.reported_keep("notebook-import", patient, kind, &entries, now, &trace).await?;
+            let kept =
+                self.reported_keep(AccessAct::NotebookImport, patient, kind, &entries, now, &trace).await?;
             let kept = kept.ok_or(ExchangeError::ReportedFull)?;
             let new = kept.iter().filter(|entry| entry.new).count();
             taken.new += new;
@@ -152,7 +154,7 @@ impl Exchange {
         trace: &Trace,
     ) -> Result<Vec<(Document, Document)>, ExchangeError> {
         let of = (row.patient, PrescriptionId::from_uuid(row.registered.id));
-        let read = |part| self.store.document_read("notebook", of, part, self.clock.now(), trace);
+        let read = |part| self.store.document_read(AccessAct::Notebook, of, part, self.clock.now(), trace);
         let mut documents = Vec::new();
         for number in numbers {
             let prescription = read(Part::Prescription(row.registered.document.number)).await?;

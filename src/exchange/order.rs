@@ -12,10 +12,11 @@ use crate::check::{Candidate, LineContent, Proposal, Supply, SupplyForm};
 use crate::clock::japanese_date;
 use crate::codec::fhir::medication_order::MedicationOrder;
 use crate::formulary::{Formulary, RouteClass};
+use crate::prescription::access::AccessAct;
 use crate::prescription::mitigation::ManagementCode;
 
 /// The act as the access record names it.
-const ACT: &str = "check-order-sign";
+const ACT: AccessAct = AccessAct::CheckOrderSign;
 
 /// What the person at the terminal did about one card.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use super::caller::{Actor, Caller};
 use super::error::ExchangeError;
 use super::{Exchange, IdentityHeader, Request, TaskOutcome, trace};
+use crate::prescription::access::AccessAct;
 use crate::prescription::consent::{ConsentKind, Opening};
 use crate::prescription::registered::Registered;
 use crate::prescription::state::Shown;
@@ -73,7 +74,7 @@ impl Exchange {
             Actor::Practitioner(_) => return Err(ExchangeError::NotFound),
         };
         let (at, trace) = (self.clock.now(), trace(caller, request, "done"));
-        let found = self.store.prescription_look("read", id, &looker, at, &trace).await?;
+        let found = self.store.prescription_look(AccessAct::Read, id, &looker, at, &trace).await?;
         let (row, recorded) = found.ok_or(ExchangeError::NotFound)?;
         caller.met.prescription(row.patient, id);
         if recorded && caller.may_see(&row) {
@@ -191,7 +192,7 @@ impl Exchange {
         }
         let trace = trace(caller, request, "done").under(opening);
         let patients: Vec<_> = rows.iter().map(|row| (row.bucket, row.patient)).collect();
-        Ok(self.store.access_record_insert_many("search", &patients, at, &trace).await?)
+        Ok(self.store.access_record_insert_many(AccessAct::Search, &patients, at, &trace).await?)
     }
 
     /// An original: of the prescription or of what answers it, of the given number or the last.
@@ -217,7 +218,7 @@ impl Exchange {
         };
         let trace = trace(caller, request, "done");
         self.store
-            .document_read("document", (row.patient, id), part, self.clock.now(), &trace)
+            .document_read(AccessAct::Document, (row.patient, id), part, self.clock.now(), &trace)
             .await?
             .ok_or(ExchangeError::NotFound)
     }

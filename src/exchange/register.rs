@@ -11,6 +11,7 @@ use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
 use crate::check::{Coverage, Proposal, Source, proposal};
 use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
+use crate::prescription::access::AccessAct;
 use crate::prescription::disclosure::Disclosure;
 use crate::prescription::document::Prescription;
 use crate::prescription::registered::{DocumentVersion, ExchangeNumber, Registered};
@@ -143,8 +144,9 @@ impl Exchange {
                 // Merged since the patient was looked up: the same request finds the record that goes on.
                 return Err(StoreError::Contended.into());
             }
-            let checked =
-                self.findings_answered("register", caller, &shown, &proposal, &history, &trace).await?;
+            let checked = self
+                .findings_answered(AccessAct::Register, caller, &shown, &proposal, &history, &trace)
+                .await?;
             let id =
                 self.store.buckets().prescription_mint(self.store.rng(), bucket).map_err(StoreError::from)?;
             let (life, exchange_number) = match sent.kind {
@@ -187,7 +189,7 @@ impl Exchange {
                     periods: &proposal::periods(&proposal, source, &id.to_string(), &clinic.name),
                     findings: &checked.findings,
                     doing: Doing {
-                        act: "register",
+                        act: AccessAct::Register,
                         concerned: None,
                         now,
                         trace: &trace,
@@ -240,7 +242,7 @@ impl Exchange {
     /// `medication-check-unresolved`; the findings are then kept, so that reasons can be given.
     pub(super) async fn findings_answered(
         &self,
-        act: &'static str,
+        act: AccessAct,
         caller: &Caller,
         shown: &Shown<'_>,
         proposal: &Proposal,

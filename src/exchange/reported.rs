@@ -8,6 +8,7 @@ use super::caller::{Actor, Caller};
 use super::error::ExchangeError;
 use super::{ATTEMPTS, Exchange, Request, trace};
 use crate::clock::japanese_date;
+use crate::prescription::access::AccessAct;
 use crate::prescription::consent::{ConsentKind, Opening};
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::reported::{Content, Reported, Reporter};
@@ -54,7 +55,7 @@ impl Exchange {
             return Err(ExchangeError::ConsentRequired);
         }
         let trace = trace(caller, request, "done").under(reach.opening);
-        let act = act(kind, "read");
+        let act = acts(kind).read;
         Ok(self.store.reported_read(act, reach.patient, &[kind], own, self.clock.now(), &trace).await?)
     }
 
@@ -82,7 +83,7 @@ impl Exchange {
         let mut entries = contents.into_iter().map(entry).collect::<Result<Vec<_>, ExchangeError>>()?;
         let trace = trace(caller, request, "done");
         let kept = self
-            .reported_keep(act(kind, "record"), reach.patient, kind, &entries, at, &trace)
+            .reported_keep(acts(kind).record, reach.patient, kind, &entries, at, &trace)
             .await?
             .ok_or(ExchangeError::ReportedFull)?;
         for (entry, kept) in entries.iter_mut().zip(&kept) {
@@ -95,7 +96,7 @@ impl Exchange {
     /// and finds them.
     pub(super) async fn reported_keep(
         &self,
-        act: &'static str,
+        act: AccessAct,
         patient: PatientId,
         kind: ReportedKind,
         entries: &[Reported],
@@ -128,7 +129,7 @@ impl Exchange {
         caller.may_manage()?;
         let reach = self.reach(caller, token).await?;
         by_its_reporter(kind, &reach)?;
-        let (act, facility) = (act(kind, "remove"), reach.facility.as_ref());
+        let (act, facility) = (acts(kind).remove, reach.facility.as_ref());
         let (at, trace) = (self.clock.now(), trace(caller, request, "done"));
         match self.store.reported_delete(act, reach.patient, (kind, id), facility, at, &trace).await? {
             Removed::Yes => Ok(()),
@@ -158,14 +159,24 @@ fn reporter(caller: &Caller) -> Reporter {
     }
 }
 
-/// The act as the access record names it.
-fn act(kind: ReportedKind, verb: &'static str) -> &'static str {
-    match (kind, verb) {
-        (ReportedKind::Allergy, "read") => "allergy-read",
-        (ReportedKind::Allergy, "record") => "allergy-record",
-        (ReportedKind::Allergy, _) => "allergy-remove",
-        (_, "read") => "self-reported-read",
-        (_, "record") => "self-reported-record",
-        (..) => "self-reported-remove",
+/// What is done to entries of a kind.
+struct Acts {
+    read: AccessAct,
+    record: AccessAct,
+    remove: AccessAct,
+}
+
+fn acts(kind: ReportedKind) -> Acts {
+    match kind {
+        ReportedKind::Allergy => Acts {
+            read: AccessAct::AllergyRead,
+            record: AccessAct::AllergyRecord,
+            remove: AccessAct::AllergyRemove,
+        },
+        ReportedKind::Medicine | ReportedKind::Claim => Acts {
+            read: AccessAct::SelfReportedRead,
+            record: AccessAct::SelfReportedRecord,
+            remove: AccessAct::SelfReportedRemove,
+        },
     }
 }

@@ -95,11 +95,12 @@ impl Exchange {
                 Some(person(&assertion.leaf)?)
             }
         };
-        let (mut representative, mut mandate) = (None, None);
+        let mut representative = None;
         if let Some(patient) = acting_for {
-            let (held, represented, by) = self.represent(&actor, PatientId::from_uuid(patient), now).await?;
-            (actor, representative, mandate) = (represented, Some(by), Some(held));
+            let (represented, by) = self.represent(&actor, PatientId::from_uuid(patient), now).await?;
+            (actor, representative) = (represented, Some(by));
         }
+        let mandate = representative.as_ref().map(|by| by.mandate);
         let caller = Caller { practitioner, bound_to, representative, ..Caller::of(actor) };
         let token = self.secret_draw()?;
         let lifetime = self.settings.access_token;
@@ -114,13 +115,13 @@ impl Exchange {
         }
     }
 
-    /// The mandate by which the holder of a card acts for a patient, whom the token is for, and who holds it.
+    /// The patient for whom the holder of a card acts, and the holder with the mandate.
     async fn represent(
         &self,
         holder: &Actor,
         patient: PatientId,
         now: DateTime<Utc>,
-    ) -> Result<(Uuid, Actor, Representative), SessionError> {
+    ) -> Result<(Actor, Representative), SessionError> {
         let Actor::Patient { id: holder, name } = holder else { return Err(SessionError::NoMandate) };
         let records = self.store.person_records(PatientId::from_uuid(*holder)).await?;
         let mandate =
@@ -130,8 +131,9 @@ impl Exchange {
             .map(|entry| entry.patient.particulars)
             .filter(|person| person.deceased_on.is_none())
             .ok_or(SessionError::NoMandate)?;
-        let representative = Representative { id: *holder, name: name.clone(), scope: mandate.scope };
-        Ok((mandate.id, Actor::Patient { id: *patient.as_uuid(), name: represented.name }, representative))
+        let (id, name, scope) = (*holder, name.clone(), mandate.scope);
+        let representative = Representative { id, name, mandate: mandate.id, scope };
+        Ok((Actor::Patient { id: *patient.as_uuid(), name: represented.name }, representative))
     }
 
     /// Who made the assertion, and the assertion to be spent on what it is used for.

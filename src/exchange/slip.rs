@@ -5,6 +5,7 @@ use super::error::ExchangeError;
 use super::intake::{blocking, prescription_kept};
 use super::{Exchange, Request, trace};
 use crate::codec::slip::Slip;
+use crate::prescription::access::AccessAct;
 use crate::prescription::registered::Viewer;
 use crate::store::PrescriptionId;
 use crate::store::document::Part;
@@ -35,7 +36,7 @@ impl Exchange {
         let part = Part::Prescription(row.registered.document.number);
         let document = self
             .store
-            .document_read("slip", (row.patient, id), part, now, &trace)
+            .document_read(AccessAct::Slip, (row.patient, id), part, now, &trace)
             .await?
             .ok_or(ExchangeError::NotFound)?;
         blocking(move || {

@@ -5,6 +5,7 @@ use super::caller::Caller;
 use super::change::{changed, if_match};
 use super::error::ExchangeError;
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
+use crate::prescription::access::AccessAct;
 use crate::prescription::state::{Act, Refusal};
 use crate::store::prescription::{Doing, Written};
 use crate::store::{PrescriptionId, StoreError};
@@ -42,7 +43,7 @@ impl Exchange {
             let outcome = TaskOutcome::of(changed(&row, next, now), now);
             let answer = Self::answer(caller, request, &outcome, now)?;
             let doing = Doing {
-                act: "withdraw-dispense",
+                act: AccessAct::WithdrawDispense,
                 concerned: Some(&pharmacy.code),
                 now,
                 trace: &trace,

@@ -15,6 +15,7 @@ use super::shape::{self, SUMMARY, Summary};
 use super::task::{bad_query, query};
 use crate::codec::fhir::audit_event::audit_event;
 use crate::exchange::audit::{AccessCursor, AccessPage, AccessSearch};
+use crate::prescription::access::AccessAct;
 use crate::store::access::Written;
 
 /// Records a page has unless `_count` says otherwise, and at most.
@@ -31,10 +32,10 @@ pub(super) fn list(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "AuditEvent");
     let about = about
         .does("Tells the patient of every look at the patient's data and every act, refused ones too (アクセス記録)")
-        .by(&[By::Patient])
+        .by(&[By::Patient], AccessAct::AccessRecord)
         .query(&PARAMETERS)
         .answers(StatusCode::OK, Form::Resource("Bundle"));
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;

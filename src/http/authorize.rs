@@ -17,6 +17,7 @@ use super::problem::Problem;
 use super::token::FORM;
 use crate::exchange::app::scope::{Readable, Scope};
 use crate::exchange::app::{AppError, Asked};
+use crate::prescription::access::AccessAct;
 use crate::store::app::Grant;
 
 const HTML: Form = Form::Bytes(&["text/html"]);
@@ -69,7 +70,7 @@ pub(super) fn screen(app: &App) -> Endpoint {
         .answers(StatusCode::SEE_OTHER, Form::Bytes(&[]))
         .answers(StatusCode::BAD_REQUEST, HTML)
         .refuses(&["database-unavailable"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| async move {
             match serde_urlencoded::from_str::<Fields>(&call.query) {
                 Ok(form) => match asked(&call, &form).await {
@@ -93,7 +94,7 @@ pub(super) fn decide(app: &App) -> Endpoint {
         .answers(StatusCode::BAD_REQUEST, HTML)
         .answers(StatusCode::UNAUTHORIZED, HTML)
         .refuses(&["database-unavailable"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| async move {
             if let Err(problem) = call.content_type(&[FORM]) {
                 return problem.response();
@@ -116,7 +117,7 @@ pub(super) fn configuration(app: &App) -> Endpoint {
         .does("Where apps find what they need (SMART App Launch 2.2)")
         .answers(StatusCode::OK, Form::Json)
         .refuses(&["not-acceptable"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 call.acceptable("application/json")?;
@@ -156,10 +157,10 @@ pub(super) fn list(app: &App) -> Endpoint {
     let (path, about) = route!(GET "oauth2" / "apps");
     let about = about
         .does("The apps that may read the patient's record")
-        .by(&[By::Patient])
+        .by(&[By::Patient], AccessAct::AppList)
         .answers(StatusCode::OK, Form::Json)
         .refuses(&["not-acceptable"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -177,10 +178,10 @@ pub(super) fn revoke(app: &App) -> Endpoint {
     let (path, about) = route!(DELETE "oauth2" / "apps" / {id: Uuid});
     let about = about
         .does("Ends an app's access at once")
-        .by(&[By::Patient])
+        .by(&[By::Patient], AccessAct::AppRevoke)
         .answers(StatusCode::NO_CONTENT, Form::Bytes(&[]))
         .refuses(&["not-found"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;

@@ -8,6 +8,7 @@ use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use super::App;
+use super::endpoint::About;
 use super::problem::Problem;
 use super::refusal;
 use super::server::ClientCertificate;
@@ -19,6 +20,7 @@ use crate::exchange::error::ExchangeError;
 use crate::exchange::form::{DocumentForm, MEDIA_TYPES};
 use crate::exchange::met::Met;
 use crate::exchange::{IdentityHeader, Request};
+use crate::prescription::access::AccessAct;
 
 /// The longest `Idempotency-Key`, in characters.
 const KEY_LENGTH: usize = 128;
@@ -27,6 +29,7 @@ const KEY_LENGTH: usize = 128;
 #[derive(Debug)]
 pub(super) struct Call {
     app: App,
+    act: Option<AccessAct>,
     method: Method,
     path: FullPath,
     pub(super) query: String,
@@ -41,9 +44,12 @@ impl std::fmt::Debug for App {
     }
 }
 
-/// Takes the request apart. Comes after path and method.
-pub(super) fn call(app: &App) -> impl Filter<Extract = (Call,), Error = Rejection> + Clone + use<> {
-    let app = app.clone();
+/// Takes the request of an endpoint apart. Comes after path and method.
+pub(super) fn call(
+    app: &App,
+    about: &About,
+) -> impl Filter<Extract = (Call,), Error = Rejection> + Clone + use<> {
+    let (app, act) = (app.clone(), about.act);
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::method()
         .and(warp::path::full())
@@ -53,6 +59,7 @@ pub(super) fn call(app: &App) -> impl Filter<Extract = (Call,), Error = Rejectio
         .and(warp::body::bytes())
         .map(move |method, path, query, headers, certificate, body| Call {
             app: app.clone(),
+            act,
             method,
             path,
             query,
@@ -124,7 +131,9 @@ impl Call {
             )
         })?;
         let caller = Caller { met: Met::default(), ..caller };
-        refusal::came_in(&self.app, &caller, &self.method, self.path.as_str());
+        if let Some(act) = self.act {
+            refusal::came_in(&self.app, &caller, act);
+        }
         Ok(caller)
     }
 

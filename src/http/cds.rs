@@ -11,6 +11,7 @@ use super::endpoint::{By, Described, Endpoint, Form, route};
 use super::problem::Problem;
 use crate::codec::cds_hooks::{self, CardOutcome};
 use crate::exchange::order::CardFeedback;
+use crate::prescription::access::AccessAct;
 use crate::store::finding::FindingRow;
 
 /// `GET /cds-services`
@@ -25,11 +26,11 @@ pub(super) fn order_sign(app: &App) -> Endpoint {
     let (path, about) = route!(POST "cds-services" / "hikikae-order-sign");
     let about = about
         .does("CDS Hooks 2.0, hook order-sign: cards for draft orders")
-        .by(&[By::Clinic])
+        .by(&[By::Clinic], AccessAct::CheckOrderSign)
         .identity_token(true)
         .takes(&["application/json"])
         .answers(StatusCode::OK, Form::Json);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -59,10 +60,10 @@ pub(super) fn feedback(app: &App) -> Endpoint {
     let (path, about) = route!(POST "cds-services" / "hikikae-order-sign" / "feedback");
     let about = about
         .does("CDS Hooks 2.0: what was done about cards")
-        .by(&[By::Clinic])
+        .by(&[By::Clinic], AccessAct::Mitigate)
         .takes(&["application/json"])
         .answers(StatusCode::OK, Form::Json);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;

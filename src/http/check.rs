@@ -12,6 +12,7 @@ use crate::codec::fhir::collection;
 use crate::codec::fhir::coverage::coverage;
 use crate::codec::fhir::detected_issue::detected_issue;
 use crate::exchange::form::UNSIGNED_MEDIA_TYPES;
+use crate::prescription::access::AccessAct;
 
 const CHECK: [Query; 1] = [Query {
     name: "oral-consent",
@@ -24,14 +25,14 @@ pub(super) fn medication_check(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "$medication-check");
     let about = about
         .does("Checks medicines before anything is signed (重複投薬等チェック)")
-        .by(FACILITIES)
+        .by(FACILITIES, AccessAct::Check)
         .identity_token(false)
         .query(&CHECK)
         .takes(UNSIGNED_MEDIA_TYPES)
         .answers(StatusCode::OK, Form::Resource("Bundle"))
         .refuses(&["document-invalid", "document-mismatch", "expired"])
         .refuses(&["identity-not-verified", "too-many-attempts"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;

@@ -13,6 +13,7 @@ use super::shape::{SUMMARY_ALONE, found};
 use super::task::query;
 use crate::codec::fhir::consent::{Told, consent, read, searchset};
 use crate::exchange::error::ExchangeError;
+use crate::prescription::access::AccessAct;
 use crate::store::consent::ConsentRow;
 
 /// `GET /fhir/Consent`
@@ -20,10 +21,10 @@ pub(super) fn list(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "Consent");
     let about = about
         .does("Tells the patient's consents and refusals in force")
-        .by(&[By::Patient])
+        .by(&[By::Patient], AccessAct::ConsentList)
         .query(SUMMARY_ALONE)
         .answers(StatusCode::OK, Form::Resource("Bundle"));
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -42,11 +43,11 @@ pub(super) fn put(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "Consent");
     let about = about
         .does("Keeps the patient's standing consent or refusal for a facility and kind (包括同意・閲覧拒否)")
-        .by(&[By::Patient])
+        .by(&[By::Patient], AccessAct::ConsentPut)
         .takes(FHIR_BODY)
         .answers(StatusCode::CREATED, Form::Resource("Consent"))
         .refuses(&["document-invalid"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -65,10 +66,10 @@ pub(super) fn withdraw(app: &App) -> Endpoint {
     let (path, about) = route!(DELETE "fhir" / "Consent" / {id: Uuid});
     let about = about
         .does("Withdraws a consent or refusal, at once")
-        .by(&[By::Patient])
+        .by(&[By::Patient], AccessAct::ConsentWithdraw)
         .answers(StatusCode::NO_CONTENT, Form::Bytes(&[]))
         .refuses(&["not-found"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;

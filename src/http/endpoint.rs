@@ -14,6 +14,7 @@ use super::answer::FHIR;
 use super::compress::compressed;
 use super::problem::{Refused, status};
 use super::shape::FORMAT;
+use crate::prescription::access::AccessAct;
 
 /// What a signed document can be refused for.
 pub(super) const SIGNED: &[&str] = &[
@@ -110,6 +111,8 @@ pub(super) struct About {
     /// Each parameter in the path, in order.
     pub(super) path_parameters: &'static [PathParameter],
     pub(super) summary: &'static str,
+    /// The act of which the access record tells, done or refused. `None`: nothing is decided about a patient.
+    pub(super) act: Option<AccessAct>,
     /// Empty: anybody, without a token.
     pub(super) by: &'static [By],
     /// Whether `Identity-Token` is read, and needed.
@@ -137,6 +140,7 @@ impl About {
             path,
             path_parameters,
             summary: "",
+            act: None,
             by: &[],
             identity: None,
             reads: BTreeSet::new(),
@@ -157,9 +161,9 @@ impl About {
         Self { summary, ..self }
     }
 
-    /// Who may call, with a token.
-    pub(super) fn by(self, by: &'static [By]) -> Self {
-        Self { by, ..self }.refuses(&[
+    /// Who may call, with a token, and the act that it is in the access record.
+    pub(super) fn by(self, by: &'static [By], act: impl Into<Option<AccessAct>>) -> Self {
+        Self { by, act: act.into(), ..self }.refuses(&[
             "token-missing",
             "token-invalid",
             "not-permitted",

@@ -17,6 +17,7 @@ use crate::codec::fhir::reported::reported;
 use crate::codec::fhir::task::task;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::export::{Decided, ExportedPrescription, MOST_LINES, WholeRecord};
+use crate::prescription::access::AccessAct;
 use crate::prescription::registered::Viewer;
 use crate::prescription::reported::Content;
 use crate::store::app::Grant;
@@ -72,10 +73,10 @@ pub(super) fn export(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "Patient" / "$export");
     let about = about
         .does("The patient's whole record as one archive (全記録の書き出し)")
-        .by(&[By::Patient])
+        .by(&[By::Patient], AccessAct::Export)
         .answers(StatusCode::OK, Form::Bytes(&[MEDIA_TYPE]))
         .refuses(&["not-acceptable", "not-found"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;

@@ -21,6 +21,7 @@ use crate::exchange::app::scope::Readable;
 use crate::exchange::caller::Caller;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::history::{HistoryCursor, HistoryPage, HistorySearch, Record, Side};
+use crate::prescription::access::AccessAct;
 use crate::prescription::reported::Content;
 
 /// Records a page has unless `_count` says otherwise, and at most.
@@ -46,12 +47,12 @@ pub(super) fn requests(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "MedicationRequest");
     let about = about
         .does("The shared history: what was prescribed")
-        .by(OWNERS)
+        .by(OWNERS, AccessAct::HistoryPrescribed)
         .identity_token(false)
         .query(&PARAMETERS)
         .answers(StatusCode::OK, Form::Resource("Bundle"))
         .refuses(&["role-mismatch", "consent-required", "not-found"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| respond(async move { search(&call, Side::Prescribed).await }))
         .described(about)
 }
@@ -61,12 +62,12 @@ pub(super) fn dispenses(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "MedicationDispense");
     let about = about
         .does("The shared history: what was given out, with what institutions claimed for")
-        .by(OWNERS)
+        .by(OWNERS, AccessAct::HistoryGivenOut)
         .identity_token(false)
         .query(&PARAMETERS)
         .answers(StatusCode::OK, Form::Resource("Bundle"))
         .refuses(&["role-mismatch", "consent-required", "not-found"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| respond(async move { search(&call, Side::GivenOut).await }))
         .described(about)
 }

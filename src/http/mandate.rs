@@ -13,6 +13,7 @@ use super::task::query;
 use crate::codec::fhir::related_person::{Told, read, related_person};
 use crate::exchange::error::ExchangeError;
 use crate::exchange::mandate::{Given, NamedMandate};
+use crate::prescription::access::AccessAct;
 use crate::store::PatientId;
 
 /// `GET /fhir/RelatedPerson`
@@ -20,9 +21,9 @@ pub(super) fn list(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "RelatedPerson");
     let about = about
         .does("Tells the mandates in force that the patient has given or holds")
-        .by(&[By::Patient])
+        .by(&[By::Patient], AccessAct::MandateList)
         .answers(StatusCode::OK, Form::Resource("Bundle"));
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -40,11 +41,11 @@ pub(super) fn give(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "RelatedPerson");
     let about = about
         .does("Lets another person act for the patient (委任)")
-        .by(&[By::Patient])
+        .by(&[By::Patient], AccessAct::MandateAdd)
         .resource("RelatedPerson")
         .answers(StatusCode::CREATED, Form::Resource("RelatedPerson"))
         .refuses(&["document-invalid"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -69,10 +70,10 @@ pub(super) fn end(app: &App) -> Endpoint {
     let (path, about) = route!(DELETE "fhir" / "RelatedPerson" / {id: Uuid});
     let about = about
         .does("Withdraws a mandate, or gives it back, at once")
-        .by(&[By::Patient])
+        .by(&[By::Patient], AccessAct::MandateEnd)
         .answers(StatusCode::NO_CONTENT, Form::Bytes(&[]))
         .refuses(&["not-found"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;

@@ -20,7 +20,7 @@ pub(super) fn metadata(book: &Book, app: &App) -> Endpoint {
         .answers(StatusCode::OK, Form::Resource("CapabilityStatement"))
         .compressed();
     let (book, since) = (book.clone(), app.exchange.clock().now());
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(move |call: Call| {
             let book = book.clone();
             respond(async move {

@@ -58,6 +58,9 @@ fn operation(about: &About, head: bool) -> Value {
         operation["description"] = format!("With a token of: {}.", by.join(", ")).into();
         operation["x-callers"] = json!(by);
     }
+    if let Some(act) = about.act {
+        operation["x-act"] = act.as_str().into();
+    }
     let parameters = parameters(about);
     if !parameters.is_empty() {
         operation["parameters"] = parameters.into();

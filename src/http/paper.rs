@@ -17,6 +17,7 @@ use crate::codec::fhir::parameters::parameters;
 use crate::codec::notebook::{self, Version};
 use crate::codec::qr::{self, HANDY_BYTES, Symbol};
 use crate::exchange::notebook::Asked;
+use crate::prescription::access::AccessAct;
 use crate::store::PrescriptionId;
 
 const PDF: &str = "application/pdf";
@@ -45,10 +46,10 @@ pub(super) fn slip(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "Task" / {id: PrescriptionId} / "$slip");
     let about = about
         .does("Prints the slip of a prescription (処方内容（控え）)")
-        .by(&[By::Clinic, By::Patient])
+        .by(&[By::Clinic, By::Patient], AccessAct::Slip)
         .answers(StatusCode::OK, Form::Bytes(&[PDF]))
         .refuses(&["not-found", "not-acceptable"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -66,12 +67,12 @@ pub(super) fn notebook(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "Patient" / "$notebook");
     let about = about
         .does("Writes the medicine notebook (電子版お薬手帳) of what was dispensed")
-        .by(&[By::Pharmacy, By::Patient])
+        .by(&[By::Pharmacy, By::Patient], AccessAct::Notebook)
         .query(&NOTEBOOK_QUERY)
         .answers(StatusCode::OK, Form::Bytes(&[NOTEBOOK, SVG]))
         .compressed()
         .refuses(&["not-found", "not-acceptable"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -106,11 +107,11 @@ pub(super) fn import(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "Patient" / "$notebook-import");
     let about = about
         .does("Takes medicines and allergies the patient wrote down out of a medicine notebook (電子版お薬手帳)")
-        .by(&[By::Patient])
+        .by(&[By::Patient], AccessAct::NotebookImport)
         .takes(&[NOTEBOOK])
         .answers(StatusCode::OK, Form::Resource("Parameters"))
         .refuses(&["document-invalid", "document-mismatch", "state-conflict", "overloaded"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;

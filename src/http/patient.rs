@@ -17,6 +17,7 @@ use crate::codec::fhir::patient::{Insurance, Particulars, coverage, patient};
 use crate::codec::fhir::task::instant;
 use crate::exchange::break_glass::Sought;
 use crate::exchange::identity::{Evidence, VerifiedIdentity};
+use crate::prescription::access::AccessAct;
 use crate::prescription::document;
 use crate::prescription::mitigation::{COMMENT_LENGTH, ManagementCode};
 use crate::store::directory::{self, InsuredIdentity, Sex};
@@ -31,11 +32,11 @@ pub(super) fn verify_identity(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "Patient" / "$verify-identity");
     let about = about
         .does("Finds the patient by insurance data (資格確認)")
-        .by(FACILITIES)
+        .by(FACILITIES, AccessAct::VerifyIdentity)
         .parameters(&VERIFY)
         .answers(StatusCode::OK, Form::Resource("Parameters"))
         .refuses(&["identity-not-verified", "too-many-attempts", "revocation-unavailable"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -89,9 +90,9 @@ pub(super) fn card_challenge(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "Patient" / "$card-challenge");
     let about = about
         .does("Gives a nonce for the patient's card to sign")
-        .by(FACILITIES)
+        .by(FACILITIES, None)
         .answers(StatusCode::OK, Form::Resource("Parameters"));
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -159,11 +160,11 @@ pub(super) fn break_glass(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "Patient" / "$break-glass");
     let about = about
         .does("Opens a patient's record in an emergency (救急時), with a reason the patient reads")
-        .by(FACILITIES)
+        .by(FACILITIES, AccessAct::BreakGlass)
         .parameters(&EMERGENCY)
         .answers(StatusCode::OK, Form::Resource("Parameters"))
         .refuses(&["identity-not-verified", "too-many-attempts", "role-mismatch"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -203,12 +204,12 @@ pub(super) fn mitigate(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "DetectedIssue" / {id: Uuid} / "$mitigate");
     let about = about
         .does("Gives the reason for going on in spite of a finding")
-        .by(FACILITIES)
+        .by(FACILITIES, AccessAct::Mitigate)
         .identity_token(false)
         .parameters(&MITIGATION)
         .answers(StatusCode::OK, Form::Resource("DetectedIssue"))
         .refuses(&["not-found", "state-conflict"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;

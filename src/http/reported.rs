@@ -16,6 +16,7 @@ use super::task::query;
 use crate::codec::fhir::reported::{allergy_read, medicine_read, reported};
 use crate::exchange::app::scope::Readable;
 use crate::exchange::error::ExchangeError;
+use crate::prescription::access::AccessAct;
 use crate::prescription::reported::Content;
 use crate::store::reported::ReportedKind;
 
@@ -24,12 +25,12 @@ pub(super) fn allergies(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "AllergyIntolerance");
     let about = about
         .does("What the patient is recorded not to tolerate")
-        .by(OWNERS)
+        .by(OWNERS, AccessAct::AllergyRead)
         .identity_token(false)
         .query(SUMMARY_ALONE)
         .answers(StatusCode::OK, Form::Resource("Bundle"))
         .refuses(&["role-mismatch"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| respond(async move { list(&call, ReportedKind::Allergy).await }))
         .described(about)
 }
@@ -39,13 +40,13 @@ pub(super) fn allergy_record(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "AllergyIntolerance");
     let about = about
         .does("Records an allergy; the same again is the entry that is there")
-        .by(OWNERS)
+        .by(OWNERS, AccessAct::AllergyRecord)
         .identity_token(false)
         .resource("AllergyIntolerance")
         .answers(StatusCode::CREATED, Form::Resource("AllergyIntolerance"))
         .answers(StatusCode::OK, Form::Resource("AllergyIntolerance"))
         .refuses(&["role-mismatch", "document-invalid", "state-conflict", "overloaded"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 record(&call, ReportedKind::Allergy, |body, by_patient| {
@@ -62,11 +63,11 @@ pub(super) fn allergy_remove(app: &App) -> Endpoint {
     let (path, about) = route!(DELETE "fhir" / "AllergyIntolerance" / {id: Uuid});
     let about = about
         .does("Takes back an allergy the caller recorded")
-        .by(OWNERS)
+        .by(OWNERS, AccessAct::AllergyRemove)
         .identity_token(false)
         .answers(StatusCode::NO_CONTENT, Form::Bytes(&[]))
         .refuses(&["role-mismatch", "not-found"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|id, call: Call| respond(async move { remove(&call, ReportedKind::Allergy, id).await }))
         .described(about)
 }
@@ -76,12 +77,12 @@ pub(super) fn medicines(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "MedicationStatement");
     let about = about
         .does("What the patient says to take (自己申告)")
-        .by(OWNERS)
+        .by(OWNERS, AccessAct::SelfReportedRead)
         .identity_token(false)
         .query(SUMMARY_ALONE)
         .answers(StatusCode::OK, Form::Resource("Bundle"))
         .refuses(&["role-mismatch", "consent-required"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| respond(async move { list(&call, ReportedKind::Medicine).await }))
         .described(about)
 }
@@ -91,12 +92,12 @@ pub(super) fn medicine_record(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "MedicationStatement");
     let about = about
         .does("Reports a medicine; the same again is the entry that is there")
-        .by(&[By::Patient])
+        .by(&[By::Patient], AccessAct::SelfReportedRecord)
         .resource("MedicationStatement")
         .answers(StatusCode::CREATED, Form::Resource("MedicationStatement"))
         .answers(StatusCode::OK, Form::Resource("MedicationStatement"))
         .refuses(&["document-invalid", "state-conflict", "overloaded"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 patient_only(&call).await?;
@@ -112,10 +113,10 @@ pub(super) fn medicine_remove(app: &App) -> Endpoint {
     let (path, about) = route!(DELETE "fhir" / "MedicationStatement" / {id: Uuid});
     let about = about
         .does("Takes back a medicine the patient reported")
-        .by(&[By::Patient])
+        .by(&[By::Patient], AccessAct::SelfReportedRemove)
         .answers(StatusCode::NO_CONTENT, Form::Bytes(&[]))
         .refuses(&["not-found"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|id, call: Call| {
             respond(async move {
                 patient_only(&call).await?;

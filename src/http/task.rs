@@ -22,6 +22,7 @@ use crate::exchange::form::MEDIA_TYPES;
 use crate::exchange::read::Which;
 use crate::exchange::register::Sent;
 use crate::exchange::{Answered, TaskOutcome};
+use crate::prescription::access::AccessAct;
 use crate::prescription::state;
 use crate::store::PrescriptionId;
 
@@ -60,7 +61,7 @@ pub(super) fn register(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "Task" / "$register");
     let about = about
         .does("Registers a prescription (処方箋登録): a signed one, the unsigned copy of one on paper, or one given out in-house")
-        .by(&[By::Clinic])
+        .by(&[By::Clinic], AccessAct::Register)
         .identity_token(false)
         .query(&REGISTER)
         .takes(MEDIA_TYPES)
@@ -72,7 +73,7 @@ pub(super) fn register(app: &App) -> Endpoint {
         .refuses(SIGNED)
         .refuses(&["document-mismatch", "expired", "identity-not-verified", "too-many-attempts"])
         .refuses(&["medication-check-unresolved", "duplicate-document"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -107,7 +108,7 @@ pub(super) fn amend(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$amend");
     let about = about
         .does("Puts another document in the place of one that nobody has used (処方箋変更)")
-        .by(&[By::Clinic])
+        .by(&[By::Clinic], AccessAct::Amend)
         .identity_token(false)
         .takes(MEDIA_TYPES)
         .task_write()
@@ -115,7 +116,7 @@ pub(super) fn amend(app: &App) -> Endpoint {
         .refuses(SIGNED)
         .refuses(&["document-mismatch", "identity-not-verified", "too-many-attempts"])
         .refuses(&["medication-check-unresolved", "duplicate-document"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -134,7 +135,7 @@ pub(super) fn accept(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "Task" / "$accept");
     let about = about
         .does("Retrieves a prescription and holds it (処方箋受付)")
-        .by(&[By::Pharmacy])
+        .by(&[By::Pharmacy], AccessAct::Accept)
         .identity_token(true)
         .parameters(&ACCEPT)
         .repeatable()
@@ -144,7 +145,7 @@ pub(super) fn accept(app: &App) -> Endpoint {
         .refuses(&["not-found", "consent-required", "exchange-number-unknown", "too-many-attempts"])
         .refuses(&["held-by-pharmacy", "already-dispensed", "cancelled", "expired", "not-yet-due"])
         .refuses(&["state-conflict"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -180,11 +181,11 @@ pub(super) fn cancel(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$cancel");
     let about = about
         .does("Takes a prescription back (処方箋取消)")
-        .by(&[By::Clinic])
+        .by(&[By::Clinic], AccessAct::Cancel)
         .parameters(&REASON)
         .task_write()
         .refuses(&["held-by-pharmacy", "already-dispensed", "cancelled", "expired", "state-conflict"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -199,9 +200,12 @@ pub(super) fn cancel(app: &App) -> Endpoint {
 /// `POST /fhir/Task/{id}/$renew`
 pub(super) fn renew(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$renew");
-    let about =
-        about.does("Starts the lease of the holder anew").by(&[By::Pharmacy]).task_write().refuses(HOLDER);
-    path.and(call(app))
+    let about = about
+        .does("Starts the lease of the holder anew")
+        .by(&[By::Pharmacy], AccessAct::Renew)
+        .task_write()
+        .refuses(HOLDER);
+    path.and(call(app, &about))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -218,11 +222,11 @@ pub(super) fn give_back(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$return");
     let about = about
         .does("Gives a prescription back undispensed (受付取消)")
-        .by(&[By::Pharmacy])
+        .by(&[By::Pharmacy], AccessAct::Return)
         .parameters(&REASON)
         .task_write()
         .refuses(HOLDER);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -239,11 +243,11 @@ pub(super) fn collect(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$collect");
     let about = about
         .does("Keeps a prescription for good: nothing more is dispensed on it (処方箋回収)")
-        .by(&[By::Pharmacy])
+        .by(&[By::Pharmacy], AccessAct::Collect)
         .parameters(&REASON)
         .task_write()
         .refuses(HOLDER);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -260,12 +264,12 @@ pub(super) fn read(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "Task" / {id: PrescriptionId});
     let about = about
         .does("Reads where a prescription stands")
-        .by(OWNERS)
+        .by(OWNERS, AccessAct::Read)
         .if_none_match()
         .answers(StatusCode::OK, Form::Resource("Task"))
         .header("ETag")
         .refuses(&["not-found"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -286,12 +290,12 @@ pub(super) fn document(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "Task" / {id: PrescriptionId} / "$document");
     let about = about
         .does("Reads an original, byte for byte")
-        .by(OWNERS)
+        .by(OWNERS, AccessAct::Document)
         .query(&DOCUMENT)
         .answers(StatusCode::OK, Form::Bytes(MEDIA_TYPES))
         .compressed()
         .refuses(&["not-found", "not-acceptable"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;

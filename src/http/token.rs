@@ -60,7 +60,7 @@ pub(super) fn issue(app: &App) -> Endpoint {
         .answers(StatusCode::BAD_REQUEST, Form::Json)
         .answers(StatusCode::UNAUTHORIZED, Form::Json)
         .refuses(&["database-unavailable"]);
-    path.and(call(app)).then(handle).described(about)
+    path.and(call(app, &about)).then(handle).described(about)
 }
 
 async fn handle(call: Call) -> Response {
@@ -107,7 +107,7 @@ async fn certificate_holder(call: &Call, form: Fields) -> Response {
                 "expires_in": issued.lifetime.num_seconds(),
                 "actor": actor(&issued.caller),
             });
-            if let Some(Representative { id, name, scope }) = &issued.caller.representative {
+            if let Some(Representative { id, name, scope, .. }) = &issued.caller.representative {
                 body["representative"] = json!({ "id": id, "name": name, "scope": scope });
             }
             answer::json(StatusCode::OK, &body)

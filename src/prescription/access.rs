@@ -49,8 +49,6 @@ pub struct Words {
 /// An act as the access record tells it. Comes after who did it.
 #[derive(Clone, Copy, Debug)]
 pub struct Told {
-    /// Its name in the record.
-    pub act: &'static str,
     /// What it does to data.
     pub action: Action,
     /// It was done.
@@ -59,355 +57,204 @@ pub struct Told {
     pub tried: Words,
 }
 
-const fn told(
-    act: &'static str,
-    action: Action,
-    (done_ja, tried_ja): (&'static str, &'static str),
-    (done_en, tried_en): (&'static str, &'static str),
-) -> Told {
-    Told {
-        act,
-        action,
-        done: Words { ja: done_ja, en: done_en },
-        tried: Words { ja: tried_ja, en: tried_en },
+macro_rules! acts {
+    ($($act:ident $name:literal $action:ident
+        $done_ja:literal / $tried_ja:literal, $done_en:literal / $tried_en:literal;)+) => {
+        /// An act there is a record of, whoever does it. None is without its words.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum AccessAct {
+            $(#[doc = concat!($done_ja, ": ", $done_en, ".")] $act,)+
+        }
+
+        impl AccessAct {
+            /// Every act.
+            pub const ALL: &[Self] = &[$(Self::$act),+];
+
+            /// Its name in the record.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$act => $name,)+
+                }
+            }
+
+            /// How the record tells it.
+            pub const fn told(self) -> Told {
+                match self {
+                    $(Self::$act => Told {
+                        action: Action::$action,
+                        done: Words { ja: $done_ja, en: $done_en },
+                        tried: Words { ja: $tried_ja, en: $tried_en },
+                    },)+
+                }
+            }
+        }
+    };
+}
+
+// Name, what it does to data, the words of the act done and tried.
+acts! {
+    Register "register" Create
+        "処方箋を登録しました" / "処方箋を登録しようとしました",
+        "registered a prescription for you" / "tried to register a prescription for you";
+    Amend "amend" Update
+        "処方箋を変更しました" / "処方箋を変更しようとしました",
+        "changed your prescription" / "tried to change your prescription";
+    Cancel "cancel" Update
+        "処方箋を取り消しました" / "処方箋を取り消そうとしました",
+        "cancelled your prescription" / "tried to cancel your prescription";
+    Accept "accept" Update
+        "処方箋を受け付けました" / "処方箋を受け付けようとしました",
+        "accepted your prescription" / "tried to accept your prescription";
+    Renew "renew" Update
+        "処方箋の受付の期限を延ばしました" / "処方箋の受付の期限を延ばそうとしました",
+        "kept your prescription for longer" / "tried to keep your prescription for longer";
+    Return "return" Update
+        "処方箋の受付を取り消し、ほかの薬局で使えるようにしました" / "処方箋の受付を取り消そうとしました",
+        "gave your prescription back, for use at any pharmacy" / "tried to give your prescription back";
+    Collect "collect" Update
+        "処方箋を回収しました" / "処方箋を回収しようとしました",
+        "collected your prescription for good" / "tried to collect your prescription";
+    Dispense "dispense" Update
+        "調剤した内容を登録しました" / "調剤した内容を登録しようとしました",
+        "recorded what was dispensed to you" / "tried to record what was dispensed to you";
+    AmendDispense "amend-dispense" Update
+        "調剤した内容を訂正しました" / "調剤した内容を訂正しようとしました",
+        "corrected what was dispensed to you" / "tried to correct what was dispensed to you";
+    WithdrawDispense "withdraw-dispense" Update
+        "調剤した内容の登録を取り消しました" / "調剤した内容の登録を取り消そうとしました",
+        "took back the record of what was dispensed to you"
+            / "tried to take back the record of what was dispensed to you";
+    Read "read" Read
+        "処方箋の状況を見ました" / "処方箋の状況を見ようとしました",
+        "looked where your prescription stands" / "tried to look where your prescription stands";
+    Search "search" Read
+        "処方箋の一覧を見ました" / "処方箋の一覧を見ようとしました",
+        "looked at a list of your prescriptions" / "tried to look at a list of your prescriptions";
+    Follow "follow" Read
+        "処方箋の変化の知らせを受け取りました" / "処方箋の変化の知らせを受け取ろうとしました",
+        "was told of changes of your prescriptions" / "tried to be told of changes of your prescriptions";
+    History "history" Read
+        "処方箋のこれまでの経過を見ました" / "処方箋のこれまでの経過を見ようとしました",
+        "looked at what became of your prescription" / "tried to look at what became of your prescription";
+    Document "document" Read
+        "処方箋または調剤の書類を読みました" / "処方箋または調剤の書類を読もうとしました",
+        "read a document of your prescription" / "tried to read a document of your prescription";
+    Slip "slip" Read
+        "処方内容の控えを出しました" / "処方内容の控えを出そうとしました",
+        "made the slip of your prescription" / "tried to make the slip of your prescription";
+    Notebook "notebook" Read
+        "お薬手帳のデータを読みました" / "お薬手帳のデータを読もうとしました",
+        "read data for your medicine notebook" / "tried to read data for your medicine notebook";
+    NotebookImport "notebook-import" Create
+        "お薬手帳のデータを取り込みました" / "お薬手帳のデータを取り込もうとしました",
+        "took up data of a medicine notebook" / "tried to take up data of a medicine notebook";
+    Check "check" Execute
+        "お薬の飲み合わせを調べました" / "お薬の飲み合わせを調べようとしました",
+        "checked how medicines go together for you" / "tried to check how medicines go together for you";
+    CheckOrderSign "check-order-sign" Execute
+        "処方する前に飲み合わせを調べました" / "処方する前に飲み合わせを調べようとしました",
+        "checked how medicines go together before prescribing"
+            / "tried to check how medicines go together before prescribing";
+    Mitigate "mitigate" Update
+        "飲み合わせの指摘について理由を記録しました" / "飲み合わせの指摘について理由を記録しようとしました",
+        "gave a reason for going on in spite of a warning"
+            / "tried to give a reason for going on in spite of a warning";
+    VerifyIdentity "verify-identity" Read
+        "あなたの本人確認をしました" / "あなたの本人確認をしようとしました",
+        "verified your identity" / "tried to verify your identity";
+    BreakGlass "break-glass" Read
+        "救急として、同意なしで記録を開きました" / "救急として、同意なしで記録を開こうとしました",
+        "opened your record without consent, in an emergency"
+            / "tried to open your record without consent, as in an emergency";
+    HistoryPrescribed "history-prescribed" Read
+        "処方されたお薬の履歴を見ました" / "処方されたお薬の履歴を見ようとしました",
+        "looked at the medicines you were prescribed" / "tried to look at the medicines you were prescribed";
+    HistoryGivenOut "history-given-out" Read
+        "受け取ったお薬の履歴を見ました" / "受け取ったお薬の履歴を見ようとしました",
+        "looked at the medicines you were given" / "tried to look at the medicines you were given";
+    ConsentList "consent-list" Read
+        "同意と拒否の設定を見ました" / "同意と拒否の設定を見ようとしました",
+        "looked at your consents and refusals" / "tried to look at your consents and refusals";
+    ConsentPut "consent-put" Create
+        "同意または拒否を設定しました" / "同意または拒否を設定しようとしました",
+        "set a consent or refusal" / "tried to set a consent or refusal";
+    ConsentWithdraw "consent-withdraw" Delete
+        "同意または拒否を取り消しました" / "同意または拒否を取り消そうとしました",
+        "withdrew a consent or refusal" / "tried to withdraw a consent or refusal";
+    AllergyRead "allergy-read" Read
+        "アレルギーの記録を見ました" / "アレルギーの記録を見ようとしました",
+        "looked at your recorded allergies" / "tried to look at your recorded allergies";
+    AllergyRecord "allergy-record" Create
+        "アレルギーを記録しました" / "アレルギーを記録しようとしました",
+        "recorded an allergy" / "tried to record an allergy";
+    AllergyRemove "allergy-remove" Delete
+        "アレルギーの記録を消しました" / "アレルギーの記録を消そうとしました",
+        "removed a recorded allergy" / "tried to remove a recorded allergy";
+    SelfReportedRead "self-reported-read" Read
+        "ご自分で記録されたお薬を見ました" / "ご自分で記録されたお薬を見ようとしました",
+        "looked at the medicines you recorded yourself"
+            / "tried to look at the medicines you recorded yourself";
+    SelfReportedRecord "self-reported-record" Create
+        "飲んでいるお薬を記録しました" / "飲んでいるお薬を記録しようとしました",
+        "recorded a medicine being taken" / "tried to record a medicine being taken";
+    SelfReportedRemove "self-reported-remove" Delete
+        "記録したお薬を消しました" / "記録したお薬を消そうとしました",
+        "removed a recorded medicine" / "tried to remove a recorded medicine";
+    AccessRecord "access-record" Read
+        "このアクセス記録を見ました" / "このアクセス記録を見ようとしました",
+        "looked at this access record" / "tried to look at this access record";
+    AppAuthorize "app-authorize" Create
+        "アプリに記録を見ることを許しました" / "アプリに記録を見ることを許そうとしました",
+        "let an app read the record" / "tried to let an app read the record";
+    AppList "app-list" Read
+        "許可したアプリの一覧を見ました" / "許可したアプリの一覧を見ようとしました",
+        "looked at the apps that may read the record" / "tried to look at the apps that may read the record";
+    AppRevoke "app-revoke" Delete
+        "アプリの許可を取り消しました" / "アプリの許可を取り消そうとしました",
+        "ended an app's access" / "tried to end an app's access";
+    MandateList "mandate-list" Read
+        "代理人の一覧を見ました" / "代理人の一覧を見ようとしました",
+        "looked at the list of representatives" / "tried to look at the list of representatives";
+    MandateAdd "mandate-add" Create
+        "代理人を定めました" / "代理人を定めようとしました",
+        "named a representative for you" / "tried to name a representative for you";
+    MandateEnd "mandate-end" Delete
+        "代理を終わらせました" / "代理を終わらせようとしました",
+        "ended a representative's mandate" / "tried to end a representative's mandate";
+    MergePatients "merge-patients" Update
+        "あなたの二つの記録を一つにまとめました" / "あなたの二つの記録を一つにまとめようとしました",
+        "joined two records of yours" / "tried to join two records of yours";
+    UnmergePatients "unmerge-patients" Update
+        "一つにまとめた記録を元の二つに戻しました" / "一つにまとめた記録を元の二つに戻そうとしました",
+        "parted two records that had been joined" / "tried to part two records that had been joined";
+    WhoseData "whose-data" Read
+        "内容を見ずに、あなたの記録の件数を数えました" / "あなたの記録の件数を数えようとしました",
+        "counted what is kept of you, without seeing it" / "tried to count what is kept of you";
+    Export "export" Read
+        "記録のすべてを書き出しました" / "記録のすべてを書き出そうとしました",
+        "took a copy of the whole record" / "tried to take a copy of the whole record";
+    ImportClaims "import-claims" Create
+        "診療報酬の請求からお薬の履歴を取り込みました" / "診療報酬の請求からお薬の履歴を取り込もうとしました",
+        "took up medicines that institutions claimed for"
+            / "tried to take up medicines that institutions claimed for";
+}
+
+impl AccessAct {
+    /// The act of a name; `None` for one of a newer program.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|act| act.as_str() == name).copied()
     }
 }
 
-/// Every act there is a record of.
-pub const ACTS: &[Told] = {
-    use Action::{Create, Delete, Execute, Read, Update};
-    &[
-        told(
-            "register",
-            Create,
-            ("処方箋を登録しました", "処方箋を登録しようとしました"),
-            ("registered a prescription for you", "tried to register a prescription for you"),
-        ),
-        told(
-            "amend",
-            Update,
-            ("処方箋を変更しました", "処方箋を変更しようとしました"),
-            ("changed your prescription", "tried to change your prescription"),
-        ),
-        told(
-            "cancel",
-            Update,
-            ("処方箋を取り消しました", "処方箋を取り消そうとしました"),
-            ("cancelled your prescription", "tried to cancel your prescription"),
-        ),
-        told(
-            "accept",
-            Update,
-            ("処方箋を受け付けました", "処方箋を受け付けようとしました"),
-            ("accepted your prescription", "tried to accept your prescription"),
-        ),
-        told(
-            "renew",
-            Update,
-            ("処方箋の受付の期限を延ばしました", "処方箋の受付の期限を延ばそうとしました"),
-            ("kept your prescription for longer", "tried to keep your prescription for longer"),
-        ),
-        told(
-            "return",
-            Update,
-            (
-                "処方箋の受付を取り消し、ほかの薬局で使えるようにしました",
-                "処方箋の受付を取り消そうとしました",
-            ),
-            ("gave your prescription back, for use at any pharmacy", "tried to give your prescription back"),
-        ),
-        told(
-            "collect",
-            Update,
-            ("処方箋を回収しました", "処方箋を回収しようとしました"),
-            ("collected your prescription for good", "tried to collect your prescription"),
-        ),
-        told(
-            "dispense",
-            Update,
-            ("調剤した内容を登録しました", "調剤した内容を登録しようとしました"),
-            ("recorded what was dispensed to you", "tried to record what was dispensed to you"),
-        ),
-        told(
-            "amend-dispense",
-            Update,
-            ("調剤した内容を訂正しました", "調剤した内容を訂正しようとしました"),
-            ("corrected what was dispensed to you", "tried to correct what was dispensed to you"),
-        ),
-        told(
-            "withdraw-dispense",
-            Update,
-            ("調剤した内容の登録を取り消しました", "調剤した内容の登録を取り消そうとしました"),
-            (
-                "took back the record of what was dispensed to you",
-                "tried to take back the record of what was dispensed to you",
-            ),
-        ),
-        told(
-            "read",
-            Read,
-            ("処方箋の状況を見ました", "処方箋の状況を見ようとしました"),
-            ("looked where your prescription stands", "tried to look where your prescription stands"),
-        ),
-        told(
-            "search",
-            Read,
-            ("処方箋の一覧を見ました", "処方箋の一覧を見ようとしました"),
-            ("looked at a list of your prescriptions", "tried to look at a list of your prescriptions"),
-        ),
-        told(
-            "follow",
-            Read,
-            ("処方箋の変化の知らせを受け取りました", "処方箋の変化の知らせを受け取ろうとしました"),
-            (
-                "was told of changes of your prescriptions",
-                "tried to be told of changes of your prescriptions",
-            ),
-        ),
-        told(
-            "history",
-            Read,
-            ("処方箋のこれまでの経過を見ました", "処方箋のこれまでの経過を見ようとしました"),
-            (
-                "looked at what became of your prescription",
-                "tried to look at what became of your prescription",
-            ),
-        ),
-        told(
-            "document",
-            Read,
-            ("処方箋または調剤の書類を読みました", "処方箋または調剤の書類を読もうとしました"),
-            ("read a document of your prescription", "tried to read a document of your prescription"),
-        ),
-        told(
-            "slip",
-            Read,
-            ("処方内容の控えを出しました", "処方内容の控えを出そうとしました"),
-            ("made the slip of your prescription", "tried to make the slip of your prescription"),
-        ),
-        told(
-            "notebook",
-            Read,
-            ("お薬手帳のデータを読みました", "お薬手帳のデータを読もうとしました"),
-            ("read data for your medicine notebook", "tried to read data for your medicine notebook"),
-        ),
-        told(
-            "notebook-import",
-            Create,
-            ("お薬手帳のデータを取り込みました", "お薬手帳のデータを取り込もうとしました"),
-            ("took up data of a medicine notebook", "tried to take up data of a medicine notebook"),
-        ),
-        told(
-            "check",
-            Execute,
-            ("お薬の飲み合わせを調べました", "お薬の飲み合わせを調べようとしました"),
-            ("checked how medicines go together for you", "tried to check how medicines go together for you"),
-        ),
-        told(
-            "check-order-sign",
-            Execute,
-            ("処方する前に飲み合わせを調べました", "処方する前に飲み合わせを調べようとしました"),
-            (
-                "checked how medicines go together before prescribing",
-                "tried to check how medicines go together before prescribing",
-            ),
-        ),
-        told(
-            "mitigate",
-            Update,
-            (
-                "飲み合わせの指摘について理由を記録しました",
-                "飲み合わせの指摘について理由を記録しようとしました",
-            ),
-            (
-                "gave a reason for going on in spite of a warning",
-                "tried to give a reason for going on in spite of a warning",
-            ),
-        ),
-        told(
-            "verify-identity",
-            Read,
-            ("あなたの本人確認をしました", "あなたの本人確認をしようとしました"),
-            ("verified your identity", "tried to verify your identity"),
-        ),
-        told(
-            "break-glass",
-            Read,
-            ("救急として、同意なしで記録を開きました", "救急として、同意なしで記録を開こうとしました"),
-            (
-                "opened your record without consent, in an emergency",
-                "tried to open your record without consent, as in an emergency",
-            ),
-        ),
-        told(
-            "history-prescribed",
-            Read,
-            ("処方されたお薬の履歴を見ました", "処方されたお薬の履歴を見ようとしました"),
-            (
-                "looked at the medicines you were prescribed",
-                "tried to look at the medicines you were prescribed",
-            ),
-        ),
-        told(
-            "history-given-out",
-            Read,
-            ("受け取ったお薬の履歴を見ました", "受け取ったお薬の履歴を見ようとしました"),
-            ("looked at the medicines you were given", "tried to look at the medicines you were given"),
-        ),
-        told(
-            "consent-list",
-            Read,
-            ("同意と拒否の設定を見ました", "同意と拒否の設定を見ようとしました"),
-            ("looked at your consents and refusals", "tried to look at your consents and refusals"),
-        ),
-        told(
-            "consent-put",
-            Create,
-            ("同意または拒否を設定しました", "同意または拒否を設定しようとしました"),
-            ("set a consent or refusal", "tried to set a consent or refusal"),
-        ),
-        told(
-            "consent-withdraw",
-            Delete,
-            ("同意または拒否を取り消しました", "同意または拒否を取り消そうとしました"),
-            ("withdrew a consent or refusal", "tried to withdraw a consent or refusal"),
-        ),
-        told(
-            "allergy-read",
-            Read,
-            ("アレルギーの記録を見ました", "アレルギーの記録を見ようとしました"),
-            ("looked at your recorded allergies", "tried to look at your recorded allergies"),
-        ),
-        told(
-            "allergy-record",
-            Create,
-            ("アレルギーを記録しました", "アレルギーを記録しようとしました"),
-            ("recorded an allergy", "tried to record an allergy"),
-        ),
-        told(
-            "allergy-remove",
-            Delete,
-            ("アレルギーの記録を消しました", "アレルギーの記録を消そうとしました"),
-            ("removed a recorded allergy", "tried to remove a recorded allergy"),
-        ),
-        told(
-            "self-reported-read",
-            Read,
-            ("ご自分で記録されたお薬を見ました", "ご自分で記録されたお薬を見ようとしました"),
-            (
-                "looked at the medicines you recorded yourself",
-                "tried to look at the medicines you recorded yourself",
-            ),
-        ),
-        told(
-            "self-reported-record",
-            Create,
-            ("飲んでいるお薬を記録しました", "飲んでいるお薬を記録しようとしました"),
-            ("recorded a medicine being taken", "tried to record a medicine being taken"),
-        ),
-        told(
-            "self-reported-remove",
-            Delete,
-            ("記録したお薬を消しました", "記録したお薬を消そうとしました"),
-            ("removed a recorded medicine", "tried to remove a recorded medicine"),
-        ),
-        told(
-            "access-record",
-            Read,
-            ("このアクセス記録を見ました", "このアクセス記録を見ようとしました"),
-            ("looked at this access record", "tried to look at this access record"),
-        ),
-        told(
-            "app-authorize",
-            Create,
-            ("アプリに記録を見ることを許しました", "アプリに記録を見ることを許そうとしました"),
-            ("let an app read the record", "tried to let an app read the record"),
-        ),
-        told(
-            "app-list",
-            Read,
-            ("許可したアプリの一覧を見ました", "許可したアプリの一覧を見ようとしました"),
-            (
-                "looked at the apps that may read the record",
-                "tried to look at the apps that may read the record",
-            ),
-        ),
-        told(
-            "app-revoke",
-            Delete,
-            ("アプリの許可を取り消しました", "アプリの許可を取り消そうとしました"),
-            ("ended an app's access", "tried to end an app's access"),
-        ),
-        told(
-            "mandate-list",
-            Read,
-            ("代理人の一覧を見ました", "代理人の一覧を見ようとしました"),
-            ("looked at the list of representatives", "tried to look at the list of representatives"),
-        ),
-        told(
-            "mandate-add",
-            Create,
-            ("代理人を定めました", "代理人を定めようとしました"),
-            ("named a representative for you", "tried to name a representative for you"),
-        ),
-        told(
-            "mandate-end",
-            Delete,
-            ("代理を終わらせました", "代理を終わらせようとしました"),
-            ("ended a representative's mandate", "tried to end a representative's mandate"),
-        ),
-        told(
-            "merge-patients",
-            Update,
-            ("あなたの二つの記録を一つにまとめました", "あなたの二つの記録を一つにまとめようとしました"),
-            ("joined two records of yours", "tried to join two records of yours"),
-        ),
-        told(
-            "unmerge-patients",
-            Update,
-            ("一つにまとめた記録を元の二つに戻しました", "一つにまとめた記録を元の二つに戻そうとしました"),
-            ("parted two records that had been joined", "tried to part two records that had been joined"),
-        ),
-        told(
-            "whose-data",
-            Read,
-            ("内容を見ずに、あなたの記録の件数を数えました", "あなたの記録の件数を数えようとしました"),
-            ("counted what is kept of you, without seeing it", "tried to count what is kept of you"),
-        ),
-        told(
-            "export",
-            Read,
-            ("記録のすべてを書き出しました", "記録のすべてを書き出そうとしました"),
-            ("took a copy of the whole record", "tried to take a copy of the whole record"),
-        ),
-        told(
-            "import-claims",
-            Create,
-            (
-                "診療報酬の請求からお薬の履歴を取り込みました",
-                "診療報酬の請求からお薬の履歴を取り込もうとしました",
-            ),
-            (
-                "took up medicines that institutions claimed for",
-                "tried to take up medicines that institutions claimed for",
-            ),
-        ),
-    ]
-};
-
-/// An act that this program does not know: of a newer one.
-const OTHER: Told = told(
-    "",
-    Action::Execute,
-    ("あなたの記録を扱いました", "あなたの記録を扱おうとしました"),
-    ("did something with your record", "tried to do something with your record"),
-);
-
 impl Told {
-    /// The act of a name.
-    pub fn of(act: &str) -> Self {
-        ACTS.iter().find(|told| told.act == act).copied().unwrap_or(OTHER)
-    }
+    /// An act that this program does not know.
+    pub const OTHER: Self = Self {
+        action: Action::Execute,
+        done: Words { ja: "あなたの記録を扱いました", en: "did something with your record" },
+        tried: Words {
+            ja: "あなたの記録を扱おうとしました", en: "tried to do something with your record"
+        },
+    };
 }
 
 /// Why an act was refused, by the code of the answer. What only tells of the form of a document is one.
@@ -465,13 +312,14 @@ mod tests {
 
     #[test]
     fn every_act_is_told_once_and_as_a_sentence_goes_on() {
-        let names: BTreeSet<&str> = ACTS.iter().map(|told| told.act).collect();
-        assert_eq!(names.len(), ACTS.len());
-        for Told { act, done, tried, .. } in ACTS {
-            assert!(done.ja.ends_with("ました") && tried.ja.ends_with("うとしました"), "{act}");
-            assert!(tried.en.starts_with("tried to ") && !done.en.starts_with("tried"), "{act}");
+        let names: BTreeSet<&str> = AccessAct::ALL.iter().map(|act| act.as_str()).collect();
+        assert_eq!(names.len(), AccessAct::ALL.len());
+        for act in AccessAct::ALL {
+            let Told { done, tried, .. } = act.told();
+            assert!(done.ja.ends_with("ました") && tried.ja.ends_with("うとしました"), "{act:?}");
+            assert!(tried.en.starts_with("tried to ") && !done.en.starts_with("tried"), "{act:?}");
+            assert_eq!(AccessAct::parse(act.as_str()), Some(*act));
         }
-        assert_eq!(Told::of("accept").done.en, "accepted your prescription");
-        assert_eq!(Told::of("unheard-of").act, "");
+        assert_eq!(AccessAct::parse("unheard-of"), None);
     }
 }

@@ -97,7 +97,7 @@ impl Store {
         let tail = self.tail(doing)?;
         let written = self
             .one_opt(
-                doing.act,
+                doing.act.as_str(),
                 SQL,
                 &tail.before(&[
                     &row.bucket,

@@ -1,12 +1,13 @@
 //! The access record: who looked or acted. Written in the statement of the look or act itself (invariant 7).
 
 use chrono::{DateTime, Utc};
+use postgres_types::{IsNull, ToSql, Type, private::BytesMut};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::bucket::{Bucket, PatientId, PrescriptionId};
 use super::pool::{Store, StoreError};
-use crate::prescription::access::Who;
+use crate::prescription::access::{AccessAct, Who};
 use crate::prescription::consent::Opening;
 use crate::prescription::identifier::InstitutionCode;
 
@@ -33,9 +34,12 @@ pub struct TraceContent {
     /// The app that acted for the patient.
     #[serde(default)]
     pub app: Option<String>,
-    /// The person who acted for the patient, or to whom a mandate was given.
+    /// The person who acted for the patient, or whose mandate was given or ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub representative: Option<String>,
+    /// The mandate by which somebody acted, or that was given or ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mandate: Option<Uuid>,
     /// The document's signer, for signed acts.
     pub signer: Option<String>,
     /// The stated reason, where the contract asks for one.
@@ -60,6 +64,22 @@ pub struct AccessRow {
     pub prescription: Option<PrescriptionId>,
     /// Who, why, how it ended.
     pub content: TraceContent,
+}
+
+impl ToSql for AccessAct {
+    fn to_sql(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        self.as_str().to_sql(ty, out)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        <&str as ToSql>::accepts(ty)
+    }
+
+    postgres_types::to_sql_checked!();
 }
 
 impl TraceContent {
@@ -101,7 +121,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn access_record_insert(
         &self,
-        act: &'static str,
+        act: AccessAct,
         bucket: Bucket,
         patient: PatientId,
         prescription: Option<PrescriptionId>,
@@ -129,7 +149,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn access_record_insert_many(
         &self,
-        act: &'static str,
+        act: AccessAct,
         patients: &[(Bucket, PatientId)],
         at: DateTime<Utc>,
         trace: &Trace,
@@ -164,7 +184,7 @@ impl Store {
         const SQL: &str = "-- access-record-list
             WITH trace AS (
                 INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
-                VALUES ($1, $2, $6, $7, 'access-record', $8, 'access-record')
+                VALUES ($1, $2, $6, $7, $13, $8, $13)
             )
             SELECT id, at, act, prescription_id, sealed FROM access_record
             WHERE bucket = $1 AND patient_id = $2 AND ($3::timestamptz IS NULL OR (at, id) < ($3, $4::uuid))
@@ -173,6 +193,7 @@ impl Store {
                 SELECT FROM unnest($11::timestamptz[], $12::timestamptz[]) AS without (start_at, end_at)
                 WHERE at >= without.start_at AND at < without.end_at)
             ORDER BY at DESC, id DESC LIMIT $5";
+        const ACT: AccessAct = AccessAct::AccessRecord;
         let bucket = self.buckets().of_patient(patient);
         let (at, id) = before.unzip();
         let (starts, ends): (Vec<_>, Vec<_>) = without.iter().copied().unzip();
@@ -180,7 +201,7 @@ impl Store {
         let sealed = self.seal_trace(trace)?;
         let rows = self
             .one(
-                "access-record",
+                ACT.as_str(),
                 SQL,
                 &[
                     &bucket,
@@ -195,6 +216,7 @@ impl Store {
                     until,
                     &starts,
                     &ends,
+                    &ACT,
                 ],
             )
             .await?;

@@ -10,6 +10,7 @@ use super::access::Trace;
 use super::bucket::{Bucket, IdentityToken, PatientId};
 use super::pool::{Store, StoreError};
 use super::session::SpentAssertion;
+use crate::prescription::access::AccessAct;
 
 /// A program that may ask patients for their data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -166,18 +167,19 @@ impl Store {
                 INSERT INTO client_assertion (jti_hash, expires_at, updated_by) VALUES ($1, $2, 'app-authorize')
             ), trace AS (
                 INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
-                VALUES ($3, $5, $6, $7, 'app-authorize', $8, 'app-authorize')
+                VALUES ($3, $5, $6, $7, $16, $8, $16)
             )
             INSERT INTO app_grant
                 (bucket, id, patient_id, client_id, scope, redirect_uri, code_challenge, secret_hash, secret_kind,
                  secret_until, granted_at, until, updated_by)
             VALUES ($3, $4, $5, $9, $10, $11, $12, $13, 'code', $14, $7, $15, 'app-authorize')";
+        const ACT: AccessAct = AccessAct::AppAuthorize;
         let NewGrant { grant, trace, login, .. } = *new;
         let login_hash = self.assertion_hash(login);
         let code = self.app_secret_hash(new.code);
         let written = self
             .one_execute(
-                "app-authorize",
+                ACT.as_str(),
                 SQL,
                 &[
                     &login_hash.as_slice(),
@@ -195,6 +197,7 @@ impl Store {
                     &code.as_slice(),
                     &new.code_until,
                     &grant.until,
+                    &ACT,
                 ],
             )
             .await;
@@ -318,11 +321,12 @@ impl Store {
                 RETURNING id
             )
             INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
-            SELECT $1, $2, $5, $4, 'app-revoke', $6, 'app-revoke' FROM revoked";
+            SELECT $1, $2, $5, $4, $7, $6, $7 FROM revoked";
+        const ACT: AccessAct = AccessAct::AppRevoke;
         let bucket: Bucket = self.buckets().of_patient(patient);
         let sealed = self.seal_trace(trace)?;
         let written = self
-            .one_execute("app-revoke", SQL, &[&bucket, &patient, &id, &now, &trace.request, &sealed])
+            .one_execute(ACT.as_str(), SQL, &[&bucket, &patient, &id, &now, &trace.request, &sealed, &ACT])
             .await?;
         Ok(written == 1)
     }

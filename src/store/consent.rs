@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::access::Trace;
 use super::bucket::PatientId;
 use super::pool::{Store, StoreError};
+use crate::prescription::access::AccessAct;
 use crate::prescription::consent::{Channel, ConsentKind, Provision};
 use crate::prescription::identifier::InstitutionCode;
 
@@ -78,14 +79,15 @@ impl Store {
                 SELECT $1, $2, $4, facility, $5, $6, 'patient-app', $7, $8, 'consent-put' FROM place
             ), trace AS (
                 INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
-                SELECT $1, $2, $9, $7, 'consent-put', $10, 'consent-put' FROM place
+                SELECT $1, $2, $9, $7, $11, $10, $11 FROM place
             )
             SELECT name FROM place";
+        const ACT: AccessAct = AccessAct::ConsentPut;
         let bucket = self.buckets().of_patient(patient);
         let sealed = self.seal_trace(trace)?;
         let row = self
             .one_opt(
-                "consent-put",
+                ACT.as_str(),
                 SQL,
                 &[
                     &bucket,
@@ -98,6 +100,7 @@ impl Store {
                     &provision.until,
                     &trace.request,
                     &sealed,
+                    &ACT,
                 ],
             )
             .await?;
@@ -130,14 +133,15 @@ impl Store {
                 RETURNING patient_id
             ), trace AS (
                 INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
-                SELECT $1, patient_id, $5, $4, 'consent-withdraw', $6, 'consent-withdraw' FROM withdrawn
+                SELECT $1, patient_id, $5, $4, $7, $6, $7 FROM withdrawn
             )
             SELECT FROM withdrawn";
+        const ACT: AccessAct = AccessAct::ConsentWithdraw;
         let bucket = self.buckets().of_patient(patient);
         let sealed = self.seal_trace(trace)?;
-        let params: [&(dyn postgres_types::ToSql + Sync); 6] =
-            [&bucket, &patient, &id, &now, &trace.request, &sealed];
-        Ok(self.one_opt("consent-withdraw", SQL, &params).await?.is_some())
+        let params: [&(dyn postgres_types::ToSql + Sync); 7] =
+            [&bucket, &patient, &id, &now, &trace.request, &sealed, &ACT];
+        Ok(self.one_opt(ACT.as_str(), SQL, &params).await?.is_some())
     }
 
     /// What is in force, the newest first, with the trace of the look.
@@ -154,16 +158,18 @@ impl Store {
         const SQL: &str = "-- consent-list
             WITH trace AS (
                 INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
-                VALUES ($1, $2, $4, $3, 'consent-list', $5, 'consent-list')
+                VALUES ($1, $2, $4, $3, $6, $5, $6)
             )
             SELECT c.id, c.facility, f.name, c.kind, c.permit, c.channel, c.granted_at, c.valid_until
             FROM consent c LEFT JOIN facility f ON f.code = c.facility
             WHERE c.bucket = $1 AND c.patient_id = $2 AND c.withdrawn_at IS NULL
               AND (c.valid_until IS NULL OR c.valid_until > $3)
             ORDER BY c.granted_at DESC, c.id";
+        const ACT: AccessAct = AccessAct::ConsentList;
         let bucket = self.buckets().of_patient(patient);
         let sealed = self.seal_trace(trace)?;
-        let rows = self.one("consent-list", SQL, &[&bucket, &patient, &now, &trace.request, &sealed]).await?;
+        let rows =
+            self.one(ACT.as_str(), SQL, &[&bucket, &patient, &now, &trace.request, &sealed, &ACT]).await?;
         rows.iter().map(consent_row).collect()
     }
 }

@@ -118,7 +118,7 @@ impl Store {
             params.extend([&result.replaced as Param<'_>, &result.findings]);
             MORE
         };
-        Written::of(self.one_opt(doing.act, sql, &params).await)
+        Written::of(self.one_opt(doing.act.as_str(), sql, &params).await)
     }
 
     /// Withdraws a result: it no longer counts as taken. Its document stays.
@@ -161,7 +161,7 @@ impl Store {
         let tail = self.tail(doing)?;
         let written = self
             .one_opt(
-                doing.act,
+                doing.act.as_str(),
                 SQL,
                 &tail.before(&[
                     &row.bucket,

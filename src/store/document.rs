@@ -6,6 +6,7 @@ use super::access::Trace;
 use super::bucket::{PatientId, PrescriptionId};
 use super::pool::{Store, StoreError};
 use super::seal::SealContext;
+use crate::prescription::access::AccessAct;
 
 const TABLE: &str = "document";
 
@@ -63,7 +64,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn document_read(
         &self,
-        act: &'static str,
+        act: AccessAct,
         (patient, prescription): (PatientId, PrescriptionId),
         part: Part,
         at: DateTime<Utc>,
@@ -84,7 +85,7 @@ impl Store {
         let sealed = self.seal_trace(trace)?;
         let row = self
             .one_opt(
-                act,
+                act.as_str(),
                 SQL,
                 &[&bucket, &prescription, &name, &sequence, &patient, &trace.request, &at, &act, &sealed],
             )

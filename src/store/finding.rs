@@ -8,6 +8,7 @@ use super::access::Trace;
 use super::bucket::PatientId;
 use super::pool::{Store, StoreError};
 use crate::check::Finding;
+use crate::prescription::access::AccessAct;
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::mitigation::Mitigation;
 
@@ -41,7 +42,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn finding_insert(
         &self,
-        act: &'static str,
+        act: AccessAct,
         patient: PatientId,
         facility: &InstitutionCode,
         findings: &[FindingRow],
@@ -73,7 +74,7 @@ impl Store {
         let trace_sealed = trace.map(|trace| self.seal_trace(trace)).transpose()?;
         let shown = self
             .one(
-                act,
+                act.as_str(),
                 SQL,
                 &[
                     &bucket,
@@ -169,6 +170,7 @@ impl Store {
         mitigation: &Mitigation,
         trace: &Trace,
     ) -> Result<bool, StoreError> {
+        const ACT: AccessAct = AccessAct::Mitigate;
         const SQL: &str = "-- finding-mitigate
             WITH changed AS (
                 UPDATE finding
@@ -177,7 +179,7 @@ impl Store {
                 RETURNING patient_id
             ), trace AS (
                 INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
-                SELECT $1, patient_id, $6, $5, 'mitigate', $7, 'mitigate' FROM changed
+                SELECT $1, patient_id, $6, $5, $9, $7, $9 FROM changed
             )
             SELECT FROM changed";
         let bucket = self.buckets().of_finding(&row.id);
@@ -185,7 +187,7 @@ impl Store {
         let trace_sealed = self.seal_trace(trace)?;
         let changed = self
             .one_opt(
-                "mitigate",
+                ACT.as_str(),
                 SQL,
                 &[
                     &bucket,
@@ -196,6 +198,7 @@ impl Store {
                     &trace.request,
                     &trace_sealed,
                     &mitigation.code.as_str(),
+                    &ACT,
                 ],
             )
             .await?;

@@ -9,6 +9,7 @@ use super::bucket::{IdentityToken, PatientId};
 use super::consent::provision;
 use super::pool::{Store, StoreError};
 use super::session::SpentAssertion;
+use crate::prescription::access::AccessAct;
 use crate::prescription::consent::{Channel, ConsentKind, Method, Permissions, Provision};
 use crate::prescription::identifier::InstitutionCode;
 
@@ -123,7 +124,8 @@ impl Store {
             SELECT ",
             in_force!()
         );
-        let act = if grant.method == Method::BreakGlass { "break-glass" } else { "verify-identity" };
+        let emergency = grant.method == Method::BreakGlass;
+        let act = if emergency { AccessAct::BreakGlass } else { AccessAct::VerifyIdentity };
         let bucket = self.buckets().of_patient(grant.patient);
         let hash = self.identity_token_hash(grant.token);
         let sealed = self.seal_trace(grant.trace)?;
@@ -135,7 +137,7 @@ impl Store {
         let codes: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
         let rows = self
             .one(
-                act,
+                act.as_str(),
                 SQL,
                 &[
                     &bucket,

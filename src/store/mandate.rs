@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::access::Trace;
 use super::bucket::PatientId;
 use super::pool::{Store, StoreError};
+use crate::prescription::access::AccessAct;
 use crate::prescription::mandate::{MandateScope, Relationship};
 
 const TABLE: &str = "mandate";
@@ -61,18 +62,19 @@ impl Store {
         const SQL: &str = "-- mandate-insert
             WITH trace AS (
                 INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
-                VALUES ($1, $3, $10, $7, 'mandate-add', $11, 'mandate-add')
+                VALUES ($1, $3, $10, $7, $12, $11, $12)
             )
             INSERT INTO mandate (bucket, id, patient_id, representative_id, relationship, scope, granted_at, until,
                                  evidence_sealed, updated_by)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'mandate-add')";
+        const ACT: AccessAct = AccessAct::MandateAdd;
         let Mandate { id, patient, representative, granted_at, until, .. } = mandate;
         let evidence = evidence
             .map(|evidence| self.seal_json(TABLE, id.as_bytes(), "evidence_sealed", &evidence))
             .transpose()?;
         let sealed = self.seal_trace(trace)?;
         self.one_execute(
-            "mandate-add",
+            ACT.as_str(),
             SQL,
             &[
                 &self.buckets().of_patient(*patient),
@@ -86,6 +88,7 @@ impl Store {
                 &evidence,
                 &trace.request,
                 &sealed,
+                &ACT,
             ],
         )
         .await?;
@@ -154,13 +157,14 @@ impl Store {
                 RETURNING *
             ), trace AS (
                 INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
-                SELECT bucket, patient_id, $5, $4, 'mandate-end', $6, 'mandate-end' FROM ended
+                SELECT bucket, patient_id, $5, $4, $7, $6, $7 FROM ended
             )
             SELECT id, patient_id, representative_id, relationship, scope, granted_at, until FROM ended";
+        const ACT: AccessAct = AccessAct::MandateEnd;
         let buckets: Vec<_> = person.iter().map(|record| self.buckets().of_patient(*record)).collect();
         let sealed = self.seal_trace(trace)?;
         let row = self
-            .one_opt("mandate-end", SQL, &[&buckets, &person, &id, &now, &trace.request, &sealed])
+            .one_opt(ACT.as_str(), SQL, &[&buckets, &person, &id, &now, &trace.request, &sealed, &ACT])
             .await?;
         row.as_ref().map(mandate).transpose()
     }

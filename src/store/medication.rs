@@ -8,6 +8,7 @@ use super::bucket::{Bucket, PatientId, PrescriptionId};
 use super::pool::{Store, StoreError};
 use super::prescription::life;
 use crate::check::{HistoryEntry, Period, Source, reported};
+use crate::prescription::access::AccessAct;
 use crate::prescription::state::Shown;
 use tokio_postgres::Row;
 
@@ -140,7 +141,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn history_look(
         &self,
-        act: &'static str,
+        act: AccessAct,
         patient: PatientId,
         since: NaiveDate,
         now: DateTime<Utc>,
@@ -158,8 +159,9 @@ impl Store {
         );
         let bucket: Bucket = self.buckets().of_patient(patient);
         let sealed = self.seal_trace(trace)?;
-        let rows =
-            self.one(act, SQL, &[&bucket, &patient, &since, &trace.request, &now, &act, &sealed]).await?;
+        let rows = self
+            .one(act.as_str(), SQL, &[&bucket, &patient, &since, &trace.request, &now, &act, &sealed])
+            .await?;
         let held = self.history_open(patient, &rows, now)?;
         self.history_whole(held, patient, since, now).await
     }
@@ -244,7 +246,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn history_list(
         &self,
-        act: &'static str,
+        act: AccessAct,
         patient: PatientId,
         sources: &[Source],
         since: NaiveDate,
@@ -268,7 +270,11 @@ impl Store {
         let sealed = self.seal_trace(trace)?;
         let bucket = self.buckets().of_patient(patient);
         let rows = self
-            .one(act, SQL, &[&bucket, &patient, &sources, &since, &trace.request, &now, &act, &sealed])
+            .one(
+                act.as_str(),
+                SQL,
+                &[&bucket, &patient, &sources, &since, &trace.request, &now, &act, &sealed],
+            )
             .await?;
         rows.iter()
             .map(|row| {

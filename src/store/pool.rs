@@ -342,11 +342,6 @@ impl Tx<'_> {
         Ok(tx)
     }
 
-    /// The act's name.
-    pub fn act(&self) -> &'static str {
-        self.act
-    }
-
     /// Rows of a statement.
     ///
     /// # Errors

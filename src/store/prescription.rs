@@ -13,6 +13,7 @@ use super::document::{Document, Part};
 use super::idempotency::{AnswerColumns, StoredAnswer};
 use super::pool::{Param, Store, StoreError};
 use crate::codec::eps_xml::Conversion;
+use crate::prescription::access::AccessAct;
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::registered::{DocumentVersion, ExchangeNumber, Registered};
 use crate::prescription::result::Results;
@@ -171,7 +172,7 @@ pub(super) use besides;
 #[derive(Clone, Copy, Debug)]
 pub struct Doing<'a> {
     /// The act.
-    pub act: &'static str,
+    pub act: AccessAct,
     /// The pharmacy that acts, or that holds the prescription.
     pub concerned: Option<&'a InstitutionCode>,
     /// When.
@@ -348,7 +349,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn prescription_look(
         &self,
-        act: &'static str,
+        act: AccessAct,
         id: PrescriptionId,
         by: &Looker<'_>,
         at: DateTime<Utc>,
@@ -375,7 +376,11 @@ impl Store {
         };
         let sealed = self.seal_trace(trace)?;
         let row = self
-            .one_opt(act, SQL, &[&bucket, &id, &facility, &patient, &trace.request, &at, &act, &sealed])
+            .one_opt(
+                act.as_str(),
+                SQL,
+                &[&bucket, &id, &facility, &patient, &trace.request, &at, &act, &sealed],
+            )
             .await?;
         row.map(|row| Ok((self.prescription_read(&row)?, row.get("recorded")))).transpose()
     }
@@ -534,7 +539,7 @@ impl Store {
         let tail = self.tail(doing)?;
         let written = self
             .one_opt(
-                doing.act,
+                doing.act.as_str(),
                 SQL,
                 &tail.before(&[
                     &row.bucket,

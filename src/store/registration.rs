@@ -135,7 +135,7 @@ impl Store {
             params.push(&registration.findings);
             MET
         };
-        Written::of(self.one_opt(doing.act, sql, &params).await)
+        Written::of(self.one_opt(doing.act.as_str(), sql, &params).await)
     }
 
     /// Writes the amendment of the prescription as read in `row`, or nothing. Its findings are then those of the
@@ -195,7 +195,7 @@ impl Store {
         let tail = self.tail(doing)?;
         let written = self
             .one_opt(
-                doing.act,
+                doing.act.as_str(),
                 SQL,
                 &tail.before(&[
                     &row.bucket,

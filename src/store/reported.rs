@@ -11,6 +11,7 @@ use super::access::Trace;
 use super::bucket::{Bucket, PatientId};
 use super::pool::{Store, StoreError};
 use crate::clock::japanese_date;
+use crate::prescription::access::AccessAct;
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::reported::{Content, Reported, Reporter};
 
@@ -151,7 +152,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn reported_insert(
         &self,
-        act: &'static str,
+        act: AccessAct,
         patient: PatientId,
         kind: ReportedKind,
         entries: &[Reported],
@@ -190,7 +191,7 @@ impl Store {
         let sealed = self.seal_trace(trace)?;
         let rows = self
             .one(
-                act,
+                act.as_str(),
                 SQL,
                 &[
                     &act,
@@ -245,11 +246,12 @@ impl Store {
                 RETURNING bucket, patient_id
             ), trace AS (
                 INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
-                SELECT DISTINCT bucket, patient_id, $10::uuid, $9::timestamptz, 'import-claims', $11::bytea,
-                       'import-claims'
+                SELECT DISTINCT bucket, patient_id, $10::uuid, $9::timestamptz, $12::text, $11::bytea,
+                       $12::text
                 FROM added
             )
             SELECT count(*) AS added FROM added";
+        const ACT: AccessAct = AccessAct::ImportClaims;
         let patients: Vec<PatientId> = claims.iter().map(|(patient, _)| *patient).collect();
         let buckets: Vec<Bucket> =
             patients.iter().map(|patient| self.buckets().of_patient(*patient)).collect();
@@ -257,7 +259,7 @@ impl Store {
         let sealed = self.seal_trace(trace)?;
         let row = self
             .one_opt(
-                "import-claims",
+                ACT.as_str(),
                 SQL,
                 &[
                     &buckets,
@@ -271,6 +273,7 @@ impl Store {
                     &at,
                     &trace.request,
                     &sealed,
+                    &ACT,
                 ],
             )
             .await?;
@@ -284,7 +287,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn reported_read(
         &self,
-        act: &'static str,
+        act: AccessAct,
         patient: PatientId,
         kinds: &[ReportedKind],
         recorder: Option<&InstitutionCode>,
@@ -304,7 +307,7 @@ impl Store {
         let sealed = self.seal_trace(trace)?;
         let rows = self
             .one(
-                act,
+                act.as_str(),
                 SQL,
                 &[
                     &self.buckets().of_patient(patient),
@@ -328,7 +331,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn reported_delete(
         &self,
-        act: &'static str,
+        act: AccessAct,
         patient: PatientId,
         (kind, id): (ReportedKind, Uuid),
         recorder: Option<&InstitutionCode>,
@@ -352,7 +355,7 @@ impl Store {
         let sealed = self.seal_trace(trace)?;
         let row = self
             .one_opt(
-                act,
+                act.as_str(),
                 SQL,
                 &[
                     &self.buckets().of_patient(patient),

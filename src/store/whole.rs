@@ -11,9 +11,10 @@ use super::directory::Coverage;
 use super::finding::FindingRow;
 use super::mandate::{self, Mandate};
 use super::pool::{Store, StoreError, column};
+use crate::prescription::access::AccessAct;
 use crate::prescription::identifier::InstitutionCode;
 
-const ACT: &str = "export";
+const ACT: &str = AccessAct::Export.as_str();
 
 /// What is kept. Of a decision that has ended, the end is when it did.
 #[derive(Debug)]

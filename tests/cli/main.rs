@@ -1,6 +1,7 @@
 //! The command line as people and scripts meet it: the real program, its texts, its exit codes.
 
 mod admin;
+mod audit;
 mod document;
 mod hot;
 mod house;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
+use hikikae::prescription::access::AccessAct;
 use hikikae::store::access::{Trace, TraceContent};
 use hikikae::store::access_chain::{Fault, Head, Verified};
 use hikikae::store::{PatientId, Store};
@@ -27,7 +28,7 @@ async fn write(store: &Store) -> Uuid {
     let content = TraceContent { outcome: "done".to_owned(), ..TraceContent::default() };
     let trace = Trace { request: request().id, content };
     let bucket = store.buckets().of_patient(patient);
-    store.access_record_insert("read", bucket, patient, None, now(), &trace).await.unwrap();
+    store.access_record_insert(AccessAct::Read, bucket, patient, None, now(), &trace).await.unwrap();
     trace.request
 }
 

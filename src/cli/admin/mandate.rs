@@ -4,7 +4,7 @@ use anyhow::{anyhow, ensure};
 use chrono::{NaiveDate, NaiveTime};
 use chrono_tz::Asia::Tokyo;
 use clap::Args;
-use hikikae::clock::Clock;
+use hikikae::clock::{Clock, japanese_date};
 use hikikae::prescription::mandate::{MandateScope, Relationship};
 use hikikae::store::access::{Trace, TraceContent};
 use hikikae::store::mandate::Mandate;
@@ -90,7 +90,7 @@ impl MandateAdd {
         let patient = store.person_of(self.patient).await?;
         let representative = store.person_of(self.representative).await?;
         ensure!(patient != representative, "nobody represents themselves");
-        let today = hikikae::clock::japanese_date(now);
+        let today = japanese_date(now);
         let mut names = Vec::new();
         for person in [patient, representative] {
             let entry = store.patient_find(person, today).await?;
@@ -108,7 +108,7 @@ impl MandateAdd {
             until: until.to_utc(),
         };
         let mut content = TraceContent::of_operator(Some(self.evidence.clone()));
-        content.representative = names.pop();
+        (content.representative, content.mandate) = (names.pop(), Some(mandate.id));
         let trace = Trace { request: store.uuid_draw()?, content };
         store.mandate_insert(&mandate, Some(&self.evidence), &trace).await?;
         Ok(mandate)
@@ -126,9 +126,15 @@ impl MandateEnd {
     }
 
     async fn end(&self, store: &Store) -> anyhow::Result<Option<Mandate>> {
-        let content = TraceContent::of_operator(Some(self.evidence.clone()));
-        let trace = Trace { request: store.uuid_draw()?, content };
+        let now = Clock::system().now();
         let records = store.person_records(store.person_of(self.patient).await?).await?;
-        Ok(store.mandate_end(self.id, &records, Clock::system().now(), &trace).await?)
+        let held = store.mandate_list(&records, now).await?.into_iter().find(|held| held.id == self.id);
+        let Some(held) = held else { return Ok(None) };
+        let holder = store.patient_find(held.representative, japanese_date(now)).await?;
+        let mut content = TraceContent::of_operator(Some(self.evidence.clone()));
+        content.representative = holder.map(|entry| entry.patient.particulars.name);
+        content.mandate = Some(held.id);
+        let trace = Trace { request: store.uuid_draw()?, content };
+        Ok(store.mandate_end(self.id, &records, now, &trace).await?)
     }
 }

@@ -4,6 +4,7 @@ use anyhow::{anyhow, bail};
 use chrono::NaiveDate;
 use clap::Args;
 use hikikae::clock::{Clock, japanese_date};
+use hikikae::prescription::access::AccessAct;
 use hikikae::store::access::{Trace, TraceContent};
 use hikikae::store::directory::InsuredIdentity;
 use hikikae::store::holding::Holding;
@@ -80,7 +81,7 @@ impl WhoseData {
         let content = TraceContent::of_operator(self.reason.clone());
         let trace = Trace { request: store.uuid_draw()?, content };
         let bucket = store.buckets().of_patient(person);
-        store.access_record_insert("whose-data", bucket, person, None, now, &trace).await?;
+        store.access_record_insert(AccessAct::WhoseData, bucket, person, None, now, &trace).await?;
         Ok(records)
     }
 

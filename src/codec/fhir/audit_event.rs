@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::HIKIKAE;
 use super::task::{INSTITUTION, instant};
-use crate::prescription::access::{Action, Told, Who, Words, refusal};
+use crate::prescription::access::{AccessAct, Action, Told, Who, Words, refusal};
 use crate::prescription::consent::Basis;
 use crate::store::PatientId;
 use crate::store::access::{AccessRow, TraceContent};
@@ -21,7 +21,9 @@ const PURPOSE: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 pub fn audit_event(row: &AccessRow, patient: PatientId) -> Value {
     let content = &row.content;
     // Reading the prescription on the way to dispensing it is the look.
-    let told = Told::of(if content.outcome == "read" { "document" } else { &row.act });
+    let act = AccessAct::parse(&row.act);
+    let told = if content.outcome == "read" { Some(AccessAct::Document) } else { act };
+    let told = told.map_or(Told::OTHER, AccessAct::told);
     let refused = !matches!(content.outcome.as_str(), "done" | "read");
     let mut event = json!({
         "resourceType": "AuditEvent",
@@ -33,7 +35,7 @@ pub fn audit_event(row: &AccessRow, patient: PatientId) -> Value {
         "recorded": instant(row.at),
         "outcome": if refused { "4" } else { "0" },
         "purposeOfEvent": [purpose(content)],
-        "agent": agents(content),
+        "agent": agents(content, act),
         "source": { "site": "Hikikae", "observer": { "display": "Hikikae (引換)" } },
         "entity": entities(row, patient),
     });
@@ -73,8 +75,18 @@ fn purpose(content: &TraceContent) -> Value {
     purpose
 }
 
-/// Who took part: the facility, the person at its terminal, the signer, the app. The first is the one that asked.
-fn agents(content: &TraceContent) -> Vec<Value> {
+/// Whether a representative acted; of a mandate given or ended by the patient or the operator, the representative is
+/// whom it names.
+fn represented(content: &TraceContent, act: Option<AccessAct>) -> bool {
+    let of_mandates = matches!(act, Some(AccessAct::MandateAdd | AccessAct::MandateEnd));
+    content.representative.is_some()
+        && content.who == Who::Patient
+        && !(of_mandates && content.person.is_some())
+}
+
+/// Who took part: the app, the facility, the person at its terminal or the patient, the representative, the signer. The
+/// first is the one that asked.
+fn agents(content: &TraceContent, act: Option<AccessAct>) -> Vec<Value> {
     let named = |kind: &str, role: Words, name: &str| {
         json!({
             "type": { "text": format!("{} / {}", role.ja, role.en) },
@@ -98,17 +110,25 @@ fn agents(content: &TraceContent) -> Vec<Value> {
         Who::AnotherPatient => ("Patient", Words { ja: "ほかの利用者", en: "another user" }),
         Who::Operator => ("Organization", Words { ja: "運営者", en: "the operator" }),
     };
+    let mut representative = content.representative.as_ref().map(|person| {
+        let mut agent = named("RelatedPerson", Words { ja: "代理人", en: "representative" }, person);
+        if let Some(mandate) = content.mandate {
+            agent["who"]["reference"] = json!(format!("RelatedPerson/{mandate}"));
+        }
+        agent
+    });
+    if represented(content, act) {
+        agents.extend(representative.take());
+    }
     if let Some(person) = &content.person {
         agents.push(named(kind, role, person));
     }
-    if let Some(person) = &content.representative {
-        agents.push(named("RelatedPerson", Words { ja: "代理人", en: "representative" }, person));
-    }
-    if let Some(signer) = content.signer.as_ref().filter(|signer| content.person.as_ref() != Some(signer)) {
-        agents.push(named("Practitioner", Words { ja: "署名者", en: "signer" }, signer));
-    }
     if agents.is_empty() {
         agents.push(named(kind, role, &format!("{} / {}", role.ja, role.en)));
+    }
+    agents.extend(representative);
+    if let Some(signer) = content.signer.as_ref().filter(|signer| content.person.as_ref() != Some(signer)) {
+        agents.push(named("Practitioner", Words { ja: "署名者", en: "signer" }, signer));
     }
     agents[0]["requestor"] = json!(true);
     agents
@@ -127,6 +147,11 @@ fn entities(row: &AccessRow, patient: PatientId) -> Vec<Value> {
     let mut entities = vec![entity(format!("Patient/{patient}"), ("1", "Person"), ("1", "Patient"))];
     if let Some(prescription) = &row.prescription {
         entities.push(entity(format!("Task/{prescription}"), object, ("4", "Domain Resource")));
+    }
+    if let Some(mandate) = &row.content.mandate {
+        let mut by = entity(format!("RelatedPerson/{mandate}"), object, ("13", "Security Resource"));
+        by["description"] = json!("代理 / mandate");
+        entities.push(by);
     }
     for opening in &row.content.opened {
         let Words { ja, en } = opening.basis.words();
@@ -151,22 +176,36 @@ fn entities(row: &AccessRow, patient: PatientId) -> Vec<Value> {
 fn narrative(row: &AccessRow, told: &Told, refused: bool) -> String {
     let content = &row.content;
     let at = row.at.with_timezone(&Tokyo).format("%Y-%m-%d %H:%M");
-    let (who_ja, who_en) = subject(content, &row.act);
+    let act = AccessAct::parse(&row.act);
+    let (who_ja, who_en) = subject(content, act);
+    let acted = represented(content, act);
+    let (for_ja, for_en) = if acted && content.person.is_some() {
+        ("あなたに代わって、", ", in your place,")
+    } else {
+        ("", "")
+    };
     let (mut ja, mut en) = if refused {
         let (tried, why) = (told.tried, refusal(&content.outcome));
         (
-            format!("{at} {who_ja}が、{}が、断られました（{}）。", tried.ja, why.ja),
-            format!("{at} {who_en} {} and was refused: {}.", tried.en, why.en),
+            format!("{at} {who_ja}が、{for_ja}{}が、断られました（{}）。", tried.ja, why.ja),
+            format!("{at} {who_en}{for_en} {} and was refused: {}.", tried.en, why.en),
         )
     } else {
-        (format!("{at} {who_ja}が、{}。", told.done.ja), format!("{at} {who_en} {}.", told.done.en))
+        (
+            format!("{at} {who_ja}が、{for_ja}{}。", told.done.ja),
+            format!("{at} {who_en}{for_en} {}.", told.done.en),
+        )
     };
+    if let Some(person) = content.representative.as_ref().filter(|_| !acted) {
+        let _ = write!(ja, "代理人は{person}さん。");
+        let _ = write!(en, " The representative is {person}.");
+    }
     for opening in &content.opened {
         let words = opening.basis.words();
         let _ = write!(ja, "根拠は{}。", words.ja);
         let _ = write!(en, " By {}.", words.en);
     }
-    if let Some(reason) = content.reason.as_ref().filter(|_| row.act != "mitigate") {
+    if let Some(reason) = content.reason.as_ref().filter(|_| act != Some(AccessAct::Mitigate)) {
         let _ = write!(ja, "述べられた理由は「{reason}」。");
         let _ = write!(en, " The reason stated: \"{reason}\".");
     }
@@ -179,7 +218,7 @@ fn narrative(row: &AccessRow, told: &Told, refused: bool) -> String {
 }
 
 /// Who, as the subject of a sentence.
-fn subject(content: &TraceContent, act: &str) -> (String, String) {
+fn subject(content: &TraceContent, act: Option<AccessAct>) -> (String, String) {
     if let Some(app) = &content.app {
         return (format!("アプリ「{app}」"), format!("The app {app}"));
     }
@@ -189,9 +228,7 @@ fn subject(content: &TraceContent, act: &str) -> (String, String) {
             None => (name.clone(), name.clone()),
         };
     }
-    // Of a mandate given, the representative is whom it names.
-    let acts = content.who == Who::Patient && act != "mandate-add";
-    if let Some(person) = content.representative.as_ref().filter(|_| acts) {
+    if let Some(person) = content.representative.as_ref().filter(|_| represented(content, act)) {
         return (format!("代理人の{person}さん"), format!("Your representative {person}"));
     }
     match (content.who, &content.person) {

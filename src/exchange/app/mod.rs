@@ -16,6 +16,7 @@ use super::error::ExchangeError;
 use super::session::SessionError;
 use super::{Exchange, Request, trace};
 use crate::clock::japanese_date;
+use crate::prescription::access::AccessAct;
 use crate::store::app::{App, Grant, GrantBySecret, NewAppToken, NewGrant, SecretKind};
 use crate::store::{IdentityToken, StoreError};
 use scope::{Readable, Scope};
@@ -243,7 +244,7 @@ impl Exchange {
             .ok_or(ExchangeError::NotPermitted("only the patient sees the patient's apps"))?;
         let (now, trace) = (self.clock.now(), trace(caller, request, "done"));
         let bucket = self.store.buckets().of_patient(patient);
-        self.store.access_record_insert("app-list", bucket, patient, None, now, &trace).await?;
+        self.store.access_record_insert(AccessAct::AppList, bucket, patient, None, now, &trace).await?;
         Ok(self.store.app_grant_list(patient, now).await?)
     }
 

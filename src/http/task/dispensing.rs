@@ -12,6 +12,7 @@ use super::super::problem::Problem;
 use super::{HOLDER, REASON, VERSION, bad_query, document_number, query, reason, written};
 use crate::exchange::dispense::{Purpose, SentResult};
 use crate::exchange::form::MEDIA_TYPES;
+use crate::prescription::access::AccessAct;
 use crate::store::PrescriptionId;
 
 const IMPORTANT: Query = Query {
@@ -35,7 +36,7 @@ pub(in super::super) fn dispense(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$dispense");
     let about = about
         .does("Records a dispensing result (調剤結果登録)")
-        .by(&[By::Pharmacy])
+        .by(&[By::Pharmacy], AccessAct::Dispense)
         .identity_token(false)
         .query(&DISPENSE)
         .takes(MEDIA_TYPES)
@@ -43,7 +44,7 @@ pub(in super::super) fn dispense(app: &App) -> Endpoint {
         .refuses(HOLDER)
         .refuses(SIGNED)
         .refuses(&["document-mismatch", "medication-check-unresolved"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|id, call: Call| {
             respond(async move {
                 let (mut complete, mut important) = (true, false);
@@ -64,7 +65,7 @@ pub(in super::super) fn amend_dispense(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$amend-dispense");
     let about = about
         .does("Puts another dispensing result in the place of one (調剤結果変更)")
-        .by(&[By::Pharmacy])
+        .by(&[By::Pharmacy], AccessAct::AmendDispense)
         .identity_token(false)
         .query(&AMEND)
         .takes(MEDIA_TYPES)
@@ -72,7 +73,7 @@ pub(in super::super) fn amend_dispense(app: &App) -> Endpoint {
         .refuses(HOLDER)
         .refuses(SIGNED)
         .refuses(&["document-mismatch", "medication-check-unresolved"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|id, call: Call| {
             respond(async move {
                 let (mut result, mut important) = (None, false);
@@ -93,13 +94,13 @@ pub(in super::super) fn withdraw_dispense(app: &App) -> Endpoint {
     let (path, about) = route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$withdraw-dispense");
     let about = about
         .does("Withdraws a dispensing result (調剤結果取消)")
-        .by(&[By::Pharmacy])
+        .by(&[By::Pharmacy], AccessAct::WithdrawDispense)
         .query(&WITHDRAW)
         .parameters(&REASON)
         .task_write()
         .refuses(HOLDER)
         .refuses(&["held-by-pharmacy"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;

@@ -22,6 +22,7 @@ use crate::codec::fhir::task::instant;
 use crate::exchange::caller::Caller;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::follow::{Change, Seat};
+use crate::prescription::access::AccessAct;
 use crate::prescription::registered::Registered;
 use crate::store::PrescriptionId;
 use crate::store::feed::{BATCH, Place};
@@ -44,10 +45,10 @@ pub(in super::super) fn history(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "Task" / {id: PrescriptionId} / "_history");
     let about = about
         .does("Every version of a prescription, the last first")
-        .by(OWNERS)
+        .by(OWNERS, AccessAct::History)
         .answers(StatusCode::OK, Form::Resource("Bundle"))
         .refuses(&["not-found"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|id, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -69,11 +70,11 @@ pub(in super::super) fn version(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "Task" / {id: PrescriptionId} / "_history" / {version: u32});
     let about = about
         .does("A prescription as one change left it")
-        .by(OWNERS)
+        .by(OWNERS, AccessAct::History)
         .answers(StatusCode::OK, Form::Resource("Task"))
         .header("ETag")
         .refuses(&["not-found"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|id, version: u32, call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -93,10 +94,10 @@ pub(in super::super) fn feed(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "Task" / "_history");
     let about = about
         .does("The changes of the caller's prescriptions in their order, each once")
-        .by(FACILITIES)
+        .by(FACILITIES, AccessAct::Follow)
         .query(&FEED)
         .answers(StatusCode::OK, Form::Resource("Bundle"));
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;
@@ -181,11 +182,11 @@ pub(in super::super) fn events(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "Task" / "$events");
     let about = about
         .does("The same changes as server-sent events, as they happen")
-        .by(FACILITIES)
+        .by(FACILITIES, AccessAct::Follow)
         .query(&EVENTS)
         .answers(StatusCode::OK, Form::Bytes(&[EVENT_STREAM]))
         .refuses(&["not-acceptable", "too-many-requests"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;

@@ -19,6 +19,7 @@ use crate::codec::fhir;
 use crate::codec::fhir::task::{EXCHANGE_NUMBER, status};
 use crate::exchange::caller::Caller;
 use crate::exchange::read::{Page, Search};
+use crate::prescription::access::AccessAct;
 use crate::prescription::registered::{Registered, Viewer};
 use crate::prescription::state::Shown;
 use crate::store::prescription::Cursor;
@@ -55,12 +56,12 @@ pub(in super::super) fn search(app: &App) -> Endpoint {
     let (path, about) = route!(GET "fhir" / "Task");
     let about = about
         .does("Searches the caller's prescriptions; with an identity token, those of that patient that wait (処方箋一覧)")
-        .by(OWNERS)
+        .by(OWNERS, AccessAct::Search)
         .identity_token(false)
         .query(&PARAMETERS)
         .answers(StatusCode::OK, Form::Resource("Bundle"))
         .refuses(&["consent-required"]);
-    path.and(call(app))
+    path.and(call(app, &about))
         .then(|call: Call| {
             respond(async move {
                 let caller = call.caller().await?;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::InsuredIdentity;
 use super::coverage_row;
 use super::import::LOCK;
+use crate::prescription::access::AccessAct;
 use crate::prescription::reported::Reported;
 use crate::store::access::{Trace, TraceContent};
 use crate::store::bucket::{Bucket, PatientId};
@@ -48,8 +49,8 @@ pub enum MergeError {
     Store(#[from] StoreError),
 }
 
-const MERGE: &str = "merge-patients";
-const UNMERGE: &str = "unmerge-patients";
+const MERGE: AccessAct = AccessAct::MergePatients;
+const UNMERGE: AccessAct = AccessAct::UnmergePatients;
 
 const FIND: &str = "-- patient-merge-find
     SELECT merged_into, merged FROM patient WHERE bucket = $1 AND id = $2 FOR UPDATE";
@@ -189,7 +190,8 @@ impl Store {
     /// # Errors
     /// [`MergeError`]; then nothing is changed.
     pub async fn patients_merge(&self, merge: &Merge, at: DateTime<Utc>) -> Result<(), MergeError> {
-        self.run(MERGE, |tx| Box::pin(Merging { store: self, tx, merge, at }.merge())).await
+        self.run(MERGE.as_str(), |tx| Box::pin(Merging { store: self, tx, act: MERGE, merge, at }.merge()))
+            .await
     }
 
     /// Undoes a merge. What the merged record was is as it was; what came to the other since stays there, but for
@@ -198,13 +200,15 @@ impl Store {
     /// # Errors
     /// [`MergeError`]; then nothing is changed.
     pub async fn patients_unmerge(&self, merge: &Merge, at: DateTime<Utc>) -> Result<(), MergeError> {
-        self.run(UNMERGE, |tx| Box::pin(Merging { store: self, tx, merge, at }.undo())).await
+        self.run(UNMERGE.as_str(), |tx| Box::pin(Merging { store: self, tx, act: UNMERGE, merge, at }.undo()))
+            .await
     }
 }
 
 struct Merging<'t, 's> {
     store: &'t Store,
     tx: &'t Tx<'s>,
+    act: AccessAct,
     merge: &'t Merge,
     at: DateTime<Utc>,
 }
@@ -286,12 +290,11 @@ impl Merging<'_, '_> {
     /// Turns what the merged record is found by, and both records.
     async fn link(&self, into: Option<PatientId>, records: &[PatientId]) -> Result<(), StoreError> {
         let Merge { kept, merged, .. } = *self.merge;
-        let act = self.tx.act();
         for sql in FOUND_BY {
-            self.tx.execute(sql, &[&merged, &into, &act]).await?;
+            self.tx.execute(sql, &[&merged, &into, &self.act]).await?;
         }
-        self.tx.execute(MERGED, &[&self.bucket(merged), &merged, &into, &act]).await?;
-        self.tx.execute(KEPT, &[&self.bucket(kept), &kept, &records, &act]).await?;
+        self.tx.execute(MERGED, &[&self.bucket(merged), &merged, &into, &self.act]).await?;
+        self.tx.execute(KEPT, &[&self.bucket(kept), &kept, &records, &self.act]).await?;
         Ok(())
     }
 
@@ -428,10 +431,12 @@ impl Merging<'_, '_> {
     async fn trace(&self) -> Result<(), StoreError> {
         let content = TraceContent::of_operator(Some(self.merge.evidence.clone()));
         let trace = Trace { request: self.store.uuid_draw()?, content };
-        let (sealed, act) = (self.store.seal_trace(&trace)?, self.tx.act());
+        let sealed = self.store.seal_trace(&trace)?;
         for patient in [self.merge.kept, self.merge.merged] {
             let bucket = self.bucket(patient);
-            self.tx.execute(TRACE, &[&bucket, &patient, &trace.request, &self.at, &act, &sealed]).await?;
+            self.tx
+                .execute(TRACE, &[&bucket, &patient, &trace.request, &self.at, &self.act, &sealed])
+                .await?;
         }
         Ok(())
     }
