@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
 use super::caller::Caller;
@@ -58,6 +58,8 @@ pub struct Decided<T> {
 pub struct WholeRecord {
     /// Whose.
     pub patient: PatientId,
+    /// When it was taken, the day in Japan.
+    pub taken_on: NaiveDate,
     /// The person, as each record says; the one that goes on first.
     pub persons: Vec<Particulars>,
     /// Every insurance there ever was, the first first.
@@ -138,6 +140,7 @@ impl Exchange {
         let reported = self.store.reported_read(ACT, patient, &kinds, None, now, &trace).await?;
         Ok(WholeRecord {
             patient,
+            taken_on: japanese_date(now),
             persons,
             insurances: whole.insurances,
             cards: whole.cards,

@@ -98,7 +98,10 @@ fn entries(record: &WholeRecord) -> Vec<Entry> {
     let mut entries = vec![("README.txt".to_owned(), README.as_bytes().to_vec())];
     let mut add = |path: &str, value: &Value| entries.push(file(path.to_owned(), value));
     let persons = record.persons.iter().map(patient::person);
-    add("patient.json", &collection(persons.chain(record.insurances.iter().map(patient::insurance))));
+    let insurances = record.insurances.iter().map(|coverage| {
+        patient::insurance(coverage, coverage.valid_until.is_some_and(|until| until < record.taken_on))
+    });
+    add("patient.json", &collection(persons.chain(insurances)));
     add("directory.json", &directory(record));
     add("findings.json", &record.findings.iter().map(finding).collect());
     add("history.json", &record.history.iter().map(history).collect());

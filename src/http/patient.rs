@@ -122,8 +122,8 @@ pub(super) fn person(person: &directory::Particulars) -> Value {
     })
 }
 
-/// An insurance of the person.
-pub(super) fn insurance(insurance: &directory::Coverage) -> Value {
+/// An insurance of the person, which may have ended.
+pub(super) fn insurance(insurance: &directory::Coverage, ended: bool) -> Value {
     coverage(Insurance {
         insurer_number: insurance.identity.insurer_number(),
         symbol: insurance.identity.symbol(),
@@ -131,12 +131,13 @@ pub(super) fn insurance(insurance: &directory::Coverage) -> Value {
         branch_number: insurance.identity.branch_number(),
         valid_from: insurance.valid_from,
         valid_until: insurance.valid_until,
+        ended,
     })
 }
 
 fn identity_answer(verified: &VerifiedIdentity) -> Value {
     let patient = person(&verified.entry.patient.particulars);
-    let coverage = verified.entry.coverage.as_ref().map(insurance);
+    let coverage = verified.entry.coverage.as_ref().map(|valid| insurance(valid, false));
     let mut answer = vec![
         json!({ "name": "identityToken", "valueString": verified.token.encode().as_str() }),
         json!({ "name": "expiresAt", "valueInstant": instant(verified.expires_at) }),

@@ -207,15 +207,15 @@ async fn reports(world: &World, patient: PatientId) {
     world.exchange.store().claims_import(&claims, world.now(), &|_, _| {}).await.unwrap();
 }
 
-/// The patient's insurance ends today, another begins tomorrow.
+/// The patient's insurance ended yesterday, another begins today.
 async fn insurers(world: &World) {
     let (today, name, born, number) = (japanese_date(world.now()), name(PATIENT), born(), number(PATIENT));
+    let yesterday = today - Days::new(1);
     let person = format!("{PATIENT},{name},,{born},female");
     let file = format!(
         "person,name,kana,birth_date,sex,insurer_number,symbol,number,branch_number,valid_from,valid_until,\
-         card_sha256,deceased_on\n{person},06138762,１２３,{number},00,2020-01-01,{today},,\n\
-         {person},39131156,,00012345,,{},,,\n",
-        today + Days::new(1)
+         card_sha256,deceased_on\n{person},06138762,１２３,{number},00,2020-01-01,{yesterday},,\n\
+         {person},39131156,,00012345,,{today},,,\n"
     );
     let file = Eligibility::parse(file.as_bytes()).unwrap();
     world.exchange.store().eligibility_import(&file, &|_, _| {}).await.unwrap();
@@ -298,6 +298,9 @@ async fn every_row_of_a_person_is_in_the_archive() {
     consents.sort();
     assert_eq!(consents.iter().filter(|status| *status == "\"active\"").count(), 3, "{consents:?}");
     assert_eq!(of("mandates.json", "active"), ["false", "true"]);
+    let insurances = of("patient.json", "status");
+    let ended = insurances.iter().filter(|status| *status == "\"cancelled\"").count();
+    assert_eq!(ended, 1, "the one that ended: {insurances:?}");
     let apps = json(&files, "apps.json");
     let apps: Vec<&Value> = apps.as_array().unwrap().iter().map(|app| &app["in_force"]).collect();
     assert!(apps.contains(&&Value::Bool(true)) && apps.contains(&&Value::Bool(false)), "{apps:?}");
