@@ -202,7 +202,7 @@ impl Limit {
         let written = match act {
             Act::Register => {
                 let answer = self.answer(&case.registered.clinic, case, now)?;
-                store
+                let written = store
                     .registration_insert(&Registration {
                         patient: case.patient,
                         person: case.patient,
@@ -215,7 +215,18 @@ impl Limit {
                         findings: &[],
                         doing: Doing { concerned: None, ..doing(AccessAct::Register, Some(&answer)) },
                     })
-                    .await?
+                    .await;
+                match written {
+                    // The patient has a prescription with this number: another is drawn, as the server does.
+                    Err(error) if error.is_constraint("prescription_exchange_number") => {
+                        let mut other = case.clone();
+                        let number = Some(ExchangeNumber::draw(store.rng()).map_err(StoreError::from)?);
+                        other.details.exchange_number.clone_from(&number);
+                        other.registered.exchange_number = number;
+                        return Box::pin(self.act(act, &other)).await;
+                    }
+                    written => written?,
+                }
             }
             Act::Accept => {
                 let row = case.row.as_ref().ok_or(BenchError::NoPopulation)?;
