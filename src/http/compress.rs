@@ -52,7 +52,7 @@ async fn answer(response: Response, gzip: bool) -> Result<Response, Problem> {
 }
 
 fn pack(bytes: &[u8]) -> std::io::Result<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 2), Compression::default());
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 2), Compression::fast());
     encoder.write_all(bytes)?;
     encoder.finish().map(Bytes::from)
 }

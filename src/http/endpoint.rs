@@ -341,7 +341,7 @@ where
     F: Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
 {
     fn described(self, about: About) -> Endpoint {
-        let told = about.clone();
+        let told = Arc::new(about.clone());
         let filter = self.boxed();
         let filter = if about.compressed { compressed(filter) } else { filter };
         let filter = filter

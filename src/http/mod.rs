@@ -30,16 +30,16 @@ mod token;
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Method, StatusCode, header};
+use bytes::Bytes;
+use http::{HeaderValue, Request, StatusCode, header};
+use http_body_util::Full;
 use metrics_exporter_prometheus::PrometheusHandle;
-use warp::Filter;
-use warp::filters::BoxedFilter;
-use warp::filters::path::FullPath;
 use warp::reply::Response;
 
 use crate::exchange::Exchange;
-use endpoint::{About, Book, Endpoint};
+use endpoint::{Book, Endpoint};
 use problem::Problem;
+use server::Answers;
 
 /// What the endpoints work on.
 #[derive(Clone)]
@@ -52,8 +52,27 @@ pub struct App {
     pub metrics: PrometheusHandle,
 }
 
-/// Everything the server answers.
-pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
+/// Everything the server answers. Cheap to clone.
+#[derive(Clone)]
+pub struct Routes {
+    endpoints: Arc<[Endpoint]>,
+    book: Book,
+}
+
+impl Answers for Routes {
+    /// The first endpoint that takes a request answers it; what none takes, the book of them all explains. The endpoint is
+    /// found before any filter runs, so that a request is not tried on every endpoint before its own.
+    async fn answer(&self, request: Request<Full<Bytes>>) -> Response {
+        let (method, path) = (request.method(), request.uri().path());
+        match self.endpoints.iter().find(|endpoint| endpoint.about.is_for(method, path)) {
+            Some(endpoint) => endpoint.filter.answer(request).await,
+            None => unmatched(&self.book, path),
+        }
+    }
+}
+
+/// The routes of an exchange.
+pub fn routes(app: &App) -> Routes {
     let book = Book::default();
     let endpoints = vec![
         openapi::openapi(&book, &app.base_url),
@@ -113,34 +132,7 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         operator::metrics(app),
     ];
     book.write(&endpoints);
-    tree(endpoints, book)
-}
-
-/// The first endpoint that takes a request answers it; what none takes, the book of them all explains.
-fn tree(endpoints: Vec<Endpoint>, book: Book) -> BoxedFilter<(Response,)> {
-    half(endpoints)
-        .or(warp::path::full().map(move |path: FullPath| unmatched(&book, path.as_str())))
-        .unify()
-        .boxed()
-}
-
-/// Only the half in which an endpoint is of the request's shape is asked, and so on down to one: a request is not tried
-/// on every endpoint before its own.
-fn half(mut endpoints: Vec<Endpoint>) -> BoxedFilter<(Response,)> {
-    let later = endpoints.split_off(endpoints.len() / 2);
-    if endpoints.is_empty() {
-        let nothing = warp::any().and_then(|| async { Err(warp::reject::not_found()) }).boxed();
-        return later.into_iter().next().map_or(nothing, |endpoint| endpoint.filter);
-    }
-    let abouts: Arc<[About]> = endpoints.iter().map(|endpoint| endpoint.about.clone()).collect();
-    let here = warp::method()
-        .and(warp::path::full())
-        .and_then(move |method: Method, path: FullPath| {
-            let takes = abouts.iter().any(|about| about.is_for(&method, path.as_str()));
-            std::future::ready(if takes { Ok(()) } else { Err(warp::reject::not_found()) })
-        })
-        .untuple_one();
-    here.and(half(endpoints)).or(half(later)).unify().boxed()
+    Routes { endpoints: endpoints.into(), book }
 }
 
 /// No route took the request: the path is unknown, or the method is another.

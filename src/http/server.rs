@@ -33,6 +33,21 @@ const DISCARDED: usize = 32;
 #[derive(Clone, Debug)]
 pub struct ClientCertificate(pub Arc<[u8]>);
 
+/// Whatever answers requests.
+pub trait Answers: Clone + Send + Sync + 'static {
+    /// Answers one.
+    fn answer(&self, request: Request<Full<Bytes>>) -> impl Future<Output = Response> + Send;
+}
+
+impl Answers for BoxedFilter<(Response,)> {
+    async fn answer(&self, request: Request<Full<Bytes>>) -> Response {
+        match warp::service(self.clone()).call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
 /// What bounds a server's work.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -64,7 +79,7 @@ impl Default for Limits {
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    routes: BoxedFilter<(Response,)>,
+    routes: impl Answers,
     limits: Limits,
     stop: impl Future<Output = ()>,
 ) {
@@ -125,7 +140,7 @@ async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     certificate: Option<ClientCertificate>,
     http2: bool,
-    routes: BoxedFilter<(Response,)>,
+    routes: impl Answers,
     admission: Arc<Admission>,
     limits: Limits,
     watcher: hyper_util::server::graceful::Watcher,
@@ -157,7 +172,7 @@ async fn connection(
 async fn answer(
     request: Request<Incoming>,
     certificate: Option<ClientCertificate>,
-    routes: BoxedFilter<(Response,)>,
+    routes: impl Answers,
     admission: &Admission,
     limits: Limits,
 ) -> Response {
@@ -180,10 +195,7 @@ async fn answer(
         parts.extensions.insert(certificate);
     }
     let request = Request::from_parts(parts, Full::<Bytes>::new(body));
-    match warp::service(routes).call(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    }
+    routes.answer(request).await
 }
 
 /// The whole body with the memory it takes. A body somewhat too long is read to its end and thrown away, because a

@@ -10,6 +10,7 @@ use hikikae::codec::notebook::{self, Class, Notebook, Version};
 use hikikae::exchange::caller::Caller;
 use hikikae::exchange::error::ExchangeError;
 use hikikae::exchange::notebook::{Asked, Taken};
+use hikikae::http::server::Answers;
 use hikikae::http::{App, routes};
 use hikikae::store::PrescriptionId;
 use hikikae::trust::Assertion;
@@ -17,7 +18,6 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use ring::rand::SystemRandom;
-use tower_service::Service;
 
 use crate::world::{CLINIC, OTHER_CLINIC, OTHER_PHARMACY, PHARMACY, PKI, World, caller, request};
 
@@ -134,9 +134,9 @@ async fn paper_over_http_has_its_media_types() {
     let get = |token: &str, path: String, accept: &'static str| {
         let request =
             Request::get(path).header("authorization", format!("Bearer {token}")).header("accept", accept);
-        let call = warp::service(routes.clone()).call(request.body(Full::<Bytes>::default()).unwrap());
+        let (routes, request) = (routes.clone(), request.body(Full::<Bytes>::default()).unwrap());
         async move {
-            let response = call.await.unwrap();
+            let response = routes.answer(request).await;
             let media_type = response.headers()["content-type"].to_str().unwrap().to_owned();
             (response.status(), media_type, response.into_body().collect().await.unwrap().to_bytes())
         }
