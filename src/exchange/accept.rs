@@ -6,7 +6,9 @@ use super::caller::Caller;
 use super::change::{changed, if_match};
 use super::error::ExchangeError;
 use super::intake::{Original, worked};
-use super::{ATTEMPTS, Answered, Exchange, IdentityHeader, Request, TaskOutcome, trace};
+use super::{
+    ATTEMPTS, Answered, Exchange, IdentityHeader, Request, TaskOutcome, idempotency_key, kept, trace,
+};
 use crate::codec::eps_xml::Conversion;
 use crate::prescription::access::AccessAct;
 use crate::prescription::consent::{ConsentKind, Opening};
@@ -15,6 +17,8 @@ use crate::prescription::registered::ExchangeNumber;
 use crate::prescription::state::Act;
 use crate::store::acceptance::Sought;
 use crate::store::access::Trace;
+use crate::store::asked::Asking;
+use crate::store::directory::AttemptKind;
 use crate::store::document::{Document, Part};
 use crate::store::finding::FindingRow;
 use crate::store::prescription::{Doing, PrescriptionRow};
@@ -63,7 +67,7 @@ struct Look {
 }
 
 /// What stands when a prescription is asked for.
-struct Asked {
+struct Found {
     look: Look,
     row: PrescriptionRow,
     findings: Vec<FindingRow>,
@@ -93,7 +97,7 @@ impl Exchange {
         let pharmacy = caller.pharmacy()?;
         let act = Act::Accept { by: pharmacy.code.clone(), lease: self.settings.lease };
         for _ in 0..ATTEMPTS {
-            let Asked { look, row, findings, answered } = self.asked(caller, wanted, request).await?;
+            let Found { look, row, findings, answered } = self.found(caller, wanted, request).await?;
             let patient = row.patient;
             if let Some(Answered { outcome: kept, replayed }) = answered {
                 if kept.task.task.id != row.registered.id {
@@ -134,41 +138,39 @@ impl Exchange {
 
     /// Reads all at once what the request names, and says so only to who has proved the patient's identity and has not
     /// guessed too often.
-    async fn asked(
+    async fn found(
         &self,
         caller: &Caller,
         wanted: &Wanted,
         request: &Request,
-    ) -> Result<Asked, ExchangeError> {
+    ) -> Result<Found, ExchangeError> {
         let pharmacy = caller.pharmacy()?;
         let token = request.identity.as_ref().map(|IdentityHeader(token)| token.as_str());
-        let together = self.together().await?;
-        let find = async {
-            let Some(token) = token.and_then(IdentityToken::decode) else { return Ok(None) };
-            let patient = together.store.buckets().of_token(&token);
-            let sought = match wanted {
-                Wanted::Number(number) => Sought::Number(patient, number),
-                Wanted::Id(id) => Sought::Id(*id),
-            };
-            together.store.acceptance_find(sought).await
+        let meant = token.and_then(IdentityToken::decode).ok_or(ExchangeError::IdentityTokenInvalid)?;
+        let key = idempotency_key(caller, request)?;
+        let (sought, guesses) = match wanted {
+            Wanted::Number(number) => (
+                Sought::Number(self.store.buckets().of_token(&meant), number),
+                Some(self.guesses(pharmacy, AttemptKind::ExchangeNumber)),
+            ),
+            Wanted::Id(id) => (Sought::Id(*id), None),
         };
-        let (identified, allowed, found, answered) = tokio::join!(
+        let asking = Asking { guesses, key: key.as_ref() };
+        let together = self.together().await?;
+        let (identified, found) = tokio::join!(
             together.identity_of(caller, token),
-            together.number_attempt_check(pharmacy),
-            find,
-            together.replayed(caller, request),
+            together.store.acceptance_find(sought, &asking),
         );
         drop(together);
         let identified = identified?;
+        let (asked, found) = found?;
+        asked.allowed?;
         let mut look = Look { disclosure: identified.disclosure(), listed: None };
-        match wanted {
-            Wanted::Number(_) => allowed?,
-            Wanted::Id(_) => {
-                let listed = identified.permissions.opening(ConsentKind::PrescriptionList);
-                look.listed = Some(listed.ok_or(ExchangeError::ConsentRequired)?);
-            }
+        if let Wanted::Id(_) = wanted {
+            let listed = identified.permissions.opening(ConsentKind::PrescriptionList);
+            look.listed = Some(listed.ok_or(ExchangeError::ConsentRequired)?);
         }
-        let found = match (found?, wanted) {
+        let found = match (found, wanted) {
             (None, Wanted::Number(number)) => self.numbered_before(identified.patient, number).await?,
             (found, _) => found,
         };
@@ -179,7 +181,7 @@ impl Exchange {
                 if !self.one_person(row.patient, identified.patient).await? {
                     return Err(ExchangeError::NotFound);
                 }
-                Ok(Asked { look, row, findings, answered: answered? })
+                Ok(Found { look, row, findings, answered: kept(asked.replay)? })
             }
             (None, Wanted::Id(_)) => Err(ExchangeError::NotFound),
             (None, Wanted::Number(_)) => {
@@ -196,7 +198,8 @@ impl Exchange {
         number: &ExchangeNumber,
     ) -> Result<Option<(PrescriptionRow, Vec<FindingRow>)>, ExchangeError> {
         for record in self.store.person_records(patient).await?.into_iter().skip(1) {
-            let found = self.store.acceptance_find(Sought::Number(record, number)).await?;
+            let sought = Sought::Number(record, number);
+            let (_, found) = self.store.acceptance_find(sought, &Asking::default()).await?;
             if found.is_some() {
                 return Ok(found);
             }

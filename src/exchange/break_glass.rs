@@ -44,7 +44,7 @@ impl Exchange {
         let (facility, _) = caller.clinician()?;
         let now = self.clock.now();
         let limit = &self.settings.identity_attempts;
-        self.store.attempt_check(&facility.code, AttemptKind::BreakGlass, now, limit).await?;
+        self.store.attempt_check(&self.guesses(facility, AttemptKind::BreakGlass)).await?;
         let today = japanese_date(now);
         let found = match sought {
             Sought::Insured(None, _) => None,

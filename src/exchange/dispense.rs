@@ -8,13 +8,14 @@ use super::form::{DocumentForm, Item};
 use super::identity::insured;
 use super::intake::{DispensingTaken, Original, dispensing_read, worked};
 use super::register::{Shown, signer_name};
-use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
+use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, idempotency_key, kept, trace};
 use crate::check::{Source, proposal};
 use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
 use crate::prescription::access::AccessAct;
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::state::{Act, Dispensed, Life, Refusal};
+use crate::store::asked::Asking;
 use crate::store::dispensing::DispensingResult;
 use crate::store::document::Document;
 use crate::store::medication::History;
@@ -92,14 +93,13 @@ impl Exchange {
         request: &Request,
     ) -> Result<Answered<TaskOutcome>, ExchangeError> {
         let pharmacy = caller.pharmacy()?;
-        let together = self.together().await?;
-        let (answered, found) =
-            tokio::join!(together.replayed(caller, request), together.store.prescription_with_original(id));
-        drop(together);
-        if let Some(answered) = answered? {
+        let key = idempotency_key(caller, request)?;
+        let asking = Asking { key: key.as_ref(), guesses: None };
+        let (asked, found) = self.store.prescription_with_original(id, &asking).await?;
+        if let Some(answered) = kept(asked.replay)? {
             return Ok(answered);
         }
-        let (row, stored) = found?.ok_or(ExchangeError::NotFound)?;
+        let (row, stored) = found.ok_or(ExchangeError::NotFound)?;
         caller.met.prescription(row.patient, id);
         if !caller.may_see(&row) {
             return Err(ExchangeError::NotFound);

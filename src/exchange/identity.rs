@@ -13,7 +13,11 @@ use crate::clock::japanese_date;
 use crate::prescription::consent::{Basis, ConsentKind, Method, Opening, Permissions};
 use crate::prescription::disclosure::Disclosure;
 use crate::prescription::document;
-use crate::store::directory::{AttemptError, AttemptKind, DirectoryEntry, Facility, InsuredIdentity};
+use crate::store::asked::{Asked, Asking};
+use crate::store::directory::{
+    AttemptError, AttemptKind, DirectoryEntry, Facility, Guesses, InsuredIdentity,
+};
+use crate::store::idempotency::IdempotencyKey;
 use crate::store::identity::IdentityGrant;
 use crate::store::{IdentityToken, PatientId, StoreError};
 
@@ -116,7 +120,7 @@ impl Exchange {
             }
             Evidence::Card(assertion) => assertion,
         };
-        self.identity_attempt_check(facility).await?;
+        self.store.attempt_check(&self.guesses(facility, AttemptKind::Identity)).await?;
         let verified = match self.card_verify(&card, facility, now).await? {
             Some((entry, said)) => self.identity_grant(caller, entry, &Proof::Card(said), request).await?,
             None => None,
@@ -186,27 +190,23 @@ impl Exchange {
         birth_date: NaiveDate,
         on: NaiveDate,
     ) -> Result<DirectoryEntry, ExchangeError> {
-        let found = self.together().await?.identity_known(facility, identity, birth_date, on).await?;
+        let (asked, found) = self.identity_asked(facility, identity.as_ref(), (birth_date, on), None).await?;
+        asked.allowed?;
         self.identity_sure(facility, found).await
     }
 
-    /// The person, when it is one who lives; nothing is counted yet.
-    pub(super) async fn identity_known(
+    /// The person of this insurance and birth date on a day, when it is one who lives, with what is asked beside it;
+    /// nothing is counted yet.
+    pub(super) async fn identity_asked(
         &self,
         facility: &Facility,
-        identity: Option<InsuredIdentity>,
-        birth_date: NaiveDate,
-        on: NaiveDate,
-    ) -> Result<Option<DirectoryEntry>, ExchangeError> {
-        let find = async {
-            match &identity {
-                Some(identity) => self.store.identity_find(identity, birth_date, on).await,
-                None => Ok(None),
-            }
-        };
-        let (allowed, found) = tokio::join!(self.identity_attempt_check(facility), find);
-        allowed?;
-        Ok(found?.filter(|entry| entry.patient.particulars.deceased_on.is_none()))
+        identity: Option<&InsuredIdentity>,
+        (born, on): (NaiveDate, NaiveDate),
+        key: Option<&IdempotencyKey>,
+    ) -> Result<(Asked, Option<DirectoryEntry>), ExchangeError> {
+        let asking = Asking { guesses: Some(self.guesses(facility, AttemptKind::Identity)), key };
+        let (asked, found) = self.store.identity_asked(identity, born, on, &asking).await?;
+        Ok((asked, found.filter(|entry| entry.patient.particulars.deceased_on.is_none())))
     }
 
     /// The person found. Nobody, several, or dead: the same answer, and a failed attempt.
@@ -221,10 +221,13 @@ impl Exchange {
         }
     }
 
-    /// Whether the facility may try an identity at all.
-    async fn identity_attempt_check(&self, facility: &Facility) -> Result<(), ExchangeError> {
-        let limit = &self.settings.identity_attempts;
-        Ok(self.store.attempt_check(&facility.code, AttemptKind::Identity, self.clock.now(), limit).await?)
+    /// What the facility is about to guess.
+    pub(super) fn guesses<'a>(&'a self, facility: &'a Facility, kind: AttemptKind) -> Guesses<'a> {
+        let limit = match kind {
+            AttemptKind::Identity | AttemptKind::BreakGlass => &self.settings.identity_attempts,
+            AttemptKind::ExchangeNumber => &self.settings.number_attempts,
+        };
+        Guesses { facility: &facility.code, kind, at: self.clock.now(), limit }
     }
 
     /// Counts an identity that did not match, and answers the one refusal there is for it.
@@ -239,15 +242,6 @@ impl Exchange {
         let limit = &self.settings.number_attempts;
         self.store
             .attempt_register(&facility.code, AttemptKind::ExchangeNumber, self.clock.now(), limit)
-            .await?;
-        Ok(())
-    }
-
-    /// Whether the facility may try an exchange number at all.
-    pub(super) async fn number_attempt_check(&self, facility: &Facility) -> Result<(), ExchangeError> {
-        let limit = &self.settings.number_attempts;
-        self.store
-            .attempt_check(&facility.code, AttemptKind::ExchangeNumber, self.clock.now(), limit)
             .await?;
         Ok(())
     }

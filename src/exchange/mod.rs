@@ -231,13 +231,7 @@ impl Exchange {
         request: &Request,
     ) -> Result<Option<Answered<T>>, ExchangeError> {
         let Some(key) = idempotency_key(caller, request)? else { return Ok(None) };
-        match self.store.idempotency_find(&key).await? {
-            Replay::New => Ok(None),
-            Replay::Reused => Err(ExchangeError::IdempotencyKeyReused),
-            Replay::Same(outcome) => serde_json::from_value(outcome)
-                .map(|outcome| Some(Answered { outcome, replayed: true }))
-                .map_err(|_| ExchangeError::Internal("a kept answer cannot be read")),
-        }
+        kept(self.store.idempotency_find(&key).await?)
     }
 
     /// The answer to keep for retries of this request.
@@ -254,6 +248,17 @@ impl Exchange {
                     .map_err(|_| ExchangeError::Internal("an answer cannot be kept"))
             })
             .transpose()
+    }
+}
+
+/// The kept answer a look-up found.
+fn kept<T: DeserializeOwned>(replay: Replay) -> Result<Option<Answered<T>>, ExchangeError> {
+    match replay {
+        Replay::New => Ok(None),
+        Replay::Reused => Err(ExchangeError::IdempotencyKeyReused),
+        Replay::Same(outcome) => serde_json::from_value(outcome)
+            .map(|outcome| Some(Answered { outcome, replayed: true }))
+            .map_err(|_| ExchangeError::Internal("a kept answer cannot be read")),
     }
 }
 

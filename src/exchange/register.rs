@@ -7,7 +7,7 @@ use super::error::ExchangeError;
 use super::form::{DocumentForm, Item, Payload};
 use super::identity::insured;
 use super::intake::{PrescriptionTaken, prescription_read, terms, worked};
-use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, trace};
+use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, idempotency_key, kept, trace};
 use crate::check::{Coverage, Proposal, Source, proposal};
 use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
@@ -76,16 +76,14 @@ impl Exchange {
         let prescription = &taken.prescription;
         let (identity, born) = (insured(&prescription.insurance.identity), prescription.patient.birth_date);
         let today = japanese_date(self.clock.now());
-        let together = self.together().await?;
-        let (answered, found) = tokio::join!(
-            together.replayed(caller, request),
-            together.identity_known(clinic, identity, born, today)
-        );
-        drop(together);
-        if let Some(answered) = answered? {
+        let key = idempotency_key(caller, request)?;
+        let (asked, found) =
+            self.identity_asked(clinic, identity.as_ref(), (born, today), key.as_ref()).await?;
+        if let Some(answered) = kept(asked.replay)? {
             return Ok(answered);
         }
-        let patient = self.identity_sure(clinic, found?).await?.patient.id;
+        asked.allowed?;
+        let patient = self.identity_sure(clinic, found).await?.patient.id;
         caller.met.patient(patient);
         self.register_checked(caller, request, sent, &taken, patient).await
     }

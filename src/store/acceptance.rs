@@ -1,8 +1,10 @@
 //! Accepting a prescription: what stands when it is asked for, and one statement that changes its state and hands over
 //! its document.
 
+use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::asked::{Asked, Asking, asked};
 use super::bucket::{PatientId, PrescriptionId};
 use super::document::{Document, Part};
 use super::finding::FindingRow;
@@ -21,7 +23,7 @@ pub enum Sought<'a> {
 }
 
 impl Store {
-    /// A prescription, with the findings it was registered or dispensed in spite of.
+    /// A prescription, with the findings it was registered or dispensed in spite of, and what is asked beside it.
     ///
     /// # Errors
     ///
@@ -29,40 +31,45 @@ impl Store {
     pub async fn acceptance_find(
         &self,
         sought: Sought<'_>,
-    ) -> Result<Option<(PrescriptionRow, Vec<FindingRow>)>, StoreError> {
+        asking: &Asking<'_>,
+    ) -> Result<(Asked, Option<(PrescriptionRow, Vec<FindingRow>)>), StoreError> {
         macro_rules! sql {
             ($which:literal) => {
-                concat!(
-                    "-- acceptance-find\nSELECT ",
-                    columns!("p"),
-                    ", f.id AS finding, f.sealed AS finding_sealed, f.mitigation
-                    FROM prescription p
-                    LEFT JOIN finding f ON f.bucket = p.bucket AND f.prescription_id = p.id
-                    WHERE p.bucket = $1 AND ",
-                    $which,
-                    " ORDER BY f.id, f.facility"
+                asked!(
+                    "acceptance-find",
+                    [
+                        "SELECT ",
+                        columns!("p"),
+                        ", f.id AS finding, f.facility, f.sealed AS finding_sealed, f.mitigation
+                        FROM prescription p
+                        LEFT JOIN finding f ON f.bucket = p.bucket AND f.prescription_id = p.id
+                        WHERE p.bucket = $7 AND ",
+                        $which
+                    ],
+                    "ORDER BY s.finding, s.facility"
                 )
             };
         }
-        let rows = match sought {
+        let (asked, rows) = match sought {
             Sought::Number(patient, number) => {
-                const SQL: &str = sql!("p.patient_id = $2 AND p.number_hash = $3");
+                const SQL: &str = sql!("p.patient_id = $8 AND p.number_hash = $9");
                 let (bucket, hash) = (self.buckets().of_patient(patient), self.number_hash(patient, number));
-                self.one("acceptance-find", SQL, &[&bucket, &patient, &hash.as_slice()]).await?
+                self.ask("acceptance-find", SQL, asking, &[&bucket, &patient, &hash.as_slice()]).await?
             }
             Sought::Id(id) => {
                 let bucket = self.buckets().of_prescription(id);
-                self.one("acceptance-find", sql!("p.id = $2"), &[&bucket, &id]).await?
+                self.ask("acceptance-find", sql!("p.id = $8"), asking, &[&bucket, &id]).await?
             }
         };
-        let Some(first) = rows.first() else { return Ok(None) };
+        let there = |row: &&Row| row.get::<_, Option<PrescriptionId>>("id").is_some();
+        let Some(first) = rows.first().filter(there) else { return Ok((asked, None)) };
         let found = self.prescription_read(first)?;
-        let finding = |row: &tokio_postgres::Row| {
+        let finding = |row: &Row| {
             let id = row.get::<_, Option<Uuid>>("finding")?;
             Some(self.finding_open(id, found.patient, row.get("finding_sealed"), row.get("mitigation")))
         };
         let findings = rows.iter().filter_map(finding).collect::<Result<_, _>>()?;
-        Ok(Some((found, findings)))
+        Ok((asked, Some((found, findings))))
     }
 
     /// Changes the state of the prescription as read in `row` to that of `next`, with its version, trace and answer, and

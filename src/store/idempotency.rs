@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
+use tokio_postgres::Row;
 
 use super::bucket::Bucket;
 use super::pool::{Store, StoreError};
@@ -56,7 +57,7 @@ pub(super) struct AnswerColumns {
 const TABLE: &str = "idempotency";
 
 impl Store {
-    fn key_hash(&self, key: &IdempotencyKey) -> [u8; 32] {
+    pub(super) fn key_hash(&self, key: &IdempotencyKey) -> [u8; 32] {
         self.lookup().hash("idempotency-key", &[key.caller.as_str(), &key.key])
     }
 
@@ -79,15 +80,23 @@ impl Store {
     /// [`StoreError`].
     pub async fn idempotency_find(&self, key: &IdempotencyKey) -> Result<Replay, StoreError> {
         const SQL: &str = "-- idempotency-find
-            SELECT request_hash, sealed FROM idempotency WHERE bucket = $1 AND key_hash = $2";
+            SELECT request_hash, sealed AS answer FROM idempotency WHERE bucket = $1 AND key_hash = $2";
         let key_hash = self.key_hash(key);
         let bucket = Bucket::of_hash(&key_hash);
-        let Some(row) = self.one_opt("idempotency-find", SQL, &[&bucket, &key_hash.as_slice()]).await? else {
-            return Ok(Replay::New);
-        };
-        if row.get::<_, &[u8]>("request_hash") != key.request {
-            return Ok(Replay::Reused);
+        match self.one_opt("idempotency-find", SQL, &[&bucket, &key_hash.as_slice()]).await? {
+            Some(row) => self.replay_read(key, &row),
+            None => Ok(Replay::New),
         }
-        Ok(Replay::Same(self.open_json(TABLE, &key_hash, "sealed", row.get("sealed"))?))
+    }
+
+    /// The same of a row that has what was kept, or neither column.
+    pub(super) fn replay_read(&self, key: &IdempotencyKey, row: &Row) -> Result<Replay, StoreError> {
+        match row.get::<_, Option<&[u8]>>("request_hash") {
+            None => Ok(Replay::New),
+            Some(request) if request != key.request => Ok(Replay::Reused),
+            Some(_) => {
+                Ok(Replay::Same(self.open_json(TABLE, &self.key_hash(key), "sealed", row.get("answer"))?))
+            }
+        }
     }
 }

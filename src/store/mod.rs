@@ -6,6 +6,7 @@ pub mod acceptance;
 pub mod access;
 pub mod access_chain;
 pub mod app;
+pub mod asked;
 pub mod bucket;
 pub mod cluster;
 pub mod consent;

@@ -8,6 +8,7 @@ use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use super::access::Trace;
+use super::asked::{Asked, Asking, asked};
 use super::bucket::{Bucket, PatientId, PrescriptionId};
 use super::document::{Document, Part};
 use super::idempotency::{AnswerColumns, StoredAnswer};
@@ -385,7 +386,8 @@ impl Store {
         row.map(|row| Ok((self.prescription_read(&row)?, row.get("recorded")))).transpose()
     }
 
-    /// The prescription with this id and its original in force, for the exchange itself to compare with.
+    /// The prescription with this id and its original in force, for the exchange itself to compare with, and what is
+    /// asked beside it.
     ///
     /// # Errors
     ///
@@ -393,24 +395,28 @@ impl Store {
     pub async fn prescription_with_original(
         &self,
         id: PrescriptionId,
-    ) -> Result<Option<(PrescriptionRow, Document)>, StoreError> {
-        const SQL: &str = concat!(
-            "-- prescription-with-original\nSELECT d.media_type, d.sealed AS original, ",
-            columns!("p"),
-            " FROM prescription p
-            LEFT JOIN document d ON d.bucket = p.bucket AND d.prescription_id = p.id AND d.part = 'prescription'
-                AND d.sequence = p.document_version
-            WHERE p.bucket = $1 AND p.id = $2"
+        asking: &Asking<'_>,
+    ) -> Result<(Asked, Option<(PrescriptionRow, Document)>), StoreError> {
+        const SQL: &str = asked!(
+            "prescription-with-original",
+            [
+                "SELECT d.media_type, d.sealed AS original, ",
+                columns!("p"),
+                " FROM prescription p
+                LEFT JOIN document d ON d.bucket = p.bucket AND d.prescription_id = p.id AND d.part = 'prescription'
+                    AND d.sequence = p.document_version
+                WHERE p.bucket = $7 AND p.id = $8"
+            ],
+            ""
         );
         let bucket = self.buckets().of_prescription(id);
-        let row = self.one_opt("prescription-with-original", SQL, &[&bucket, &id]).await?;
-        row.map(|row| {
-            let found = self.prescription_read(&row)?;
-            let part = Part::Prescription(found.registered.document.number);
-            let original = self.document_open(id, part, row.get("media_type"), row.get("original"))?;
-            Ok((found, original))
-        })
-        .transpose()
+        let (asked, rows) = self.ask("prescription-with-original", SQL, asking, &[&bucket, &id]).await?;
+        let there = |row: &&Row| row.get::<_, Option<PrescriptionId>>("id").is_some();
+        let Some(row) = rows.first().filter(there) else { return Ok((asked, None)) };
+        let found = self.prescription_read(row)?;
+        let part = Part::Prescription(found.registered.document.number);
+        let original = self.document_open(id, part, row.get("media_type"), row.get("original"))?;
+        Ok((asked, Some((found, original))))
     }
 
     /// The next rows of a search, oldest change first, at most [`BATCH`].

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use hikikae::store::Store;
 use hikikae::store::directory::{
-    AttemptError, AttemptKind, AttemptLimit, DirectoryEntry, Eligibility, Facility, FacilityKind,
+    AttemptError, AttemptKind, AttemptLimit, DirectoryEntry, Eligibility, Facility, FacilityKind, Guesses,
     ImportError, Imported, InsuredIdentity, Merge, Sex,
 };
 
@@ -230,24 +230,27 @@ async fn guessing_is_limited_per_facility_kind_and_window() {
 
     for second in 0..3 {
         let at = start + TimeDelta::seconds(second);
-        store.attempt_check(&guesser, kind, at, &limit).await.unwrap();
+        store.attempt_check(&Guesses { facility: &guesser, kind, at, limit: &limit }).await.unwrap();
         store.attempt_register(&guesser, kind, at, &limit).await.unwrap();
     }
     let at = start + TimeDelta::minutes(4);
     for refused in [
-        store.attempt_check(&guesser, kind, at, &limit).await,
+        store.attempt_check(&Guesses { facility: &guesser, kind, at, limit: &limit }).await,
         store.attempt_register(&guesser, kind, at, &limit).await,
     ] {
         let Err(AttemptError::TooMany { retry_after }) = refused else { panic!("{refused:?}") };
         assert_eq!(retry_after, Duration::from_mins(6));
     }
-    store.attempt_check(&neighbour, kind, at, &limit).await.unwrap();
-    store.attempt_check(&guesser, AttemptKind::ExchangeNumber, at, &limit).await.unwrap();
+    store.attempt_check(&Guesses { facility: &neighbour, kind, at, limit: &limit }).await.unwrap();
+    store
+        .attempt_check(&Guesses { facility: &guesser, kind: AttemptKind::ExchangeNumber, at, limit: &limit })
+        .await
+        .unwrap();
 
     let next = start + TimeDelta::minutes(10);
-    store.attempt_check(&guesser, kind, next, &limit).await.unwrap();
+    store.attempt_check(&Guesses { facility: &guesser, kind, at: next, limit: &limit }).await.unwrap();
     store.attempt_register(&guesser, kind, next, &limit).await.unwrap();
-    store.attempt_check(&guesser, kind, next, &limit).await.unwrap();
+    store.attempt_check(&Guesses { facility: &guesser, kind, at: next, limit: &limit }).await.unwrap();
 }
 
 #[tokio::test]

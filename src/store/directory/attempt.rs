@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::prescription::identifier::InstitutionCode;
 use crate::store::error::StoreError;
-use crate::store::pool::{Store, column};
+use crate::store::pool::{Params, Store, column};
 
 /// What a facility may guess wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +23,38 @@ pub enum AttemptKind {
 }
 
 impl AttemptKind {
-    fn as_str(self) -> &'static str {
+    pub(in crate::store) fn as_str(self) -> &'static str {
         match self {
             Self::Identity => "identity",
             Self::ExchangeNumber => "exchange-number",
             Self::BreakGlass => "break-glass",
+        }
+    }
+}
+
+/// What a facility is about to guess.
+#[derive(Clone, Copy, Debug)]
+pub struct Guesses<'a> {
+    /// The facility.
+    pub facility: &'a InstitutionCode,
+    /// What it guesses.
+    pub kind: AttemptKind,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What it may guess wrong.
+    pub limit: &'a AttemptLimit,
+}
+
+impl Guesses<'_> {
+    pub(in crate::store) fn began_after(&self) -> DateTime<Utc> {
+        began_after(self.at, self.limit)
+    }
+
+    /// Whether one more may be made, by a row that has a window's start and failures, or neither.
+    pub(in crate::store) fn judge(&self, row: &tokio_postgres::Row) -> Result<(), AttemptError> {
+        match row.try_get::<_, Option<i32>>("failures") {
+            Ok(None) => Ok(()),
+            _ => judge(row, self.at, self.limit, self.limit.failures.saturating_sub(1)),
         }
     }
 }
@@ -76,16 +103,11 @@ impl Store {
     ///
     /// # Errors
     /// [`AttemptError`]
-    pub async fn attempt_check(
-        &self,
-        facility: &InstitutionCode,
-        kind: AttemptKind,
-        at: DateTime<Utc>,
-        limit: &AttemptLimit,
-    ) -> Result<(), AttemptError> {
-        let (facility, kind, began) = (facility.as_str(), kind.as_str(), began_after(at, limit));
-        match self.one_opt("attempt-check", FIND, &[&facility, &kind, &at, &began]).await? {
-            Some(row) => judge(&row, at, limit, limit.failures.saturating_sub(1)),
+    pub async fn attempt_check(&self, guesses: &Guesses<'_>) -> Result<(), AttemptError> {
+        let (facility, kind) = (guesses.facility.as_str(), guesses.kind.as_str());
+        let params: Params<'_> = &[&facility, &kind, &guesses.at, &guesses.began_after()];
+        match self.one_opt("attempt-check", FIND, params).await? {
+            Some(row) => guesses.judge(&row),
             None => Ok(()),
         }
     }

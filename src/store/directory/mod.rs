@@ -10,6 +10,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 
+use super::asked::{Asked, Asking, asked};
 use super::bucket::{Bucket, PatientId};
 use super::error::StoreError;
 use super::pool::{Store, column};
@@ -24,7 +25,7 @@ mod insured;
 pub mod merge;
 mod named;
 
-pub use attempt::{AttemptError, AttemptKind, AttemptLimit};
+pub use attempt::{AttemptError, AttemptKind, AttemptLimit, Guesses};
 pub use claim::Claims;
 pub use eligibility::{Eligibility, EligibilityFault};
 pub use import::{ImportError, Imported};
@@ -162,20 +163,22 @@ const FACILITY_FIND: &str = "-- facility_find
 
 /// Everybody of an insurance and birth date, each with the insurance they are found by. First whom, then what is kept
 /// beside them: each half has one bucket.
-const IDENTITY_FIND: &str = "-- insured_identity_find
-    WITH known AS MATERIALIZED (
+const IDENTITY_FIND: &str = asked!(
+    "insured_identity_find",
+    ["WITH known AS MATERIALIZED (
         SELECT patient_bucket, patient_id, merged_into, branch_hash FROM insured_identity
-        WHERE bucket = $1 /* bucket of the hash */ AND identity_hash = $2 /* hash */
-          AND valid_from <= $3 /* day */ AND (valid_until IS NULL OR valid_until >= $3)
+        WHERE bucket = $7 /* bucket of the hash */ AND identity_hash = $8 /* hash */
+          AND valid_from <= $9 /* day */ AND (valid_until IS NULL OR valid_until >= $9)
     )
     SELECT coalesce(k.merged_into, k.patient_id) AS patient_id, k.patient_id AS record_id, k.merged_into, k.branch_hash,
         p.history_version, p.particulars_sealed, c.identity_hash, c.valid_from,
         c.valid_until, c.content_sealed
     FROM known k
     JOIN patient p ON p.bucket = k.patient_bucket AND p.id = k.patient_id
-    LEFT JOIN coverage c ON c.bucket = p.bucket AND c.patient_id = p.id AND c.identity_hash = $2
-        AND c.valid_from <= $3 AND (c.valid_until IS NULL OR c.valid_until >= $3)
-    ORDER BY c.valid_from DESC";
+    LEFT JOIN coverage c ON c.bucket = p.bucket AND c.patient_id = p.id AND c.identity_hash = $8
+        AND c.valid_from <= $9 AND (c.valid_until IS NULL OR c.valid_until >= $9)"],
+    "ORDER BY s.valid_from DESC"
+);
 
 const CARD_FIND: &str = "-- card_find
     SELECT coalesce(merged_into, patient_id) AS patient_id FROM card WHERE bucket = $1 /* bucket of the hash */ AND card_hash = $2 /* hash */";
@@ -231,11 +234,41 @@ impl Store {
         birth_date: NaiveDate,
         on: NaiveDate,
     ) -> Result<Option<DirectoryEntry>, StoreError> {
-        let hash = identity.hash(self.lookup(), birth_date);
-        let rows = self
-            .one("identity-find", IDENTITY_FIND, &[&Bucket::of_hash(&hash), &hash.as_slice(), &on])
-            .await?;
-        let known = rows.iter().map(IdentityRow::try_from).collect::<Result<Vec<_>, _>>()?;
+        Ok(self.identity_asked(Some(identity), birth_date, on, &Asking::default()).await?.1)
+    }
+
+    /// The same, with what an act asks beside it. Without an insurance nobody is found, and the rest is answered.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn identity_asked(
+        &self,
+        identity: Option<&InsuredIdentity>,
+        birth_date: NaiveDate,
+        on: NaiveDate,
+        asking: &Asking<'_>,
+    ) -> Result<(Asked, Option<DirectoryEntry>), StoreError> {
+        let hash = identity.map(|identity| identity.hash(self.lookup(), birth_date));
+        let (bucket, hash) = (hash.as_ref().map(Bucket::of_hash), hash.as_ref().map(<[u8; 32]>::as_slice));
+        let (asked, rows) = self.ask("identity-find", IDENTITY_FIND, asking, &[&bucket, &hash, &on]).await?;
+        let entry = match identity {
+            Some(identity) => self.identity_only(identity, birth_date, on, &rows).await?,
+            None => None,
+        };
+        Ok((asked, entry))
+    }
+
+    /// Whom the rows name, when it is one.
+    async fn identity_only(
+        &self,
+        identity: &InsuredIdentity,
+        birth_date: NaiveDate,
+        on: NaiveDate,
+        rows: &[Row],
+    ) -> Result<Option<DirectoryEntry>, StoreError> {
+        let rows: Vec<&Row> =
+            rows.iter().filter(|row| row.get::<_, Option<PatientId>>("patient_id").is_some()).collect();
+        let known = rows.iter().map(|row| IdentityRow::try_from(*row)).collect::<Result<Vec<_>, _>>()?;
         let branch = identity.branch_hash(self.lookup(), birth_date);
         let patients = match branch {
             None => known.iter().map(|row| row.patient).collect(),
