@@ -31,7 +31,7 @@ pub(super) fn list(app: &App) -> Endpoint {
                 call.acceptable(FHIR)?;
                 query(&call, SUMMARY_ALONE)?;
                 let rows = call.app().exchange.consent_list(&caller, &call.request()?).await?;
-                let bundle = searchset(rows.iter().map(told), &call.app().base_url);
+                let bundle = searchset(rows.iter().map(|row| told(row, true)), &call.app().base_url);
                 found(&call, bundle)
             })
         })
@@ -55,7 +55,7 @@ pub(super) fn put(app: &App) -> Endpoint {
                 call.content_type(FHIR_BODY)?;
                 let decision = read(&call.body).map_err(ExchangeError::Document)?;
                 let row = call.app().exchange.consent_put(&caller, &decision, &call.request()?).await?;
-                Ok(answer::fhir(StatusCode::CREATED, &resource(&row)))
+                Ok(answer::fhir(StatusCode::CREATED, &resource(&row, true)))
             })
         })
         .described(about)
@@ -81,15 +81,16 @@ pub(super) fn withdraw(app: &App) -> Endpoint {
 }
 
 /// A consent or refusal as a resource.
-pub(super) fn resource(row: &ConsentRow) -> Value {
-    consent(told(row))
+pub(super) fn resource(row: &ConsentRow, in_force: bool) -> Value {
+    consent(told(row, in_force))
 }
 
-fn told(row: &ConsentRow) -> Told<'_> {
+fn told(row: &ConsentRow, in_force: bool) -> Told<'_> {
     Told {
         provision: &row.provision,
         facility: row.facility.as_ref(),
         facility_name: row.facility_name.as_deref(),
         granted_at: row.granted_at,
+        in_force,
     }
 }

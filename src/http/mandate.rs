@@ -59,7 +59,7 @@ pub(super) fn give(app: &App) -> Endpoint {
                     until: sent.until,
                 };
                 let named = call.app().exchange.mandate_give(&caller, &given, &call.request()?).await?;
-                Ok(answer::fhir(StatusCode::CREATED, &resource(&named)))
+                Ok(answer::fhir(StatusCode::CREATED, &resource(&named, true)))
             })
         })
         .described(about)
@@ -85,11 +85,11 @@ pub(super) fn end(app: &App) -> Endpoint {
 }
 
 /// A mandate as a resource.
-pub(super) fn resource(named: &NamedMandate) -> Value {
-    related_person(told(named))
+pub(super) fn resource(named: &NamedMandate, in_force: bool) -> Value {
+    related_person(told(named, in_force))
 }
 
-fn told(named: &NamedMandate) -> Told<'_> {
+fn told(named: &NamedMandate, in_force: bool) -> Told<'_> {
     let mandate = &named.mandate;
     Told {
         id: mandate.id,
@@ -98,6 +98,7 @@ fn told(named: &NamedMandate) -> Told<'_> {
         relationship: mandate.relationship,
         scope: mandate.scope,
         period: (mandate.granted_at, mandate.until),
+        in_force,
     }
 }
 
@@ -106,7 +107,7 @@ fn searchset(mandates: &[NamedMandate], base_url: &str) -> Value {
         .iter()
         .map(|named| {
             let url = format!("{base_url}/fhir/RelatedPerson/{}", named.mandate.id);
-            json!({ "fullUrl": url, "resource": resource(named), "search": { "mode": "match" } })
+            json!({ "fullUrl": url, "resource": resource(named, true), "search": { "mode": "match" } })
         })
         .collect();
     let mut bundle = json!({ "resourceType": "Bundle", "type": "searchset", "total": entry.len() });

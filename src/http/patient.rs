@@ -20,7 +20,7 @@ use crate::exchange::identity::{Evidence, VerifiedIdentity};
 use crate::prescription::access::AccessAct;
 use crate::prescription::document;
 use crate::prescription::mitigation::{COMMENT_LENGTH, ManagementCode};
-use crate::store::directory::{DirectoryEntry, InsuredIdentity, Sex};
+use crate::store::directory::{self, InsuredIdentity, Sex};
 
 const VERIFY: [&str; 6] = ["insurerNumber", "symbol", "number", "branchNumber", "birthDate", "cardAssertion"];
 const EMERGENCY: [&str; 8] =
@@ -108,10 +108,9 @@ pub(super) fn card_challenge(app: &App) -> Endpoint {
         .described(about)
 }
 
-/// A person, and the insurance that was asked for.
-pub(super) fn person(entry: &DirectoryEntry) -> (Value, Option<Value>) {
-    let person = &entry.patient.particulars;
-    let person = patient(Particulars {
+/// A person.
+pub(super) fn person(person: &directory::Particulars) -> Value {
+    patient(Particulars {
         name: &person.name,
         kana: person.kana.as_deref(),
         birth_date: person.birth_date,
@@ -120,22 +119,25 @@ pub(super) fn person(entry: &DirectoryEntry) -> (Value, Option<Value>) {
             Sex::Female => Some(document::Sex::Female),
             Sex::Unknown => None,
         },
-    });
-    let insurance = entry.coverage.as_ref().map(|insurance| {
-        coverage(Insurance {
-            insurer_number: insurance.identity.insurer_number(),
-            symbol: insurance.identity.symbol(),
-            number: insurance.identity.number(),
-            branch_number: insurance.identity.branch_number(),
-            valid_from: insurance.valid_from,
-            valid_until: insurance.valid_until,
-        })
-    });
-    (person, insurance)
+    })
+}
+
+/// An insurance of the person, which may have ended.
+pub(super) fn insurance(insurance: &directory::Coverage, ended: bool) -> Value {
+    coverage(Insurance {
+        insurer_number: insurance.identity.insurer_number(),
+        symbol: insurance.identity.symbol(),
+        number: insurance.identity.number(),
+        branch_number: insurance.identity.branch_number(),
+        valid_from: insurance.valid_from,
+        valid_until: insurance.valid_until,
+        ended,
+    })
 }
 
 fn identity_answer(verified: &VerifiedIdentity) -> Value {
-    let (patient, coverage) = person(&verified.entry);
+    let patient = person(&verified.entry.patient.particulars);
+    let coverage = verified.entry.coverage.as_ref().map(|valid| insurance(valid, false));
     let mut answer = vec![
         json!({ "name": "identityToken", "valueString": verified.token.encode().as_str() }),
         json!({ "name": "expiresAt", "valueInstant": instant(verified.expires_at) }),

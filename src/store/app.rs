@@ -104,7 +104,8 @@ pub struct NewAppToken<'a, S> {
     pub now: DateTime<Utc>,
 }
 
-fn grant(row: &Row) -> Grant {
+/// The columns id, patient_id, client_id, name, scope, granted_at and until.
+pub(super) fn grant(row: &Row) -> Grant {
     Grant {
         id: row.get("id"),
         patient: row.get("patient_id"),

@@ -170,20 +170,20 @@ impl Store {
         let sealed = self.seal_trace(trace)?;
         let rows =
             self.one(ACT.as_str(), SQL, &[&bucket, &patient, &now, &trace.request, &sealed, &ACT]).await?;
-        rows.iter()
-            .map(|row| {
-                let facility: Option<&str> = row.get("facility");
-                let facility = facility.map(str::parse).transpose();
-                Ok(ConsentRow {
-                    provision: provision(row)?,
-                    facility: facility
-                        .map_err(|_| StoreError::corrupt("consent", "facility", row.get::<_, Uuid>("id")))?,
-                    facility_name: row.get("name"),
-                    granted_at: row.get("granted_at"),
-                })
-            })
-            .collect()
+        rows.iter().map(consent_row).collect()
     }
+}
+
+/// The columns of [`provision`], facility, name and granted_at.
+pub(super) fn consent_row(row: &tokio_postgres::Row) -> Result<ConsentRow, StoreError> {
+    let facility = row.get::<_, Option<&str>>("facility").map(str::parse).transpose();
+    Ok(ConsentRow {
+        provision: provision(row)?,
+        facility: facility
+            .map_err(|_| StoreError::corrupt("consent", "facility", row.get::<_, Uuid>("id")))?,
+        facility_name: row.get("name"),
+        granted_at: row.get("granted_at"),
+    })
 }
 
 /// The columns id, kind, permit, channel and valid_until.

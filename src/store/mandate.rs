@@ -32,7 +32,8 @@ pub struct Mandate {
     pub until: DateTime<Utc>,
 }
 
-fn mandate(row: &Row) -> Result<Mandate, StoreError> {
+/// The columns of a [`Mandate`].
+pub(super) fn mandate(row: &Row) -> Result<Mandate, StoreError> {
     let id: Uuid = row.get("id");
     let corrupt = |column| StoreError::corrupt(TABLE, column, id);
     Ok(Mandate {

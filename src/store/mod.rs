@@ -35,6 +35,7 @@ pub mod retention;
 pub mod seal;
 mod sealed_json;
 pub mod session;
+pub mod whole;
 
 pub use bucket::{Bucket, Buckets, IdentityToken, PatientId, PrescriptionId};
 pub use cluster::{Cluster, ClusterError, Durability};

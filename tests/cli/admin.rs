@@ -16,7 +16,8 @@ person,name,kana,birth_date,sex,insurer_number,symbol,number,branch_number,valid
 2,試験　太郎,,2001-02-03,male,06138762,１２３,４５６７,01,2020-04-01,,,
 ";
 
-fn admin(config: &Path, line: &str) -> Run {
+/// Runs an `admin` command by a configuration.
+pub fn admin(config: &Path, line: &str) -> Run {
     let mut args = words("admin");
     args.extend(words(line));
     args.extend(["--config".to_owned(), config.display().to_string()]);

@@ -94,6 +94,9 @@ fn a_dispensing_result_bears_two_signatures() {
     assert_eq!(json["signatures"][1]["signature"], "prescription");
     assert_eq!(convert("cj1", &file).done().out, fs::read(project(CJ1)).unwrap());
     assert_eq!(convert("sj1", &file).done().out, fs::read(project(SJ1)).unwrap());
+    let (current, before) = (convert("notebook", &file).done().out, convert("notebook-07", &file).done().out);
+    assert!(current.starts_with(b"JAHISTC08,1\r\n") && before.starts_with(b"JAHISTC07,1\r\n"));
+    assert_eq!(current["JAHISTC08".len()..], before["JAHISTC07".len()..]);
 
     let refused = with(&original);
     assert!(refused.code == 2 && refused.err.contains("without a PrescriptionId"), "{refused:?}");

@@ -5,6 +5,7 @@ mod audit;
 mod document;
 mod hot;
 mod house;
+mod person;
 mod program;
 mod signer;
 

@@ -29,6 +29,8 @@ pub struct Told<'a> {
     pub facility_name: Option<&'a str>,
     /// From when.
     pub granted_at: DateTime<Utc>,
+    /// Whether it holds: neither withdrawn nor past its end.
+    pub in_force: bool,
 }
 
 /// Reads the resource.
@@ -113,7 +115,7 @@ pub fn consent(told: Told<'_>) -> Value {
         "resourceType": "Consent",
         "id": id,
         "extension": [{ "url": format!("{HIKIKAE}/StructureDefinition/consent-channel"), "valueCode": channel.as_str() }],
-        "status": "active",
+        "status": if told.in_force { "active" } else { "inactive" },
         "scope": concept(SCOPE, "patient-privacy"),
         "category": [concept(KIND, kind.as_str())],
         "dateTime": task::instant(told.granted_at),
@@ -190,8 +192,8 @@ mod tests {
             channel: Channel::PatientApp,
             until: Some(now + chrono::TimeDelta::days(1)),
         };
-        let told =
-            Told { provision: &provision, facility: Some(&code), facility_name: None, granted_at: now };
+        let (facility, facility_name) = (Some(&code), None);
+        let told = Told { provision: &provision, facility, facility_name, granted_at: now, in_force: true };
         let mut told = consent(told);
         // What the exchange adds is not what an app sends.
         for added in ["id", "extension"] {

@@ -38,6 +38,8 @@ pub struct Insurance<'a> {
     pub valid_from: NaiveDate,
     /// Last day, when it is known.
     pub valid_until: Option<NaiveDate>,
+    /// Whether that day is over.
+    pub ended: bool,
 }
 
 /// The person.
@@ -65,7 +67,7 @@ pub fn patient(person: Particulars<'_>) -> Value {
     })
 }
 
-/// The insurance of the day.
+/// An insurance.
 pub fn coverage(insurance: Insurance<'_>) -> Value {
     let mut extension = Vec::new();
     let mut extend = |name: &str, value: &str| {
@@ -83,7 +85,7 @@ pub fn coverage(insurance: Insurance<'_>) -> Value {
     json!({
         "resourceType": "Coverage",
         "extension": extension,
-        "status": "active",
+        "status": if insurance.ended { "cancelled" } else { "active" },
         "beneficiary": { "type": "Patient", "display": "verified patient" },
         "period": period,
         "payor": [{ "identifier": { "system": INSURER_NUMBER, "value": insurance.insurer_number } }],

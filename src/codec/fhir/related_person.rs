@@ -51,6 +51,8 @@ pub struct Told<'a> {
     pub scope: MandateScope,
     /// From and until when.
     pub period: (DateTime<Utc>, DateTime<Utc>),
+    /// Whether it holds.
+    pub in_force: bool,
 }
 
 /// Reads the resource: `identifier`, `relationship`, `period.end` and the scope.
@@ -89,14 +91,14 @@ pub fn read(bytes: &[u8]) -> Result<Sent, Vec<Fault>> {
 
 /// The resource.
 pub fn related_person(told: Told<'_>) -> Value {
-    let Told { patient, representative, relationship, scope, period, .. } = told;
+    let Told { patient, representative, relationship, scope, period, in_force, .. } = told;
     let code = CODES.iter().find(|(_, known)| *known == relationship).map_or("FAMMEMB", |(code, _)| code);
     json!({
         "resourceType": "RelatedPerson",
         "id": told.id,
         "extension": [{ "url": SCOPE, "valueCode": scope.as_str() }],
         "identifier": [{ "system": PATIENT_ID, "value": representative.0 }],
-        "active": true,
+        "active": in_force,
         "patient": { "reference": format!("Patient/{}", patient.0), "display": patient.1 },
         "relationship": [{ "coding": [{ "system": ROLE, "code": code }] }],
         "name": [{ "text": representative.1 }],
@@ -118,6 +120,7 @@ mod tests {
             relationship: Relationship::Parent,
             scope: MandateScope::Manage,
             period: ("2026-04-01T00:00:00Z".parse().unwrap(), until),
+            in_force: true,
         };
         let mut resource = related_person(told);
         for answered in ["id", "patient", "name"] {

@@ -313,7 +313,11 @@ impl Store {
         Ok(DirectoryEntry { patient, coverage: self.coverage_open(id, row)? })
     }
 
-    fn coverage_open(&self, patient: PatientId, row: &Row) -> Result<Option<Coverage>, StoreError> {
+    pub(in crate::store) fn coverage_open(
+        &self,
+        patient: PatientId,
+        row: &Row,
+    ) -> Result<Option<Coverage>, StoreError> {
         const TABLE: &str = "coverage";
         let Some(sealed) = column::<Option<Vec<u8>>>(row, TABLE, "content_sealed")? else { return Ok(None) };
         let hash: Vec<u8> = column(row, TABLE, "identity_hash")?;
