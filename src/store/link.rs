@@ -123,7 +123,8 @@ mod tests {
         for url in here.into_iter().chain(["postgres://hikikae@127.0.0.1/h", "postgres://hikikae@[::1]/h"]) {
             assert_eq!(link(url).unwrap(), SslMode::Disable, "{url}");
         }
-        for url in ["postgres://hikikae@db.example/h?sslmode=require", "postgres://h@[::1]/h?sslmode=require"] {
+        for url in ["postgres://hikikae@db.example/h?sslmode=require", "postgres://h@[::1]/h?sslmode=require"]
+        {
             // On a system without authorities there is none to verify by.
             assert!(matches!(link(url), Ok(SslMode::Require) | Err(LinkError::NoAuthority)), "{url}");
         }

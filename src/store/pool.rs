@@ -15,8 +15,8 @@ use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, R
 use futures_util::TryStreamExt;
 use postgres_types::{FromSqlOwned, ToSql, Type};
 use ring::rand::SecureRandom;
-use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::Row;
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
 
 use super::bucket::Buckets;
 use super::error::lost_race;
@@ -121,12 +121,7 @@ impl Store {
     }
 
     /// The store over a database that is migrated already. Connects when first used.
-    fn connect(
-        link: Link,
-        options: &StoreOptions,
-        keys: &Keys,
-        rng: Rng,
-    ) -> Result<Self, StoreError> {
+    fn connect(link: Link, options: &StoreOptions, keys: &Keys, rng: Rng) -> Result<Self, StoreError> {
         let settings = format!(
             "-c statement_timeout={} -c idle_in_transaction_session_timeout=30000 -c synchronous_commit=on \
              -c TimeZone=UTC",

@@ -100,7 +100,8 @@ async fn a_database_with_tls_is_verified_by_authority_and_name() {
     let server = tokio::task::spawn_blocking(|| Server::start("on")).await.unwrap();
     let ca = server.ca();
     let store = server.open("localhost", Some(&ca)).await.unwrap();
-    let sql = "-- link-test\nSELECT count(*), bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+    let sql =
+        "-- link-test\nSELECT count(*), bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
                WHERE usename = 'hikikae' AND client_addr IS NOT NULL";
     let row = store.one_opt("link-test", sql, &[]).await.unwrap().unwrap();
     assert_eq!((row.get::<_, i64>(0) > 0, row.get::<_, Option<bool>>(1)), (true, Some(true)));
