@@ -17,6 +17,8 @@ from exchange_client import business_state, exchange_number, parameters
 from .eyes import ActingFor, Eyes, entries
 
 AMOXICILLIN = records.Drug("620006919", "6131001M2300", "サワシリンカプセル２５０　２５０ｍｇ", "カプセル")
+# Not to be taken together with the simvastatin that the rich history holds.
+ITRACONAZOLE = records.Drug("616290177", "6290004M1029", "イトリゾールカプセル５０　５０ｍｇ", "カプセル")
 INTERNAL, ORTHOPEDIC, DENTAL, HOSPITAL = "電処内科クリニック", "見本整形外科", "試験歯科医院", "引換総合病院"
 DENSHO, MIHON, HIKIKAE = "電処調剤薬局", "見本薬局", "引換薬局"
 ICHIRO, KYOKO, SABURO, HAKO = "電処　一郎", "見本　京子", "引換　三郎", "試験　歯子"
@@ -79,11 +81,12 @@ def rich(stage):
     [patient] = stage.cast("電処　多吉")
     clinic, doctor = stage.cast(ORTHOPEDIC, KYOKO)
     eyes = stage.watch(patient)
-    lines = lambda: "\n".join(stage.lines(clinic, doctor, patient, [stage.drug("アムロジピン")])).encode()  # noqa: E731
+    drugs = [stage.drug("アムロジピン"), ITRACONAZOLE]
 
     def checked(identity, oral=False):
         path = f"/fhir/$medication-check?oral-consent={str(oral).lower()}"
-        return clinic.call("POST", path, lines(), "text/csv", identity=identity)
+        lines = "\n".join(stage.lines(clinic, doctor, patient, drugs))
+        return clinic.call("POST", path, lines.encode(), "text/csv", identity=identity)
 
     def details(answer):
         return "MedicationStatement" in answer.body.decode()
@@ -92,10 +95,14 @@ def rich(stage):
     insured = stage.world.identified(clinic, patient)
     answer = checked(insured)
     found = [r for r in (e["resource"] for e in answer.resource()["entry"]) if r["resourceType"] == "DetectedIssue"]
-    stage.check("she learns that there is a hit, and not with what", found and not details(answer), answer.brief())
+    kinds = {coding["code"] for issue in found for coding in issue["code"]["coding"]}
+    stage.check("she learns of a duplicate and of a contraindication", {"DUPTHPY", "DRG"} <= kinds, kinds)
+    told = answer.body.decode()
+    stage.check("and not with what, nor whose", not details(answer) and "リポバス" not in told and HOSPITAL not in told, told)
     stage.looked("check", by=clinic)
     stage.step("He says at the counter that she may see it")
-    stage.check("she sees the details of the hit", details(checked(insured, oral=True)))
+    answer = checked(insured, oral=True)
+    stage.check("she sees the details of the hits", details(answer) and "リポバス" in answer.body.decode(), answer.brief())
     stage.looked("check", by=clinic, basis="oral")
     stage.step("He lays his card on the reader and consents to his history")
     shown = stage.by_card(clinic, eyes, HISTORY)
