@@ -48,8 +48,11 @@ pub struct Config {
     pub base_url: String,
     /// Directory of the key list and of the private PostgreSQL. Default `.hikikae/server`.
     pub state_dir: PathBuf,
-    /// The PostgreSQL to use, `postgres://…`. Default none: a private one under `state_dir`.
+    /// The PostgreSQL to use, `postgres://…`; on another machine with `sslmode=require`. Default none: a private one
+    /// under `state_dir`.
     pub database_url: Option<DatabaseUrl>,
+    /// Authorities of the certificate of a PostgreSQL on another machine, PEM. Default none: those of the system.
+    pub database_ca: Option<PathBuf>,
     /// Connections to the database at most. Default 32.
     pub database_connections: usize,
     /// Directory of trust anchors: `facility/`, `hpki/`, `jpki/`, `tsa/` (`*.pem`) and `crl/`. Default `trust`.
@@ -86,6 +89,7 @@ impl Default for Config {
             base_url: "http://127.0.0.1:8080".to_owned(),
             state_dir: ".hikikae/server".into(),
             database_url: None,
+            database_ca: None,
             database_connections: 32,
             trust_dir: "trust".into(),
             formulary_dir: None,

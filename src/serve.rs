@@ -112,7 +112,8 @@ pub async fn store_open(config: &Config) -> Result<(Store, Option<Cluster>), Sta
         .map_err(|_| StartError::Worker)??;
         (cluster.config(), Some(cluster))
     };
-    let options = StoreOptions { connections: config.database_connections, ..StoreOptions::default() };
+    let (connections, ca) = (config.database_connections, config.database_ca.clone());
+    let options = StoreOptions { connections, ca, ..StoreOptions::default() };
     Ok((Store::open(database, &options, &keys, rng).await?, cluster))
 }
 

@@ -21,6 +21,8 @@ const BLOCK: i64 = 10_000;
 /// Blocks verified at a time.
 const BATCH: i64 = 64;
 const LEAF: usize = 32;
+/// How much older than its block a record may say it is, to count as past its term. They are closed within seconds.
+const LATE: TimeDelta = TimeDelta::days(1);
 
 type Hash = [u8; LEAF];
 
@@ -98,7 +100,7 @@ pub enum Fault {
         /// How many.
         records: usize,
     },
-    /// A record outside any block was not written by this exchange.
+    /// A record was not written by this exchange, though it was there when its block was closed, or is in none yet.
     Unsealed {
         /// Its id.
         id: Uuid,
@@ -364,7 +366,9 @@ impl Store {
                 } else if block.mac != self.access_block_mac(&hash) {
                     found.faults.push(Fault::Forged { number: block.number });
                 }
-                let may_miss = kept.is_some_and(|kept| block.oldest_at + kept < now);
+                // Whoever puts in a record that says it is old lets none of its block go.
+                let oldest_at = block.oldest_at.max(block.closed_at - LATE);
+                let may_miss = kept.is_some_and(|kept| oldest_at + kept < now);
                 self.access_block_records(&block, may_miss, &mut found).await?;
                 let head = Head { number: block.number, hash };
                 noted_found |= noted == Some(head);
@@ -382,13 +386,16 @@ impl Store {
         }
         for leaf in self.access_leaves("access-verify", until, u64::MAX >> 1).await? {
             found.open += 1;
-            let opened =
-                self.open_json::<TraceContent>("access_record", leaf.id.as_bytes(), "sealed", &leaf.sealed);
-            if opened.is_err() {
-                found.faults.push(Fault::Unsealed { id: leaf.id });
-            }
+            found.faults.extend(self.access_unsealed(&leaf));
         }
         Ok(found)
+    }
+
+    /// Whoever has no keys can put a record in before it is closed, but not seal it.
+    fn access_unsealed(&self, leaf: &Leaf) -> Option<Fault> {
+        let id = leaf.id;
+        let opened = self.open_json::<TraceContent>("access_record", id.as_bytes(), "sealed", &leaf.sealed);
+        opened.is_err().then_some(Fault::Unsealed { id })
     }
 
     /// Compares what is there with what a block was closed over.
@@ -403,7 +410,10 @@ impl Store {
         let mut here = vec![false; leaves.len()];
         for leaf in self.access_leaves("access-verify", block.from, block.until).await? {
             match leaves.binary_search(&leaf.hash) {
-                Ok(place) => here[place] = true,
+                Ok(place) => {
+                    here[place] = true;
+                    found.faults.extend(self.access_unsealed(&leaf));
+                }
                 Err(_) => found.faults.push(Fault::Record { number, id: leaf.id }),
             }
         }

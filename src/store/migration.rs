@@ -3,9 +3,10 @@
 //! Owns the list of `schema/*.sql` and the table `schema_migration`. Knows no other table.
 
 use ring::digest::{SHA256, digest};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use super::error::StoreError;
+use super::link::{Link, LinkError};
 
 /// One numbered file of `schema/`. Added, never edited: its checksum is compared on every start.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +81,9 @@ pub enum MigrationError {
     /// A migration that was applied is not the one this program carries.
     #[error("migration {0} was applied with another content than this program carries")]
     Changed(i32),
+    /// The database is not spoken to.
+    #[error(transparent)]
+    Link(#[from] LinkError),
     /// A migration failed; the database is as it was before it.
     #[error("migration {version} failed: SQLSTATE {sqlstate}")]
     Failed {
@@ -101,12 +105,13 @@ pub enum MigrationError {
 ///
 /// # Errors
 /// [`MigrationError`]
-pub async fn migrate(config: &tokio_postgres::Config) -> Result<usize, MigrationError> {
-    migrate_to(config, MIGRATIONS).await
+pub async fn migrate(link: &Link) -> Result<usize, MigrationError> {
+    migrate_to(link, MIGRATIONS).await
 }
 
-async fn migrate_to(config: &tokio_postgres::Config, list: &[Migration]) -> Result<usize, MigrationError> {
-    let (mut client, connection) = config.connect(NoTls).await.map_err(MigrationError::Database)?;
+async fn migrate_to(link: &Link, list: &[Migration]) -> Result<usize, MigrationError> {
+    let (config, tls) = link.clone().parts();
+    let (mut client, connection) = config.connect(tls).await.map_err(MigrationError::Database)?;
     // Ends by itself when `client` is dropped.
     let connection = tokio::spawn(connection);
     let mut applied = 0;

@@ -23,6 +23,7 @@ pub mod identity;
 
 pub mod error;
 pub mod keys;
+pub mod link;
 pub mod load;
 pub mod mandate;
 pub mod medication;

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +15,13 @@ use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, R
 use futures_util::TryStreamExt;
 use postgres_types::{FromSqlOwned, ToSql, Type};
 use ring::rand::SecureRandom;
+use tokio_postgres::Row;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
-use tokio_postgres::{NoTls, Row};
 
 use super::bucket::Buckets;
 use super::error::lost_race;
 use super::keys::Keys;
+use super::link::Link;
 use super::migration::{MigrationError, migrate};
 use super::seal::{Lookup, Rng, Sealer};
 
@@ -49,11 +51,14 @@ pub struct StoreOptions {
     pub wait: Duration,
     /// How long one statement may take before the database ends it.
     pub statement: Duration,
+    /// Authorities of the database's certificate, PEM; those of the system when left out.
+    pub ca: Option<PathBuf>,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { connections: 32, wait: Duration::from_secs(5), statement: Duration::from_secs(15) }
+        let (wait, statement) = (Duration::from_secs(5), Duration::from_secs(15));
+        Self { connections: 32, wait, statement, ca: None }
     }
 }
 
@@ -81,9 +86,10 @@ impl Store {
         keys: &Keys,
         rng: Rng,
     ) -> Result<Self, MigrationError> {
-        migrate(&config).await?;
+        let link = Link::new(config, options.ca.as_deref())?;
+        migrate(&link).await?;
         let proof = keys.proof();
-        let store = Self::connect(config, options, keys, rng)?;
+        let store = Self::connect(link, options, keys, rng)?;
         store.keys_prove(proof).await?;
         Ok(store)
     }
@@ -115,24 +121,20 @@ impl Store {
     }
 
     /// The store over a database that is migrated already. Connects when first used.
-    fn connect(
-        mut config: tokio_postgres::Config,
-        options: &StoreOptions,
-        keys: &Keys,
-        rng: Rng,
-    ) -> Result<Self, StoreError> {
+    fn connect(link: Link, options: &StoreOptions, keys: &Keys, rng: Rng) -> Result<Self, StoreError> {
         let settings = format!(
             "-c statement_timeout={} -c idle_in_transaction_session_timeout=30000 -c synchronous_commit=on \
              -c TimeZone=UTC",
             options.statement.as_millis()
         );
+        let (mut config, tls) = link.parts();
         let options_text = match config.get_options() {
             Some(given) => format!("{settings} {given}"),
             None => settings,
         };
         config.options(options_text).application_name("hikikae").connect_timeout(Duration::from_secs(5));
         let manager =
-            Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+            Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
             .max_size(options.connections)
             .runtime(Runtime::Tokio1)

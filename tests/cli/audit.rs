@@ -15,15 +15,14 @@ use crate::program::{Run, hikikae};
 
 /// Records of two looks, this many days ago, closed into a block of their own.
 async fn looks(store: &Store, days: i64) {
-    let now = Clock::system().now();
+    let at = Clock::system().now() - TimeDelta::days(days);
     for _ in 0..2 {
         let patient = PatientId::from_uuid(store.uuid_draw().unwrap());
         let trace = Trace { request: store.uuid_draw().unwrap(), content: TraceContent::of_operator(None) };
         let bucket = store.buckets().of_patient(patient);
-        let at = now - TimeDelta::days(days);
         store.access_record_insert(AccessAct::WhoseData, bucket, patient, None, at, &trace).await.unwrap();
     }
-    assert!(store.access_block_close(now).await.unwrap().is_some(), "nothing else writes here");
+    assert!(store.access_block_close(at).await.unwrap().is_some(), "nothing else writes here");
 }
 
 async fn young_deleted(cluster: &Cluster) -> u64 {

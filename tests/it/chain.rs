@@ -85,12 +85,13 @@ async fn whoever_writes_at_once_every_record_is_in_one_block() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
+    // As of a request that two patients are told of.
     let slow = async {
         let mut client = connect(&database.config).await;
         let tx = client.transaction().await.unwrap();
         tx.execute(
             "INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
-             SELECT bucket, patient_id, gen_random_uuid(), at, act, sealed, updated_by FROM access_record LIMIT 1",
+             SELECT bucket, gen_random_uuid(), id, at, act, sealed, updated_by FROM access_record LIMIT 1",
             &[],
         )
         .await
@@ -220,6 +221,28 @@ async fn what_was_deleted_after_its_term_leaves_the_chain_whole() {
     assert_eq!((later.faults, later.records, later.deleted), (vec![], 8, 1));
 }
 
+/// Without the keys a record can be put in before it is closed. It shows all the same, and however old it says it is,
+/// nothing else of its block may go for it.
+#[tokio::test]
+async fn what_was_put_in_before_it_was_closed_shows_and_lets_nothing_go() {
+    let database = Database::migrated().await;
+    let store = database.open().await;
+    let id = write(&store).await;
+    let client = connect(&database.config).await;
+    let put_in = "INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
+        SELECT bucket, patient_id, '00000000-0000-8000-8000-000000000000', at - interval '10 years', act, sealed,
+               updated_by
+        FROM access_record";
+    client.batch_execute(put_in).await.unwrap();
+    let shows = Fault::Unsealed { id: Uuid::from_u128(0x8000_8000_0000_0000_0000) };
+    assert_eq!(close(&database, &store).await.faults, std::slice::from_ref(&shows));
+
+    client.execute("DELETE FROM access_record WHERE id = $1", &[&id]).await.unwrap();
+    let kept = Some(TimeDelta::days(30));
+    let verified = store.access_verify(None, kept, now() + TimeDelta::days(1), |_| {}).await.unwrap();
+    assert_eq!(verified.faults, [shows, Fault::Missing { number: 1, records: 1 }]);
+}
+
 /// More than a block holds is closed in several, and what one transaction wrote is never parted.
 #[tokio::test]
 async fn a_long_backlog_is_closed_in_several_blocks() {
@@ -236,7 +259,8 @@ async fn a_long_backlog_is_closed_in_several_blocks() {
         client.batch_execute(&copies).await.unwrap();
     }
     let verified = close(&database, &store).await;
-    assert_eq!(verified.faults, []);
-    assert_eq!(verified.records, 22_001);
+    // The copies bear ids that their seals are not for.
+    assert!(verified.faults.iter().all(|fault| matches!(fault, Fault::Unsealed { .. })));
+    assert_eq!((verified.faults.len(), verified.records), (22_000, 22_001));
     assert!(verified.blocks >= 2, "{}", verified.blocks);
 }

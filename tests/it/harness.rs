@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use hikikae::store::link::Link;
 use hikikae::store::seal::Rng;
 use hikikae::store::{Cluster, Durability, Keys, Store, StoreOptions};
 use ring::rand::SystemRandom;
@@ -48,7 +49,7 @@ impl Database {
         TEMPLATE_MADE
             .get_or_init(|| async {
                 execute(&format!("CREATE DATABASE {TEMPLATE} TEMPLATE template0")).await;
-                hikikae::store::migration::migrate(&config(TEMPLATE)).await.unwrap();
+                hikikae::store::migration::migrate(&link(&config(TEMPLATE))).await.unwrap();
             })
             .await;
         Self::create(TEMPLATE).await
@@ -103,6 +104,11 @@ pub async fn store() -> Store {
 /// Few connections a test, for many tests share the server's 64.
 pub fn options() -> StoreOptions {
     StoreOptions { connections: 8, ..StoreOptions::default() }
+}
+
+/// The way to a database of this run.
+pub fn link(config: &Config) -> Link {
+    Link::new(config.clone(), None).unwrap()
 }
 
 /// The system's random generator.

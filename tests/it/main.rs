@@ -21,6 +21,7 @@ mod forms;
 mod harness;
 mod history;
 mod life;
+mod link;
 mod mandate;
 mod merge;
 mod model;

@@ -6,33 +6,33 @@ use hikikae::store::migration::{MIGRATIONS, MigrationError, migrate};
 use hikikae::store::{Keys, Store, StoreError, StoreOptions};
 use ring::rand::SystemRandom;
 
-use crate::harness::{self, Database, connect};
+use crate::harness::{self, Database, connect, link};
 
 #[tokio::test]
 async fn migrations_run_once_though_several_start_together() {
-    let database = Database::empty().await;
-    let runs = futures_util::future::join_all((0..6).map(|_| migrate(&database.config))).await;
+    let link = link(&Database::empty().await.config);
+    let runs = futures_util::future::join_all((0..6).map(|_| migrate(&link))).await;
     let applied: usize = runs.into_iter().map(Result::unwrap).sum();
     assert_eq!(applied, MIGRATIONS.len());
-    assert_eq!(migrate(&database.config).await.unwrap(), 0);
+    assert_eq!(migrate(&link).await.unwrap(), 0);
 }
 
 #[tokio::test]
 async fn a_database_of_a_newer_program_or_with_a_changed_migration_is_refused() {
     let database = Database::migrated().await;
-    let client = connect(&database.config).await;
+    let (client, link) = (connect(&database.config).await, link(&database.config));
     client
         .batch_execute("INSERT INTO schema_migration (version, name, checksum) VALUES (9999, 'later', '')")
         .await
         .unwrap();
-    assert!(matches!(migrate(&database.config).await, Err(MigrationError::Newer(9999))));
+    assert!(matches!(migrate(&link).await, Err(MigrationError::Newer(9999))));
     client
         .batch_execute(
             "DELETE FROM schema_migration WHERE version = 9999; UPDATE schema_migration SET checksum = 'x'",
         )
         .await
         .unwrap();
-    assert!(matches!(migrate(&database.config).await, Err(MigrationError::Changed(1))));
+    assert!(matches!(migrate(&link).await, Err(MigrationError::Changed(1))));
 }
 
 #[tokio::test]

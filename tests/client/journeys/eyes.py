@@ -1,4 +1,4 @@
-"""How a patient looks at their own record: with the card at /oauth2/token, or, without one, through their clinic."""
+"""How a patient looks at their own record: with the card at /oauth2/token, or, without one, through a representative."""
 
 import json
 import time
@@ -20,8 +20,6 @@ def last_first(bundle):
 
 class Eyes:
     """A patient with a card."""
-
-    recorded = True
 
     def __init__(self, sandbox, persona):
         self.sandbox, self.persona, self.bearer = sandbox, persona, None
@@ -76,6 +74,11 @@ class Eyes:
             told.add((consent["category"][0]["coding"][0]["code"], consent["provision"]["type"], code))
         return told
 
+    def words(self, *acts):
+        """What the access record says of these acts, in Japanese and English; the newest first."""
+        events = entries(self.call("GET", "/fhir/AuditEvent?_count=100"))
+        return [(e["id"], e["text"]["div"]) for e in events if e["subtype"][0]["code"] in acts]
+
     def looks(self):
         """What facilities did: id of the record, act, outcome, institution code, what opened it; the newest first."""
         told = []
@@ -87,18 +90,12 @@ class Eyes:
         return told
 
 
-class ThroughClinic:
-    """A patient without a card, who asks at the clinic."""
+class ActingFor(Eyes):
+    """A representative (代理人), who looks with the own card at the record of somebody else."""
 
-    recorded = False
+    def __init__(self, sandbox, persona, patient_id):
+        super().__init__(sandbox, persona)
+        self.patient_id = patient_id
 
-    def __init__(self, clinic):
-        self.clinic = clinic
-
-    def view(self, task):
-        shown = self.clinic.task(task).resource()
-        found = entries(self.clinic.call("GET", f"/fhir/Task?identifier={task}"))
-        return shown, found, last_first(self.clinic.call("GET", f"/fhir/Task/{task}/_history"))
-
-    def looks(self):
-        return []
+    def login(self, **fields):
+        return super().login(acting_for=self.patient_id, **fields)

@@ -14,9 +14,11 @@ import signing
 from apps import FORM
 from exchange_client import business_state, exchange_number, parameters
 
-from .eyes import Eyes, entries
+from .eyes import ActingFor, Eyes, entries
 
 AMOXICILLIN = records.Drug("620006919", "6131001M2300", "サワシリンカプセル２５０　２５０ｍｇ", "カプセル")
+# Not to be taken together with the simvastatin that the rich history holds.
+ITRACONAZOLE = records.Drug("616290177", "6290004M1029", "イトリゾールカプセル５０　５０ｍｇ", "カプセル")
 INTERNAL, ORTHOPEDIC, DENTAL, HOSPITAL = "電処内科クリニック", "見本整形外科", "試験歯科医院", "引換総合病院"
 DENSHO, MIHON, HIKIKAE = "電処調剤薬局", "見本薬局", "引換薬局"
 ICHIRO, KYOKO, SABURO, HAKO = "電処　一郎", "見本　京子", "引換　三郎", "試験　歯子"
@@ -79,11 +81,12 @@ def rich(stage):
     [patient] = stage.cast("電処　多吉")
     clinic, doctor = stage.cast(ORTHOPEDIC, KYOKO)
     eyes = stage.watch(patient)
-    lines = lambda: "\n".join(stage.lines(clinic, doctor, patient, [stage.drug("アムロジピン")])).encode()  # noqa: E731
+    drugs = [stage.drug("アムロジピン"), ITRACONAZOLE]
 
     def checked(identity, oral=False):
         path = f"/fhir/$medication-check?oral-consent={str(oral).lower()}"
-        return clinic.call("POST", path, lines(), "text/csv", identity=identity)
+        lines = "\n".join(stage.lines(clinic, doctor, patient, drugs))
+        return clinic.call("POST", path, lines.encode(), "text/csv", identity=identity)
 
     def details(answer):
         return "MedicationStatement" in answer.body.decode()
@@ -92,10 +95,14 @@ def rich(stage):
     insured = stage.world.identified(clinic, patient)
     answer = checked(insured)
     found = [r for r in (e["resource"] for e in answer.resource()["entry"]) if r["resourceType"] == "DetectedIssue"]
-    stage.check("she learns that there is a hit, and not with what", found and not details(answer), answer.brief())
+    kinds = {coding["code"] for issue in found for coding in issue["code"]["coding"]}
+    stage.check("she learns of a duplicate and of a contraindication", {"DUPTHPY", "DRG"} <= kinds, kinds)
+    told = answer.body.decode()
+    stage.check("and not with what, nor whose", not details(answer) and "リポバス" not in told and HOSPITAL not in told, told)
     stage.looked("check", by=clinic)
     stage.step("He says at the counter that she may see it")
-    stage.check("she sees the details of the hit", details(checked(insured, oral=True)))
+    answer = checked(insured, oral=True)
+    stage.check("she sees the details of the hits", details(answer) and "リポバス" in answer.body.decode(), answer.brief())
     stage.looked("check", by=clinic, basis="oral")
     stage.step("He lays his card on the reader and consents to his history")
     shown = stage.by_card(clinic, eyes, HISTORY)
@@ -138,25 +145,56 @@ def insurer_changed(stage):
 
 
 def no_card(stage):
-    """Shiken Musatsu, 55, has no card, and needs none."""
-    [patient] = stage.cast("試験　無札")
+    """Shiken Musatsu, 55, has no card, and needs none: his niece looks after his record."""
+    patient, niece = stage.cast("試験　無札", "試験　花代")
     clinic, doctor, pharmacy, chemist = (stage.cast(INTERNAL, ICHIRO, MIHON, ZAITA))
-    stage.watch(patient, clinic)
+    hers = Eyes(stage.sandbox, niece)
+    stage.step("She logs in for him, as she thinks families may")
+    patient_id = stage.known_as(patient, "代理人の登録のため")
+    eyes = ActingFor(stage.sandbox, niece, patient_id)
+    stage.check("she may not", eyes.login().status == 400, eyes.login().brief())
+    stage.step("He signs a power of attorney, and the operator enters what it says")
+    until = (datetime.now(timezone.utc) + timedelta(days=365)).strftime("%Y-%m-%d")
+    mandate = stage.operator("mandate-add", f"--patient={patient_id}", f"--representative={hers.id()}",
+                             "--relationship=family", "--scope=manage", f"--until={until}", "--evidence=委任状")["id"]
+    stage.seen_by(eyes)
+    stage.reads("mandate-add", "このサービスの運営者が、代理人を定めました。", f"代理人は{niece['name']}さん", "委任状",
+                f"The operator of this service named a representative for you. The representative is {niece['name']}.")
+    stage.reads("whose-data", "このサービスの運営者が", "代理人の登録のため", "counted what is kept of you, without seeing it")
     drugs = [stage.drug("センノシド")]
     stage.step("He asks for paper; the clinic registers the copy of it")
     lines = stage.lines(clinic, doctor, patient, drugs)
     task, number = stage.registered(clinic, "\n".join(lines).encode(), "text/csv")
     stage.sees(task, "issued")
+    stage.looked("register", by=clinic)
+    stage.reads("read", f"代理人の{niece['name']}さんが、あなたに代わって", f"Your representative {niece['name']}, in your place,")
     stage.step("The pharmacy takes it over by insurance card and number")
     stage.check("what is delivered is the copy", stage.accepted(pharmacy, patient, number).decode().split("\n") == lines)
     stage.sees(task, "issued", "accepted", owner=pharmacy)
+    stage.looked("accept", by=pharmacy)
     stage.step("Without his card nobody can ask for the list of what waits for him")
     identity = stage.world.identified(pharmacy, patient)
     stage.refused("the list stays closed", pharmacy.call("GET", "/fhir/Task", identity=identity), 403, "consent-required")
+    stage.looked("search", by=pharmacy, outcome="4")
+    stage.step("She lets the pharmacy have the list, in his name, and takes it back")
+    kept = eyes.call("POST", "/fhir/Consent", decision(LIST, True, pharmacy))
+    stage.check("it is in force", (LIST, "permit", pharmacy.code) in eyes.consents(), kept.brief())
+    stage.reads("consent-put", f"代理人の{niece['name']}さんが、あなたに代わって", "in your place,")
+    gone = eyes.call("DELETE", f"/fhir/Consent/{kept.resource()['id']}")
+    stage.check("it is in force no more", gone.status == 204 and eyes.consents() == set(), gone.brief())
     stage.step("The pharmacist gives him his medicine and sends the result, unsigned as paper is")
     result = "\n".join(records.cj1_lines(pharmacy.persona, chemist, clinic.persona, doctor, patient, task, drugs)).encode()
     stage.dispensed(pharmacy, task, result, content_type="text/csv")
     stage.sees(task, "issued", "accepted", "dispensed", owner=pharmacy)
+    stage.looked("dispense", by=pharmacy)
+    stage.check("it is in his history", eyes.medicines(task) == 1, eyes.medicines(task))
+    stage.step("He will go himself again, and the operator ends the mandate")
+    stage.operator("mandate-end", mandate, f"--patient={patient_id}", "--evidence=本人の申し出")
+    after = eyes.call("GET", f"/fhir/Task/{task}")
+    stage.check("she sees nothing any more, by the same token", after.status == 401, after.brief())
+    stage.check("nor does she get another", eyes.login().status == 400, eyes.login().brief())
+    held = [r["id"] for r in entries(hers.call("GET", "/fhir/RelatedPerson"))]
+    stage.check("nor does she hold any mandate", mandate not in held, held)
 
 
 def infant(stage):
@@ -347,11 +385,12 @@ def child(stage):
     stage.looked("accept", "dispense", by=pharmacy)
     old = eyes.call("GET", f"/fhir/Task/{task}/$document?version=2", Accept="*/*")
     stage.check("the document in force is the second", old.body == better, old.brief())
-    represented(stage, eyes, Eyes(stage.sandbox, mother), task)
+    represented(stage, mother, task)
 
 
-def represented(stage, eyes, mother, task):
+def represented(stage, persona, task):
     """A patient lets somebody read for them for a while (代理人)."""
+    eyes, mother = stage.eyes, Eyes(stage.sandbox, persona)
     stage.step("With his card at her telephone, his mother may look after his record for a month")
     mandate = {
         "resourceType": "RelatedPerson",
@@ -363,14 +402,16 @@ def represented(stage, eyes, mother, task):
     given = eyes.call("POST", "/fhir/RelatedPerson", mandate)
     listed = [r["id"] for r in entries(eyes.call("GET", "/fhir/RelatedPerson"))]
     stage.check("he sees the mandate", given.status == 201 and given.resource()["id"] in listed, given.brief())
+    stage.reads("mandate-add", "あなたが、代理人を定めました。", f"The representative is {persona['name']}.")
     stage.step("She logs in with her own card, for him")
-    acting = mother.login(acting_for=eyes.id()).resource()
-    mother.bearer = acting.get("access_token")
-    shown, _, history = mother.view(task)
-    stage.check("she sees what he sees", (business_state(shown), len(history)) == ("dispensed", 4), (acting, history))
+    acting = ActingFor(stage.sandbox, persona, eyes.id())
+    shown, _, history = acting.view(task)
+    stage.check("she sees what he sees", (business_state(shown), len(history)) == ("dispensed", 4), history)
+    stage.reads("read", f"代理人の{persona['name']}さんが、あなたに代わって", f"Your representative {persona['name']}, in your place,")
     stage.step("The month is over sooner")
     ended = eyes.call("DELETE", f"/fhir/RelatedPerson/{given.resource()['id']}")
-    after = mother.call("GET", f"/fhir/Task/{task}")
+    stage.reads("mandate-end", "あなたが、代理を終わらせました。", f"代理人は{persona['name']}さん")
+    after = acting.call("GET", f"/fhir/Task/{task}")
     stage.check("she sees nothing any more, by the same token", (ended.status, after.status) == (204, 401), after.brief())
 
 

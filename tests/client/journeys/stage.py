@@ -5,14 +5,22 @@ and `sees` and `looked` assert what the patient then sees.
 """
 
 import base64
+import json
+import os
+import subprocess
+import tempfile
 import traceback
+from pathlib import Path
 
 import records
 import signing
 from exchange_client import FHIR_JSON, business_state, exchange_number, jwt, parameters
 
-from .eyes import Eyes, ThroughClinic
+from .eyes import Eyes
 
+# The program that runs the sandbox.
+PROGRAM = os.environ.get("HIKIKAE", "target/debug/hikikae")
+INSURED = ["insurer_number", "symbol", "number", "branch_number", "birth_date"]
 XML, CSV = "application/xml", "text/csv"
 
 
@@ -40,11 +48,15 @@ class Stage:
         self.told.update(names)
         return [self.actors.get(name) or self.people.get(name) for name in names]
 
-    def watch(self, patient, clinic=None):
-        """Whose eyes the story is seen through; a patient without a card sees what the clinic sees."""
-        self.eyes = Eyes(self.sandbox, patient) if patient.get("cert") else ThroughClinic(clinic)
-        self.before = {look[0] for look in self.eyes.looks()}
-        return self.eyes
+    def watch(self, patient):
+        """The story is seen with the patient's card."""
+        return self.seen_by(Eyes(self.sandbox, patient))
+
+    def seen_by(self, eyes):
+        """Whose eyes the story is seen through."""
+        self.eyes = eyes
+        self.before = {look[0] for look in eyes.looks()}
+        return eyes
 
     def step(self, text):
         print(f"  {text}.", flush=True)
@@ -66,8 +78,6 @@ class Stage:
 
     def looked(self, *acts, by, outcome="0", basis=None):
         """The access record names the facility with each of these acts since the last look at it."""
-        if not self.eyes.recorded:
-            return
         fresh = [look for look in self.eyes.looks() if look[0] not in self.before]
         self.before |= {look[0] for look in fresh}
         told = {act for _, act, out, code, opened in fresh
@@ -75,10 +85,31 @@ class Stage:
         self.check(f"and in the access record who did it: {', '.join(acts)}", set(acts) <= told,
                    [(act, out, code, sorted(opened)) for _, act, out, code, opened in fresh])
 
+    def reads(self, act, *words, by=None):
+        """The newest record of an act says this, to the patient or to the eyes given."""
+        told = (by or self.eyes).words(act)
+        self.check(f"and reads of it: {act}", told and all(word in told[0][1] for word in words), told[:1])
+
     def refused(self, name, answer, status, *codes):
         self.world.refused(name, answer, status, *codes)
 
     # Acting
+
+    def operator(self, *command):
+        """What `hikikae admin` answers to whoever runs the exchange, on the database of the running sandbox."""
+        directory = Path(self.sandbox.directory).resolve()
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as configuration:
+            configuration.write(f"state_dir = {json.dumps(str(directory / 'server'))}\n")
+            configuration.flush()
+            run = subprocess.run([PROGRAM, "admin", *command, "--json", "--config", configuration.name],
+                                 capture_output=True, text=True, check=False)
+        self.check(f"the operator is answered: {command[0]}", run.returncode == 0, run.stderr)
+        return json.loads(run.stdout or "{}")
+
+    def known_as(self, patient, reason):
+        """The id of a person, by the insurance card."""
+        named = [f"--{field.replace('_', '-')}={patient[field]}" for field in INSURED if patient.get(field)]
+        return self.operator("whose-data", *named, f"--reason={reason}")["records"][0]["id"]
 
     def drug(self, part):
         return next(drug for name, drug in self.drugs.items() if part in name)
