@@ -11,6 +11,7 @@ use const_oid::ObjectIdentifier;
 use serde::{Deserialize, Deserializer};
 
 use crate::check::Policy;
+use crate::store::pool::connections_default;
 use crate::store::retention::Terms;
 
 /// Why a configuration cannot be used. Quotes nothing of the file, which may hold a password.
@@ -53,7 +54,7 @@ pub struct Config {
     pub database_url: Option<DatabaseUrl>,
     /// Authorities of the certificate of a PostgreSQL on another machine, PEM. Default none: those of the system.
     pub database_ca: Option<PathBuf>,
-    /// Connections to the database at most. Default 32.
+    /// Connections to the database at most. Default three for each processor.
     pub database_connections: usize,
     /// Directory of trust anchors: `facility/`, `hpki/`, `jpki/`, `tsa/` (`*.pem`) and `crl/`. Default `trust`.
     pub trust_dir: PathBuf,
@@ -90,7 +91,7 @@ impl Default for Config {
             state_dir: ".hikikae/server".into(),
             database_url: None,
             database_ca: None,
-            database_connections: 32,
+            database_connections: connections_default(),
             trust_dir: "trust".into(),
             formulary_dir: None,
             slip_fonts: [

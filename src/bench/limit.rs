@@ -295,7 +295,7 @@ impl Limit {
         now: DateTime<Utc>,
     ) -> Result<StoredAnswer, BenchError> {
         let key = IdempotencyKey { caller: caller.clone(), key: self.uuid()?.to_string(), request: [0; 32] };
-        let outcome = serde_json::json!({ "task": case.registered, "at": now });
+        let outcome = serde_json::json!({ "task": case.registered, "at": now }).to_string().into_bytes();
         Ok(StoredAnswer { key, expires_at: now + KEPT, outcome })
     }
 

@@ -243,7 +243,7 @@ impl Exchange {
     ) -> Result<Option<StoredAnswer>, ExchangeError> {
         idempotency_key(caller, request)?
             .map(|key| {
-                serde_json::to_value(outcome)
+                serde_json::to_vec(outcome)
                     .map(|outcome| StoredAnswer { key, expires_at: now + KEPT, outcome })
                     .map_err(|_| ExchangeError::Internal("an answer cannot be kept"))
             })
@@ -256,7 +256,7 @@ fn kept<T: DeserializeOwned>(replay: Replay) -> Result<Option<Answered<T>>, Exch
     match replay {
         Replay::New => Ok(None),
         Replay::Reused => Err(ExchangeError::IdempotencyKeyReused),
-        Replay::Same(outcome) => serde_json::from_value(outcome)
+        Replay::Same(outcome) => serde_json::from_slice(&outcome)
             .map(|outcome| Some(Answered { outcome, replayed: true }))
             .map_err(|_| ExchangeError::Internal("a kept answer cannot be read")),
     }

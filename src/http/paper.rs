@@ -122,7 +122,7 @@ pub(super) fn import(app: &App) -> Endpoint {
                 let taken = call.app().exchange.notebook_import(&caller, body, &call.request()?).await?;
                 let counted = |name: &str, count: usize| json!({ "name": name, "valueInteger": count });
                 let counts = [counted("new", taken.new), counted("known", taken.known)];
-                Ok(answer::fhir(StatusCode::OK, &parameters(&counts)))
+                Ok(answer::fhir(StatusCode::OK, &parameters(counts)))
             })
         })
         .described(about)

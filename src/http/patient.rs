@@ -12,7 +12,7 @@ use super::call::{Call, call, respond};
 use super::endpoint::{Described, Endpoint, FACILITIES, Form, route};
 use super::problem::Problem;
 use crate::codec::fhir::detected_issue::detected_issue;
-use crate::codec::fhir::parameters::{Parameters, parameters};
+use crate::codec::fhir::parameters::{Parameters, parameters, part, resource};
 use crate::codec::fhir::patient::{Insurance, Particulars, coverage, patient};
 use crate::codec::fhir::task::instant;
 use crate::exchange::break_glass::Sought;
@@ -102,7 +102,7 @@ pub(super) fn card_challenge(app: &App) -> Endpoint {
                     json!({ "name": "nonce", "valueString": nonce.as_str() }),
                     json!({ "name": "expiresAt", "valueInstant": instant(expires_at) }),
                 ];
-                Ok(answer::fhir(StatusCode::OK, &parameters(&answer)))
+                Ok(answer::fhir(StatusCode::OK, &parameters(answer)))
             })
         })
         .described(about)
@@ -142,18 +142,18 @@ fn identity_answer(verified: &VerifiedIdentity) -> Value {
         json!({ "name": "identityToken", "valueString": verified.token.encode().as_str() }),
         json!({ "name": "expiresAt", "valueInstant": instant(verified.expires_at) }),
         json!({ "name": "method", "valueCode": verified.permissions.method.as_str() }),
-        json!({ "name": "patient", "resource": patient }),
+        resource("patient", patient),
     ];
-    answer.extend(coverage.map(|coverage| json!({ "name": "coverage", "resource": coverage })));
+    answer.extend(coverage.map(|coverage| resource("coverage", coverage)));
     answer.extend(verified.permissions.granted().map(|(opening, until)| {
-        let mut part = vec![
+        let mut about = vec![
             json!({ "name": "kind", "valueCode": opening.kind.as_str() }),
             json!({ "name": "basis", "valueCode": opening.basis.as_str() }),
         ];
-        part.extend(until.map(|until| json!({ "name": "until", "valueInstant": instant(until) })));
-        json!({ "name": "consent", "part": part })
+        about.extend(until.map(|until| json!({ "name": "until", "valueInstant": instant(until) })));
+        part("consent", about)
     }));
-    parameters(&answer)
+    parameters(answer)
 }
 
 /// `POST /fhir/Patient/$break-glass`

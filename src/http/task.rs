@@ -1,7 +1,6 @@
 //! `/fhir/Task`: one prescription is one Task.
 
 use http::{HeaderValue, StatusCode, header};
-use serde_json::json;
 use warp::Filter;
 use warp::reply::Response;
 
@@ -13,7 +12,7 @@ use super::problem::Problem;
 use super::shape::{FORMAT, is_shape};
 use crate::codec::fhir;
 use crate::codec::fhir::detected_issue::detected_issue;
-use crate::codec::fhir::parameters::parameters;
+use crate::codec::fhir::parameters::{self, parameters};
 use crate::codec::fhir::verdict::verification;
 use crate::exchange::accept::{Accepted, Wanted};
 use crate::exchange::caller::Caller;
@@ -405,20 +404,20 @@ fn accepted(caller: &Caller, answered: &Answered<Accepted>) -> Response {
     use base64::Engine;
     let Accepted { task, media_type, delivered, verification: verdict, findings, disclosure } =
         &answered.outcome;
-    let resource = fhir::task::task(&task.task, caller.viewer(&task.task.clinic), task.at);
+    let rendered = fhir::task::task(&task.task, caller.viewer(&task.task.clinic), task.at);
     let findings = fhir::collection(
         findings.iter().map(|row| detected_issue(row.id, &row.finding, row.mitigation.as_ref(), *disclosure)),
     );
-    let document = json!({
-        "resourceType": "Binary",
-        "contentType": media_type,
-        "data": base64::prelude::BASE64_STANDARD.encode(delivered),
-    });
-    let body = parameters(&[
-        json!({ "name": "task", "resource": resource }),
-        json!({ "name": "document", "resource": document }),
+    let document = fhir::object([
+        ("resourceType", "Binary".into()),
+        ("contentType", media_type.as_str().into()),
+        ("data", base64::prelude::BASE64_STANDARD.encode(delivered).into()),
+    ]);
+    let body = parameters(vec![
+        parameters::resource("task", rendered),
+        parameters::resource("document", document),
         verification(verdict.as_ref()),
-        json!({ "name": "findings", "resource": findings }),
+        parameters::resource("findings", findings),
     ]);
     finish(answer::fhir(StatusCode::OK, &body), task.task.version, answered.replayed)
 }

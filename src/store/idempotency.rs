@@ -1,11 +1,12 @@
 //! First answers by `Idempotency-Key`, written in the statement of the act they answer (invariant 3).
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value;
 use tokio_postgres::Row;
+use zeroize::Zeroizing;
 
 use super::bucket::Bucket;
 use super::pool::{Store, StoreError};
+use super::seal::SealContext;
 use crate::prescription::identifier::InstitutionCode;
 
 /// How long an answer is kept for retries.
@@ -29,8 +30,8 @@ pub struct StoredAnswer {
     pub key: IdempotencyKey,
     /// From here on the key is free again.
     pub expires_at: DateTime<Utc>,
-    /// The outcome of the act.
-    pub outcome: Value,
+    /// The outcome of the act, JSON.
+    pub outcome: Vec<u8>,
 }
 
 /// What is known of a key.
@@ -38,8 +39,8 @@ pub struct StoredAnswer {
 pub enum Replay {
     /// Nothing: the request is new.
     New,
-    /// The same request was answered with this outcome.
-    Same(Value),
+    /// The same request was answered with this outcome, JSON.
+    Same(Zeroizing<Vec<u8>>),
     /// The key came with another request.
     Reused,
 }
@@ -54,7 +55,10 @@ pub(super) struct AnswerColumns {
     pub(super) expires_at: Option<DateTime<Utc>>,
 }
 
-const TABLE: &str = "idempotency";
+/// Where an answer is sealed for.
+fn place(key_hash: &[u8; 32]) -> SealContext<'_> {
+    SealContext { table: "idempotency", row: key_hash, column: "sealed" }
+}
 
 impl Store {
     pub(super) fn key_hash(&self, key: &IdempotencyKey) -> [u8; 32] {
@@ -68,7 +72,7 @@ impl Store {
             bucket: Some(Bucket::of_hash(&key_hash)),
             key_hash: Some(key_hash.to_vec()),
             request_hash: Some(answer.key.request.to_vec()),
-            sealed: Some(self.seal_json(TABLE, &key_hash, "sealed", &answer.outcome)?),
+            sealed: Some(self.sealer().seal(&place(&key_hash), &answer.outcome)?),
             expires_at: Some(answer.expires_at),
         })
     }
@@ -95,7 +99,8 @@ impl Store {
             None => Ok(Replay::New),
             Some(request) if request != key.request => Ok(Replay::Reused),
             Some(_) => {
-                Ok(Replay::Same(self.open_json(TABLE, &self.key_hash(key), "sealed", row.get("answer"))?))
+                let outcome = self.sealer().open(&place(&self.key_hash(key)), row.get("answer"))?;
+                Ok(Replay::Same(Zeroizing::new(outcome)))
             }
         }
     }

@@ -58,8 +58,14 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     fn default() -> Self {
         let (wait, statement) = (Duration::from_secs(5), Duration::from_secs(15));
-        Self { connections: 32, wait, statement, ca: None }
+        Self { connections: connections_default(), wait, statement, ca: None }
     }
+}
+
+/// Three for each processor: as many as a database on the same processors works on at once or waits for with its disk. Each
+/// more is a process that the others make room for, with plans of its own.
+pub fn connections_default() -> usize {
+    3 * std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(16)
 }
 
 /// The database with its keys. Cheap to clone.

@@ -20,13 +20,20 @@ pub mod summary;
 pub mod task;
 pub mod verdict;
 
+use serde_json::Value;
+
 /// Base of the code systems and extensions the contract defines.
 pub const HIKIKAE: &str = "https://hikikae.dev/fhir";
 
+/// An object of these members. They are moved into it, where `json!` copies every value it is given.
+pub fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+    Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
 /// A `collection` Bundle of resources.
-pub fn collection(resources: impl IntoIterator<Item = serde_json::Value>) -> serde_json::Value {
-    let entry: Vec<_> = resources.into_iter().map(|r| serde_json::json!({ "resource": r })).collect();
-    let mut bundle = serde_json::json!({ "resourceType": "Bundle", "type": "collection" });
+pub fn collection(resources: impl IntoIterator<Item = Value>) -> Value {
+    let entry: Vec<_> = resources.into_iter().map(|resource| object([("resource", resource)])).collect();
+    let mut bundle = object([("resourceType", "Bundle".into()), ("type", "collection".into())]);
     // FHIR JSON has no empty arrays.
     if !entry.is_empty() {
         bundle["entry"] = entry.into();

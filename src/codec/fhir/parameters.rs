@@ -1,7 +1,9 @@
 //! `Parameters`: how operations take arguments and answer.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use super::object;
 
 /// Input parameters of the flat kind the contract uses. Unknown fields are refused.
 #[derive(Debug)]
@@ -99,8 +101,18 @@ fn longest(name: &str) -> usize {
 }
 
 /// Writes the resource.
-pub fn parameters(parameter: &[Value]) -> Value {
-    json!({ "resourceType": "Parameters", "parameter": parameter })
+pub fn parameters(parameter: impl Into<Vec<Value>>) -> Value {
+    object([("resourceType", "Parameters".into()), ("parameter", Value::Array(parameter.into()))])
+}
+
+/// A parameter that is a resource.
+pub fn resource(name: &str, resource: Value) -> Value {
+    object([("name", name.into()), ("resource", resource)])
+}
+
+/// A parameter with parts.
+pub fn part(name: &str, part: Vec<Value>) -> Value {
+    object([("name", name.into()), ("part", part.into())])
 }
 
 #[cfg(test)]

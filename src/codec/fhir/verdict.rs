@@ -2,17 +2,18 @@
 
 use serde_json::{Value, json};
 
+use super::parameters::part;
 use super::task::instant;
 use crate::trust::verdict::{Outcome, Verdict};
 
 /// The parameter `verification`. A document without a signature says so, and is not valid as a signed one.
 pub fn verification(verdict: Option<&Verdict>) -> Value {
     let Some(verdict) = verdict else {
-        let parts = json!([
-            { "name": "signed", "valueBoolean": false },
-            { "name": "valid", "valueBoolean": false },
-        ]);
-        return json!({ "name": "verification", "part": parts });
+        let parts = vec![
+            json!({ "name": "signed", "valueBoolean": false }),
+            json!({ "name": "valid", "valueBoolean": false }),
+        ];
+        return part("verification", parts);
     };
     let mut parts = vec![
         json!({ "name": "signed", "valueBoolean": true }),
@@ -42,13 +43,13 @@ pub fn verification(verdict: Option<&Verdict>) -> Value {
             Outcome::Failed { reason, .. } => ("failed", Some(reason)),
             Outcome::NotApplicable { reason } => ("not-applicable", Some(reason)),
         };
-        let mut part = vec![
+        let mut about = vec![
             json!({ "name": "name", "valueCode": name }),
             json!({ "name": "outcome", "valueCode": outcome }),
         ];
-        part.extend(check.subject.as_ref().map(|s| json!({ "name": "subject", "valueString": s })));
-        part.extend(reason.map(|reason| json!({ "name": "reason", "valueString": reason })));
-        parts.push(json!({ "name": "check", "part": part }));
+        about.extend(check.subject.as_ref().map(|s| json!({ "name": "subject", "valueString": s })));
+        about.extend(reason.map(|reason| json!({ "name": "reason", "valueString": reason })));
+        parts.push(part("check", about));
     }
-    json!({ "name": "verification", "part": parts })
+    part("verification", parts)
 }
