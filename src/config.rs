@@ -54,7 +54,7 @@ pub struct Config {
     pub database_url: Option<DatabaseUrl>,
     /// Authorities of the certificate of a PostgreSQL on another machine, PEM. Default none: those of the system.
     pub database_ca: Option<PathBuf>,
-    /// Connections to the database at most. Default three for each processor.
+    /// Connections to the database at most. Default six for each processor, 48 at most.
     pub database_connections: usize,
     /// Directory of trust anchors: `facility/`, `hpki/`, `jpki/`, `tsa/` (`*.pem`) and `crl/`. Default `trust`.
     pub trust_dir: PathBuf,

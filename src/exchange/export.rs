@@ -70,7 +70,7 @@ pub struct WholeRecord {
     pub merges: Vec<MergeNote>,
     /// The prescriptions, oldest change first.
     pub prescriptions: Vec<ExportedPrescription>,
-    /// Findings of the checker that led to no prescription.
+    /// Findings of the checker that belong to no prescription as it stands.
     pub findings: Vec<KeptFinding>,
     /// What the checker compares with.
     pub history: Vec<HistoryEntry>,

@@ -34,7 +34,7 @@ prescriptions/ID/       処方箋ひとつにつき、ひとつのフォルダ�
   dispensing-N.*        薬局が送った調剤結果そのもの
   states.json           処方箋の状態の移り変わり（FHIR Task）
   findings.json         重複投薬・併用禁忌などの指摘と、その理由
-findings.json           処方箋の登録に至らなかった点検の指摘
+findings.json           登録中の処方箋に結びつかない点検の指摘
 history.json            点検のために処方箋と調剤結果から取り出した、お薬とその期間
 consents.json           同意と拒否
 mandates.json           代理（本人が書き出したときだけ）
@@ -55,7 +55,7 @@ prescriptions/ID/       one folder for each prescription
   dispensing-N.*        the dispensing result as the pharmacy sent it
   states.json           where the prescription stood, one FHIR Task a change
   findings.json         what the medication check found, and the reasons given
-findings.json           what was found by checks that led to no prescription
+findings.json           what was found by checks that belong to no prescription as it stands
 history.json            medicines and their days, as taken from the documents for the check
 consents.json           consents and refusals
 mandates.json           mandates (only when you took the copy yourself)

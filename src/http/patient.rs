@@ -119,6 +119,7 @@ pub(super) fn person(person: &directory::Particulars) -> Value {
             Sex::Female => Some(document::Sex::Female),
             Sex::Unknown => None,
         },
+        deceased_on: person.deceased_on,
     })
 }
 

@@ -62,10 +62,10 @@ impl Default for StoreOptions {
     }
 }
 
-/// Three for each processor: as many as a database on the same processors works on at once or waits for with its disk. Each
+/// Six for each processor: as many as a database on the same processors works on at once or waits for with its disk. Each
 /// more is a process that the others make room for, with plans of its own.
 pub fn connections_default() -> usize {
-    3 * std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(16)
+    6 * std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8)
 }
 
 /// The database with its keys. Cheap to clone.

@@ -236,7 +236,7 @@ fn a_mandate_is_entered_and_ended_on_evidence() {
         )
     };
     let told = office.done(&add(&patient, &carer, "2090-03-31"));
-    let end = format!(": {carer} may act for {patient} until 2090-03-31 15:00:00 UTC\n");
+    let end = format!(": {carer} may act for {patient} until the end of 2090-03-31\n");
     assert!(told.starts_with("mandate ") && told.ends_with(&end), "{told}");
     let added = office.json(&add(&patient, &carer, "2091-03-31"));
     assert_eq!(

@@ -21,6 +21,8 @@ pub struct Particulars<'a> {
     pub birth_date: NaiveDate,
     /// 性別; `None` is 未設定.
     pub sex: Option<Sex>,
+    /// 死亡日, when it is known.
+    pub deceased_on: Option<NaiveDate>,
 }
 
 /// What is told of an insurance.
@@ -55,7 +57,7 @@ pub fn patient(person: Particulars<'_>) -> Value {
     };
     let mut name = vec![representation("IDE", person.name)];
     name.extend(person.kana.map(|kana| representation("SYL", kana)));
-    json!({
+    let mut resource = json!({
         "resourceType": "Patient",
         "name": name,
         "gender": match person.sex {
@@ -64,7 +66,11 @@ pub fn patient(person: Particulars<'_>) -> Value {
             None => "unknown",
         },
         "birthDate": person.birth_date,
-    })
+    });
+    if let Some(day) = person.deceased_on {
+        resource["deceasedDateTime"] = json!(day);
+    }
+    resource
 }
 
 /// An insurance.
