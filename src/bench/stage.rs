@@ -35,6 +35,9 @@ pub struct Waiting {
     pub registered: Registered,
 }
 
+/// Connections that prepare at most: what comes before the measuring must not be refused.
+const PREPARING: usize = 32;
+
 /// Everything preparing needs.
 #[derive(Clone)]
 pub struct Stage {
@@ -226,7 +229,10 @@ impl Stage {
         requests: Vec<Prepared>,
     ) -> Result<Vec<Answer>, BenchError> {
         let progress = Arc::clone(&self.progress);
-        send_all(&self.target, self.senders, act, requests, move |done, of| progress(what, done, of)).await
+        send_all(&self.target, self.senders.min(PREPARING), act, requests, move |done, of| {
+            progress(what, done, of)
+        })
+        .await
     }
 
     fn parameters(&self, path: &str, person: u64, parameter: &[Value]) -> Prepared {

@@ -77,7 +77,10 @@ impl MandateAdd {
         database_leave(store, cluster).await?;
         let Mandate { id, patient, representative, until, .. } = added?;
         Ok(Report {
-            text: format!("mandate {id}: {representative} may act for {patient} until the end of {}", self.until),
+            text: format!(
+                "mandate {id}: {representative} may act for {patient} until the end of {}",
+                self.until
+            ),
             facts: json!({ "id": id, "patient": patient, "representative": representative, "until": until }),
         })
     }
