@@ -234,9 +234,10 @@ impl Cohort {
         let persona = person(number);
         let insurance = persona.insurances.last().ok_or(BenchError::Insured)?;
         let visits = visits(number, self.visits_of(number), self.day, drugs)?;
+        let mut numbers = Vec::with_capacity(visits.len());
         let prescriptions = visits
             .iter()
-            .map(|visit| prescription(store, id, visit))
+            .map(|visit| prescription(store, id, visit, number_draw(store, &mut numbers)?))
             .collect::<Result<Vec<_>, BenchError>>()?;
         Ok(LoadedPerson {
             id,
@@ -257,16 +258,27 @@ impl Cohort {
     }
 }
 
+/// A number that the patient has not had.
+fn number_draw(store: &Store, had: &mut Vec<ExchangeNumber>) -> Result<ExchangeNumber, BenchError> {
+    loop {
+        let number = ExchangeNumber::draw(store.rng()).map_err(StoreError::from)?;
+        if !had.contains(&number) {
+            had.push(number.clone());
+            return Ok(number);
+        }
+    }
+}
+
 /// A visit as the exchange would keep it.
 fn prescription(
     store: &Store,
     patient: PatientId,
     visit: &Visit<'_>,
+    number: ExchangeNumber,
 ) -> Result<LoadedPrescription, BenchError> {
     let bucket = store.buckets().of_patient(patient);
     let id = store.buckets().prescription_mint(store.rng(), bucket).map_err(StoreError::from)?;
     let at: DateTime<Utc> = visit.day.and_time(chrono::NaiveTime::MIN).and_utc();
-    let number = Some(ExchangeNumber::draw(store.rng()).map_err(StoreError::from)?);
     let terms = Terms { valid_until: visit.day + Days::new(3), first_due: None, uses_allowed: 1 };
     let by = visit.pharmacy.clone();
     let issued = Life::issued(Kind::Electronic, terms);
@@ -296,7 +308,7 @@ fn prescription(
             version: 3,
             clinic: visit.clinic.clone(),
             clinic_name: clinic_name.clone(),
-            exchange_number: number.clone(),
+            exchange_number: Some(number.clone()),
             issued_on: visit.day,
             registered_at: at,
             changed_at: at,
@@ -304,7 +316,7 @@ fn prescription(
             document: DocumentVersion { number: 1, at },
         },
         past: vec![("register", issued), ("accept", accepted), ("dispense", dispensed)],
-        details: Details { exchange_number: number, clinic_name, conversions: Vec::new() },
+        details: Details { exchange_number: Some(number), clinic_name, conversions: Vec::new() },
         prescribed: periods(Source::Prescribed),
         dispensed: periods(Source::Dispensed),
     })
