@@ -230,7 +230,7 @@ impl Stage {
     ) -> Result<Vec<Answer>, BenchError> {
         let progress = Arc::clone(&self.progress);
         send_all(&self.target, self.senders.min(PREPARING), act, requests, move |done, of| {
-            progress(what, done, of)
+            progress(what, done, of);
         })
         .await
     }
