@@ -4,15 +4,17 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use http::{Method, StatusCode};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::Full;
 use warp::filters::BoxedFilter;
-use warp::filters::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use super::answer::FHIR;
 use super::compress::compressed;
 use super::problem::{Refused, status};
+use super::server::Answers;
 use super::shape::FORMAT;
 use crate::prescription::access::AccessAct;
 
@@ -330,9 +332,26 @@ pub(super) struct Endpoint {
     pub(super) filter: BoxedFilter<(Response,)>,
 }
 
+impl Endpoint {
+    /// Answers a request that is for it. Where debug assertions are on, an answer that the description does not tell of is
+    /// a panic.
+    pub(super) async fn answer(&self, request: Request<Full<Bytes>>) -> Response {
+        let (response, about) = (self.filter.answer(request).await, &self.about);
+        debug_assert!(
+            about.tells(&response),
+            "{} {} answered {} {:?}, which its description does not tell",
+            about.method,
+            about.path,
+            response.status(),
+            response.extensions().get::<Refused>(),
+        );
+        response
+    }
+}
+
 /// How a filter becomes an endpoint.
 pub(super) trait Described {
-    /// The endpoint. Where debug assertions are on, an answer that the description does not tell of is a panic.
+    /// The endpoint.
     fn described(self, about: About) -> Endpoint;
 }
 
@@ -341,41 +360,14 @@ where
     F: Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
 {
     fn described(self, about: About) -> Endpoint {
-        let told = Arc::new(about.clone());
         let filter = self.boxed();
         let filter = if about.compressed { compressed(filter) } else { filter };
-        let filter = filter
-            .map(move |response: Response| {
-                debug_assert!(
-                    told.tells(&response),
-                    "{} {} answered {} {:?}, which its description does not tell",
-                    told.method,
-                    told.path,
-                    response.status(),
-                    response.extensions().get::<Refused>(),
-                );
-                response
-            })
-            .boxed();
         Endpoint { about, filter }
     }
 }
 
-/// Lets a method pass, on a path that does not end in a slash. Who may GET may ask for the head alone (RFC 9110
-/// 9.3.2).
-pub(super) fn method(wanted: Method) -> impl Filter<Extract = (), Error = Rejection> + Clone {
-    warp::method()
-        .and(warp::path::full())
-        .and_then(move |given: Method, path: FullPath| {
-            let fits = given == wanted || (given == Method::HEAD && wanted == Method::GET);
-            let fits = fits && !path.as_str().ends_with('/');
-            std::future::ready(if fits { Ok(()) } else { Err(warp::reject::not_found()) })
-        })
-        .untuple_one()
-}
-
-/// `route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$cancel")`: the filter of a method and path, and the
-/// [`About`] that says the same.
+/// `route!(POST "fhir" / "Task" / {id: PrescriptionId} / "$cancel")`: the filter of the path, and the
+/// [`About`] that says by which method and path a request is for it.
 macro_rules! route {
     (@filter $literal:literal) => { warp::path($literal) };
     (@filter {$name:ident: $kind:ty}) => { warp::path::param::<$kind>() };
@@ -399,8 +391,7 @@ macro_rules! route {
         (
             warp::any()
                 $(.and($crate::http::endpoint::route!(@filter $segment)))+
-                .and(warp::path::end())
-                .and($crate::http::endpoint::method(http::Method::$method)),
+                .and(warp::path::end()),
             $crate::http::endpoint::About::new(
                 http::Method::$method,
                 concat!($("/", $crate::http::endpoint::route!(@text $segment)),+),

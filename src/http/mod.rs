@@ -65,7 +65,7 @@ impl Answers for Routes {
     async fn answer(&self, request: Request<Full<Bytes>>) -> Response {
         let (method, path) = (request.method(), request.uri().path());
         match self.endpoints.iter().find(|endpoint| endpoint.about.is_for(method, path)) {
-            Some(endpoint) => endpoint.filter.answer(request).await,
+            Some(endpoint) => endpoint.answer(request).await,
             None => unmatched(&self.book, path),
         }
     }
