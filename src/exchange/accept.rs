@@ -185,7 +185,8 @@ impl Exchange {
             }
             (None, Wanted::Id(_)) => Err(ExchangeError::NotFound),
             (None, Wanted::Number(_)) => {
-                self.number_attempt_failed(pharmacy).await?;
+                let guesses = self.guesses(pharmacy, AttemptKind::ExchangeNumber);
+                self.store.attempt_register(&guesses).await?;
                 Err(ExchangeError::ExchangeNumberUnknown)
             }
         }

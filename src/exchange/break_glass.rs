@@ -43,8 +43,8 @@ impl Exchange {
     ) -> Result<VerifiedIdentity, ExchangeError> {
         let (facility, _) = caller.clinician()?;
         let now = self.clock.now();
-        let limit = &self.settings.identity_attempts;
-        self.store.attempt_check(&self.guesses(facility, AttemptKind::BreakGlass)).await?;
+        let guesses = self.guesses(facility, AttemptKind::BreakGlass);
+        self.store.attempt_check(&guesses).await?;
         let today = japanese_date(now);
         let found = match sought {
             Sought::Insured(None, _) => None,
@@ -54,7 +54,7 @@ impl Exchange {
             }
         };
         let Some(entry) = found.filter(|entry| entry.patient.particulars.deceased_on.is_none()) else {
-            self.store.attempt_register(&facility.code, AttemptKind::BreakGlass, now, limit).await?;
+            self.store.attempt_register(&guesses).await?;
             return Err(ExchangeError::IdentityNotVerified);
         };
         metrics::counter!("hikikae_break_glass_total").increment(1);

@@ -232,18 +232,8 @@ impl Exchange {
 
     /// Counts an identity that did not match, and answers the one refusal there is for it.
     async fn identity_attempt_failed(&self, facility: &Facility) -> Result<ExchangeError, ExchangeError> {
-        let limit = &self.settings.identity_attempts;
-        self.store.attempt_register(&facility.code, AttemptKind::Identity, self.clock.now(), limit).await?;
+        self.store.attempt_register(&self.guesses(facility, AttemptKind::Identity)).await?;
         Ok(ExchangeError::IdentityNotVerified)
-    }
-
-    /// Counts a wrong exchange number against the facility that tried it.
-    pub(super) async fn number_attempt_failed(&self, facility: &Facility) -> Result<(), ExchangeError> {
-        let limit = &self.settings.number_attempts;
-        self.store
-            .attempt_register(&facility.code, AttemptKind::ExchangeNumber, self.clock.now(), limit)
-            .await?;
-        Ok(())
     }
 
     /// The patient an `Identity-Token` of this facility stands for, and what is open to it at this moment.

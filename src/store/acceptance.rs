@@ -61,8 +61,7 @@ impl Store {
                 self.ask("acceptance-find", sql!("p.id = $8"), asking, &[&bucket, &id]).await?
             }
         };
-        let there = |row: &&Row| row.get::<_, Option<PrescriptionId>>("id").is_some();
-        let Some(first) = rows.first().filter(there) else { return Ok((asked, None)) };
+        let Some(first) = rows.first() else { return Ok((asked, None)) };
         let found = self.prescription_read(first)?;
         let finding = |row: &Row| {
             let id = row.get::<_, Option<Uuid>>("finding")?;

@@ -28,8 +28,7 @@ pub struct Asked {
 }
 
 /// `asked!("name", SELECT …, ORDER BY …)`: the statement of that name that reads a subject and answers what is asked
-/// beside it. At least one row, also when there is no subject, whose columns are NULL then. The subject's parameters
-/// begin with `$7`; in the order it is `s`.
+/// beside it; to be run by [`Store::ask`]. The subject's parameters begin with `$7`; in the order it is `s`.
 macro_rules! asked {
     ($name:literal, [$($subject:tt)*], $order:literal) => {
         concat!(
@@ -39,15 +38,22 @@ macro_rules! asked {
             LEFT JOIN identity_attempt t ON t.facility_code = $1 /* facility */ AND t.kind = $2 /* kind */
                 AND t.window_start > $3 /* window began after */ AND t.window_start <= $4 /* now */
             LEFT JOIN idempotency i ON i.bucket = $5 /* bucket of the key */ AND i.key_hash = $6 /* key */
-            LEFT JOIN (", $($subject)*, ") s ON true ", $order
+            LEFT JOIN (SELECT true AS found, subject.* FROM (", $($subject)*, ") subject) s ON true ", $order
         )
     };
 }
 pub(super) use asked;
 
 impl Store {
-    /// Runs a statement made by [`asked!`] with its subject's parameters; answers its rows, of which there is one at
-    /// least.
+    /// What an act asks, without a subject.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub(super) async fn asked(&self, act: &'static str, asking: &Asking<'_>) -> Result<Asked, StoreError> {
+        Ok(self.ask(act, asked!("asked", ["SELECT"], ""), asking, &[]).await?.0)
+    }
+
+    /// Runs a statement made by [`asked!`] with its subject's parameters; answers the rows of the subject.
     pub(super) async fn ask(
         &self,
         act: &'static str,
@@ -64,13 +70,15 @@ impl Store {
         let hash = hash.as_ref().map(<[u8; 32]>::as_slice);
         let beside: [Param<'_>; 6] = [&facility, &kind, &began, &at, &bucket, &hash];
         let params: Vec<Param<'_>> = beside.into_iter().chain(subject.iter().copied()).collect();
-        let rows = self.one(act, sql, &params).await?;
+        let mut rows = self.one(act, sql, &params).await?;
+        // There is one at least, whose columns are NULL where nothing was found.
         let first = rows.first().ok_or(StoreError::RowCount { rows: 0 })?;
         let allowed = guesses.map_or(Ok(()), |guesses| guesses.judge(first));
         let replay = match asking.key {
             Some(key) => self.replay_read(key, first)?,
             None => Replay::New,
         };
+        rows.retain(|row| row.get::<_, Option<bool>>("found").is_some());
         Ok((Asked { allowed, replay }, rows))
     }
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_postgres::Row;
 use zeroize::Zeroizing;
 
+use super::asked::Asking;
 use super::bucket::Bucket;
 use super::pool::{Store, StoreError};
 use super::seal::SealContext;
@@ -83,14 +84,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub async fn idempotency_find(&self, key: &IdempotencyKey) -> Result<Replay, StoreError> {
-        const SQL: &str = "-- idempotency-find
-            SELECT request_hash, sealed AS answer FROM idempotency WHERE bucket = $1 AND key_hash = $2";
-        let key_hash = self.key_hash(key);
-        let bucket = Bucket::of_hash(&key_hash);
-        match self.one_opt("idempotency-find", SQL, &[&bucket, &key_hash.as_slice()]).await? {
-            Some(row) => self.replay_read(key, &row),
-            None => Ok(Replay::New),
-        }
+        Ok(self.asked("idempotency-find", &Asking { guesses: None, key: Some(key) }).await?.replay)
     }
 
     /// The same of a row that has what was kept, or neither column.

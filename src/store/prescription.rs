@@ -411,8 +411,7 @@ impl Store {
         );
         let bucket = self.buckets().of_prescription(id);
         let (asked, rows) = self.ask("prescription-with-original", SQL, asking, &[&bucket, &id]).await?;
-        let there = |row: &&Row| row.get::<_, Option<PrescriptionId>>("id").is_some();
-        let Some(row) = rows.first().filter(there) else { return Ok((asked, None)) };
+        let Some(row) = rows.first() else { return Ok((asked, None)) };
         let found = self.prescription_read(row)?;
         let part = Part::Prescription(found.registered.document.number);
         let original = self.document_open(id, part, row.get("media_type"), row.get("original"))?;

@@ -231,12 +231,12 @@ async fn guessing_is_limited_per_facility_kind_and_window() {
     for second in 0..3 {
         let at = start + TimeDelta::seconds(second);
         store.attempt_check(&Guesses { facility: &guesser, kind, at, limit: &limit }).await.unwrap();
-        store.attempt_register(&guesser, kind, at, &limit).await.unwrap();
+        store.attempt_register(&Guesses { facility: &guesser, kind, at, limit: &limit }).await.unwrap();
     }
     let at = start + TimeDelta::minutes(4);
     for refused in [
         store.attempt_check(&Guesses { facility: &guesser, kind, at, limit: &limit }).await,
-        store.attempt_register(&guesser, kind, at, &limit).await,
+        store.attempt_register(&Guesses { facility: &guesser, kind, at, limit: &limit }).await,
     ] {
         let Err(AttemptError::TooMany { retry_after }) = refused else { panic!("{refused:?}") };
         assert_eq!(retry_after, Duration::from_mins(6));
@@ -249,7 +249,7 @@ async fn guessing_is_limited_per_facility_kind_and_window() {
 
     let next = start + TimeDelta::minutes(10);
     store.attempt_check(&Guesses { facility: &guesser, kind, at: next, limit: &limit }).await.unwrap();
-    store.attempt_register(&guesser, kind, next, &limit).await.unwrap();
+    store.attempt_register(&Guesses { facility: &guesser, kind, at: next, limit: &limit }).await.unwrap();
     store.attempt_check(&Guesses { facility: &guesser, kind, at: next, limit: &limit }).await.unwrap();
 }
 
@@ -259,7 +259,8 @@ async fn concurrent_failures_are_all_counted() {
     let limit = AttemptLimit { failures: 10, window: Duration::from_mins(10) };
     let guesser = "1311234567".parse().unwrap();
     let at: DateTime<Utc> = "2026-04-01T00:00:00Z".parse().unwrap();
-    let tries = (0..30).map(|_| store.attempt_register(&guesser, AttemptKind::Identity, at, &limit));
+    let attempt = Guesses { facility: &guesser, kind: AttemptKind::Identity, at, limit: &limit };
+    let tries = (0..30).map(|_| store.attempt_register(&attempt));
     let answered = futures_util::future::join_all(tries).await.iter().filter(|answer| answer.is_ok()).count();
     assert_eq!(answered, 10);
 }

@@ -6,8 +6,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio_postgres::Row;
 
 use crate::prescription::identifier::InstitutionCode;
+use crate::store::asked::Asking;
 use crate::store::error::StoreError;
 use crate::store::pool::{Params, Store, column};
 
@@ -46,16 +48,29 @@ pub struct Guesses<'a> {
 }
 
 impl Guesses<'_> {
+    fn window(&self) -> TimeDelta {
+        TimeDelta::from_std(self.limit.window).unwrap_or(TimeDelta::MAX)
+    }
+
     pub(in crate::store) fn began_after(&self) -> DateTime<Utc> {
-        began_after(self.at, self.limit)
+        self.at.checked_sub_signed(self.window()).unwrap_or(DateTime::UNIX_EPOCH)
     }
 
     /// Whether one more may be made, by a row that has a window's start and failures, or neither.
-    pub(in crate::store) fn judge(&self, row: &tokio_postgres::Row) -> Result<(), AttemptError> {
-        match row.try_get::<_, Option<i32>>("failures") {
-            Ok(None) => Ok(()),
-            _ => judge(row, self.at, self.limit, self.limit.failures.saturating_sub(1)),
+    pub(in crate::store) fn judge(&self, row: &Row) -> Result<(), AttemptError> {
+        self.within(row, self.limit.failures.saturating_sub(1))
+    }
+
+    fn within(&self, row: &Row, allowed: u32) -> Result<(), AttemptError> {
+        const TABLE: &str = "identity_attempt";
+        let Some(failures) = column::<Option<i32>>(row, TABLE, "failures")? else { return Ok(()) };
+        if i64::from(failures) <= i64::from(allowed) {
+            return Ok(());
         }
+        let since: DateTime<Utc> = column(row, TABLE, "window_start")?;
+        let end = since.checked_add_signed(self.window()).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let left = (end - self.at).to_std().unwrap_or(Duration::ZERO);
+        Err(AttemptError::TooMany { retry_after: left.max(Duration::from_secs(1)) })
     }
 }
 
@@ -93,23 +108,13 @@ const REGISTER: &str = "-- identity_attempt_register
         updated_at = now(), updated_by = excluded.updated_by
     RETURNING window_start, failures";
 
-const FIND: &str = "-- identity_attempt_find
-    SELECT window_start, failures FROM identity_attempt
-    WHERE facility_code = $1 /* facility */ AND kind = $2 /* kind */
-      AND window_start > $4 /* window began after */ AND window_start <= $3 /* now */";
-
 impl Store {
     /// Whether the facility may attempt at all. Asked before what is guessed is looked up.
     ///
     /// # Errors
     /// [`AttemptError`]
     pub async fn attempt_check(&self, guesses: &Guesses<'_>) -> Result<(), AttemptError> {
-        let (facility, kind) = (guesses.facility.as_str(), guesses.kind.as_str());
-        let params: Params<'_> = &[&facility, &kind, &guesses.at, &guesses.began_after()];
-        match self.one_opt("attempt-check", FIND, params).await? {
-            Some(row) => guesses.judge(&row),
-            None => Ok(()),
-        }
+        self.asked("attempt-check", &Asking { guesses: Some(*guesses), key: None }).await?.allowed
     }
 
     /// Counts a failure, in one statement, and answers whether it may still be answered as such. To be done
@@ -117,42 +122,13 @@ impl Store {
     ///
     /// # Errors
     /// [`AttemptError`]
-    pub async fn attempt_register(
-        &self,
-        facility: &InstitutionCode,
-        kind: AttemptKind,
-        at: DateTime<Utc>,
-        limit: &AttemptLimit,
-    ) -> Result<(), AttemptError> {
+    pub async fn attempt_register(&self, guesses: &Guesses<'_>) -> Result<(), AttemptError> {
         const ACT: &str = "attempt-register";
-        let (facility, kind, began) = (facility.as_str(), kind.as_str(), began_after(at, limit));
-        match self.one_opt(ACT, REGISTER, &[&facility, &kind, &at, &began, &ACT]).await? {
-            Some(row) => judge(&row, at, limit, limit.failures),
+        let (facility, kind) = (guesses.facility.as_str(), guesses.kind.as_str());
+        let params: Params<'_> = &[&facility, &kind, &guesses.at, &guesses.began_after(), &ACT];
+        match self.one_opt(ACT, REGISTER, params).await? {
+            Some(row) => guesses.within(&row, guesses.limit.failures),
             None => Err(StoreError::RowCount { rows: 0 }.into()),
         }
     }
-}
-
-fn window(limit: &AttemptLimit) -> TimeDelta {
-    TimeDelta::from_std(limit.window).unwrap_or(TimeDelta::MAX)
-}
-
-fn began_after(at: DateTime<Utc>, limit: &AttemptLimit) -> DateTime<Utc> {
-    at.checked_sub_signed(window(limit)).unwrap_or(DateTime::UNIX_EPOCH)
-}
-
-fn judge(
-    row: &tokio_postgres::Row,
-    at: DateTime<Utc>,
-    limit: &AttemptLimit,
-    allowed: u32,
-) -> Result<(), AttemptError> {
-    let failures: i32 = column(row, "identity_attempt", "failures")?;
-    if i64::from(failures) <= i64::from(allowed) {
-        return Ok(());
-    }
-    let since: DateTime<Utc> = column(row, "identity_attempt", "window_start")?;
-    let end = since.checked_add_signed(window(limit)).unwrap_or(DateTime::<Utc>::MAX_UTC);
-    let left = (end - at).to_std().unwrap_or(Duration::ZERO);
-    Err(AttemptError::TooMany { retry_after: left.max(Duration::from_secs(1)) })
 }

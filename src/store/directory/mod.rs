@@ -266,9 +266,7 @@ impl Store {
         on: NaiveDate,
         rows: &[Row],
     ) -> Result<Option<DirectoryEntry>, StoreError> {
-        let rows: Vec<&Row> =
-            rows.iter().filter(|row| row.get::<_, Option<PatientId>>("patient_id").is_some()).collect();
-        let known = rows.iter().map(|row| IdentityRow::try_from(*row)).collect::<Result<Vec<_>, _>>()?;
+        let known = rows.iter().map(IdentityRow::try_from).collect::<Result<Vec<_>, _>>()?;
         let branch = identity.branch_hash(self.lookup(), birth_date);
         let patients = match branch {
             None => known.iter().map(|row| row.patient).collect(),
