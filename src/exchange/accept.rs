@@ -156,12 +156,8 @@ impl Exchange {
             Wanted::Id(id) => (Sought::Id(*id), None),
         };
         let asking = Asking { guesses, key: key.as_ref() };
-        let together = self.together().await?;
-        let (identified, found) = tokio::join!(
-            together.identity_of(caller, token),
-            together.store.acceptance_find(sought, &asking),
-        );
-        drop(together);
+        let (identified, found) =
+            tokio::join!(self.identity_of(caller, token), self.store.acceptance_find(sought, &asking));
         let identified = identified?;
         let (asked, found) = found?;
         asked.allowed?;

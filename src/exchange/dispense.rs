@@ -128,9 +128,8 @@ impl Exchange {
         let original = Original::of(&row.registered, row.details.conversions.clone(), stored)?;
         let (trust, form, document, now) = (self.trust(), sent.form, sent.original.clone(), self.clock.now());
         let taken = worked(size, move || dispensing_read(form, &document, &original, &trust, now)).await?;
-        let together = self.together().await?;
         let (belongs, history) =
-            tokio::join!(together.belongs(caller, row, form, &taken), together.history(row.patient));
+            tokio::join!(self.belongs(caller, row, form, &taken), self.history(row.patient));
         belongs?;
         Ok((taken, history?))
     }

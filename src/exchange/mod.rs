@@ -218,12 +218,6 @@ impl Exchange {
         *self.formulary.write().unwrap_or_else(std::sync::PoisonError::into_inner) = editions;
     }
 
-    /// The same exchange over one connection to its database: what is begun together on it (`join!`) and is one
-    /// statement each is one round trip.
-    async fn together(&self) -> Result<Self, ExchangeError> {
-        Ok(Self { store: self.store.together().await?, ..self.clone() })
-    }
-
     /// The kept answer of an earlier request with the same key, when there is one.
     async fn replayed<T: DeserializeOwned>(
         &self,

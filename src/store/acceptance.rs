@@ -5,6 +5,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::asked::{Asked, Asking, asked};
+use super::batch::{Batched, owned};
 use super::bucket::{PatientId, PrescriptionId};
 use super::document::{Document, Part};
 use super::finding::FindingRow;
@@ -34,33 +35,40 @@ impl Store {
         asking: &Asking<'_>,
     ) -> Result<(Asked, Option<(PrescriptionRow, Vec<FindingRow>)>), StoreError> {
         macro_rules! sql {
-            ($which:literal) => {
+            ($name:literal, $params:tt, $which:literal) => {
                 asked!(
-                    "acceptance-find",
+                    $name,
+                    $params,
                     [
                         "SELECT ",
                         columns!("p"),
                         ", f.id AS finding, f.facility, f.sealed AS finding_sealed, f.mitigation
                         FROM prescription p
                         LEFT JOIN finding f ON f.bucket = p.bucket AND f.prescription_id = p.id
-                        WHERE p.bucket = $7 AND ",
+                        WHERE p.bucket = q.bucket AND ",
                         $which
                     ],
                     "ORDER BY s.finding, s.facility"
                 )
             };
         }
-        let (asked, rows) = match sought {
+        let (statement, subject) = match sought {
             Sought::Number(patient, number) => {
-                const SQL: &str = sql!("p.patient_id = $8 AND p.number_hash = $9");
-                let (bucket, hash) = (self.buckets().of_patient(patient), self.number_hash(patient, number));
-                self.ask("acceptance-find", SQL, asking, &[&bucket, &patient, &hash.as_slice()]).await?
+                static BY_NUMBER: Batched = sql!(
+                    "acceptance-find-number",
+                    (7 bucket smallint, 8 patient uuid, 9 number bytea),
+                    "p.patient_id = q.patient AND p.number_hash = q.number"
+                );
+                let hash = self.number_hash(patient, number).to_vec();
+                (&BY_NUMBER, owned![self.buckets().of_patient(patient), patient, hash])
             }
             Sought::Id(id) => {
-                let bucket = self.buckets().of_prescription(id);
-                self.ask("acceptance-find", sql!("p.id = $8"), asking, &[&bucket, &id]).await?
+                static BY_ID: Batched =
+                    sql!("acceptance-find", (7 bucket smallint, 8 id uuid), "p.id = q.id");
+                (&BY_ID, owned![self.buckets().of_prescription(id), id])
             }
         };
+        let (asked, rows) = self.ask("acceptance-find", statement, asking, subject).await?;
         let Some(first) = rows.first() else { return Ok((asked, None)) };
         let found = self.prescription_read(first)?;
         let finding = |row: &Row| {

@@ -4,10 +4,11 @@
 
 use tokio_postgres::Row;
 
+use super::batch::{Batched, Owned, owned};
 use super::bucket::Bucket;
 use super::directory::attempt::{AttemptError, Guesses};
 use super::idempotency::{IdempotencyKey, Replay};
-use super::pool::{Param, Params, Store, StoreError};
+use super::pool::{Store, StoreError};
 
 /// What is asked; each may be left out.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,18 +28,22 @@ pub struct Asked {
     pub replay: Replay,
 }
 
-/// `asked!("name", SELECT …, ORDER BY …)`: the statement of that name that reads a subject and answers what is asked
-/// beside it; to be run by [`Store::ask`]. The subject's parameters begin with `$7`; in the order it is `s`.
+/// `asked!("name", (7 first type, …), CTEs, [SELECT …], ORDER BY …)`: the statement of that name that reads a subject and
+/// answers what is asked beside it; to be run by [`Store::ask`] with the subject's parameters, which begin with 7 and are
+/// columns of `q`. In the order the subject is `s`.
 macro_rules! asked {
-    ($name:literal, [$($subject:tt)*], $order:literal) => {
-        concat!(
-            "-- ", $name, "
-            SELECT t.window_start, t.failures, i.request_hash, i.sealed AS answer, s.*
-            FROM (SELECT) AS act
-            LEFT JOIN identity_attempt t ON t.facility_code = $1 /* facility */ AND t.kind = $2 /* kind */
-                AND t.window_start > $3 /* window began after */ AND t.window_start <= $4 /* now */
-            LEFT JOIN idempotency i ON i.bucket = $5 /* bucket of the key */ AND i.key_hash = $6 /* key */
-            LEFT JOIN (SELECT true AS found, subject.* FROM (", $($subject)*, ") subject) s ON true ", $order
+    ($name:literal, ($($params:tt)*), $($before:literal,)? [$($subject:tt)*], $order:literal) => {
+        $crate::store::batch::batched!(
+            $name,
+            (1 facility text, 2 kind text, 3 window_after timestamptz, 4 at timestamptz, 5 key_bucket smallint, 6 key bytea, $($params)*),
+            $($before,)?
+            "
+            SELECT q.n, t.window_start, t.failures, i.request_hash, i.sealed AS answer, s.*
+            FROM q
+            LEFT JOIN identity_attempt t ON t.facility_code = q.facility AND t.kind = q.kind
+                AND t.window_start > q.window_after AND t.window_start <= q.at
+            LEFT JOIN idempotency i ON i.bucket = q.key_bucket AND i.key_hash = q.key
+            LEFT JOIN LATERAL (SELECT true AS found, subject.* FROM (", $($subject)*, ") subject) s ON true ", $order
         )
     };
 }
@@ -50,27 +55,30 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub(super) async fn asked(&self, act: &'static str, asking: &Asking<'_>) -> Result<Asked, StoreError> {
-        Ok(self.ask(act, asked!("asked", ["SELECT"], ""), asking, &[]).await?.0)
+        static NOTHING: Batched = asked!("asked", (), ["SELECT"], "");
+        Ok(self.ask(act, &NOTHING, asking, Vec::new()).await?.0)
     }
 
     /// Runs a statement made by [`asked!`] with its subject's parameters; answers the rows of the subject.
     pub(super) async fn ask(
         &self,
         act: &'static str,
-        sql: &'static str,
+        statement: &'static Batched,
         asking: &Asking<'_>,
-        subject: Params<'_>,
+        subject: Vec<Owned>,
     ) -> Result<(Asked, Vec<Row>), StoreError> {
         let guesses = asking.guesses.as_ref();
-        let (facility, kind) =
-            (guesses.map(|guesses| guesses.facility.as_str()), guesses.map(|guesses| guesses.kind.as_str()));
-        let (began, at) = (guesses.map(Guesses::began_after), guesses.map(|guesses| guesses.at));
         let hash = asking.key.map(|key| self.key_hash(key));
-        let bucket = hash.as_ref().map(Bucket::of_hash);
-        let hash = hash.as_ref().map(<[u8; 32]>::as_slice);
-        let beside: [Param<'_>; 6] = [&facility, &kind, &began, &at, &bucket, &hash];
-        let params: Vec<Param<'_>> = beside.into_iter().chain(subject.iter().copied()).collect();
-        let mut rows = self.one(act, sql, &params).await?;
+        let mut params = owned![
+            guesses.map(|guesses| guesses.facility.as_str().to_owned()),
+            guesses.map(|guesses| guesses.kind.as_str()),
+            guesses.map(Guesses::began_after),
+            guesses.map(|guesses| guesses.at),
+            hash.as_ref().map(Bucket::of_hash),
+            hash.map(Vec::from),
+        ];
+        params.extend(subject);
+        let mut rows = self.batched(act, statement, params).await?;
         // There is one at least, whose columns are NULL where nothing was found.
         let first = rows.first().ok_or(StoreError::RowCount { rows: 0 })?;
         let allowed = guesses.map_or(Ok(()), |guesses| guesses.judge(first));

@@ -1,17 +1,19 @@
 //! What a database error means to an act. Knows no table.
 
+use std::sync::Arc;
+
 use deadpool_postgres::{PoolError, TimeoutType};
 use tokio_postgres::error::{DbError, SqlState};
 
 use super::seal::SealError;
 
 /// What went wrong between an act and the database. No variant carries a value of a row.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be reached, or the connection broke. Whether a commit that was under way took
     /// place is unknown; the same request with the same key may be sent again.
     #[error("the database cannot be reached")]
-    Unavailable(#[source] Option<tokio_postgres::Error>),
+    Unavailable(#[source] Option<Arc<tokio_postgres::Error>>),
     /// No connection became free in time.
     #[error("no database connection became free in time")]
     Overloaded,
@@ -81,7 +83,7 @@ impl StoreError {
                 Some(name) => Self::Constraint(name.to_owned()),
                 None => Self::Statement { act, sqlstate: refusal.code().code().to_owned() },
             },
-            None if error.is_closed() || error_is_io(&error) => Self::Unavailable(Some(error)),
+            None if error.is_closed() || error_is_io(&error) => Self::Unavailable(Some(Arc::new(error))),
             None => Self::Mismatch { act },
         }
     }
@@ -89,7 +91,9 @@ impl StoreError {
     pub(super) fn from_pool(error: PoolError) -> Self {
         match error {
             PoolError::Timeout(TimeoutType::Wait) => Self::Overloaded,
-            PoolError::Backend(error) if error.as_db_error().is_none() => Self::Unavailable(Some(error)),
+            PoolError::Backend(error) if error.as_db_error().is_none() => {
+                Self::Unavailable(Some(Arc::new(error)))
+            }
             _ => Self::Unavailable(None),
         }
     }

@@ -5,9 +5,10 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::access::Trace;
+use super::batch::{Batched, batched, owned};
 use super::bucket::{IdentityToken, PatientId};
 use super::consent::provision;
-use super::pool::{Store, StoreError};
+use super::pool::{Param, Store, StoreError};
 use super::session::SpentAssertion;
 use crate::prescription::access::AccessAct;
 use crate::prescription::consent::{Channel, ConsentKind, Method, Permissions, Provision};
@@ -45,19 +46,42 @@ pub struct IdentityGrant<'a> {
     pub trace: &'a Trace,
 }
 
-/// What decides about a token `t` at the instant `$4`: one row for each consent or refusal in force, at least one.
+/// What decides about a token `t` at the instant `at` of `q`: one row for each consent or refusal in force, at least one.
 macro_rules! in_force {
-    () => {
-        "t.patient_id, t.method, c.id, c.kind, c.permit, c.channel, c.valid_until,
+    ($of:literal) => {
+        concat!(
+            " SELECT q.n, t.patient_id, t.method, c.id, c.kind, c.permit, c.channel, c.valid_until,
              EXISTS (SELECT FROM disaster d
-                     WHERE d.opened_at <= $4 AND d.valid_until > $4 AND d.closed_at IS NULL
+                     WHERE d.opened_at <= q.at AND d.valid_until > q.at AND d.closed_at IS NULL
                        AND left(t.facility, 2) = ANY (d.prefectures)) AS disaster
-            FROM identity_token_used t
-            LEFT JOIN consent c ON c.bucket = $1 AND c.patient_id = t.patient_id
+            FROM q
+            JOIN identity_token_used t ON ",
+            $of,
+            " LEFT JOIN consent c ON c.bucket = q.bucket AND c.patient_id = t.patient_id
                 AND (c.facility IS NULL OR c.facility = t.facility)
                 AND (c.token_hash IS NULL OR c.token_hash = t.token_hash)
-                AND c.granted_at <= $4 AND (c.valid_until IS NULL OR c.valid_until > $4)
+                AND c.granted_at <= q.at AND (c.valid_until IS NULL OR c.valid_until > q.at)
                 AND c.withdrawn_at IS NULL"
+        )
+    };
+}
+
+/// Keeps a token for each of `q`, or for those of them that are `allowed`, with its trace; answers what is in force.
+macro_rules! token_insert {
+    ($allowed:literal) => {
+        concat!(
+            ", identity_token_used AS (
+                INSERT INTO identity_token
+                    (bucket, token_hash, patient_id, facility, method, expires_at, updated_by)
+                SELECT bucket, token, patient, facility, method, expires_at, act FROM q ",
+            $allowed,
+            " RETURNING token_hash, patient_id, facility, method
+            ), trace AS (
+                INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
+                SELECT q.bucket, q.patient, q.request, q.at, q.act, q.trace, q.act
+                FROM q JOIN identity_token_used t ON t.token_hash = q.token
+            )"
+        )
     };
 }
 
@@ -100,71 +124,67 @@ impl Store {
         &self,
         grant: &IdentityGrant<'_>,
     ) -> Result<Option<Permissions>, StoreError> {
-        const SQL: &str = concat!(
-            "-- identity-token-insert
-            WITH challenge AS (
-                DELETE FROM card_challenge WHERE nonce_hash = $9 AND facility = $5 AND expires_at > $4 RETURNING 1
+        static INSERT: Batched = batched!(
+            "identity-token-insert",
+            (1 bucket smallint, 2 token bytea, 3 patient uuid, 4 at timestamptz, 5 facility text, 6 method text,
+             7 expires_at timestamptz, 8 request uuid, 9 act text, 10 trace bytea),
+            token_insert!(""),
+            in_force!("t.token_hash = q.token")
+        );
+        const BY_CARD: &str = concat!(
+            "-- identity-token-insert-card
+            WITH q AS (
+                SELECT 1::bigint AS n, $1::smallint AS bucket, $2::bytea AS token, $3::uuid AS patient,
+                    $4::timestamptz AS at, $5::text AS facility, $6::text AS method, $7::timestamptz AS expires_at,
+                    $8::uuid AS request, $9::text AS act, $10::bytea AS trace
+            ), challenge AS (
+                DELETE FROM card_challenge WHERE nonce_hash = $11 AND facility = $5 AND expires_at > $4 RETURNING 1
             ), spent AS (
                 INSERT INTO client_assertion (jti_hash, expires_at, updated_by)
-                SELECT $10, $11::timestamptz, 'verify-identity' FROM challenge
-            ), identity_token_used AS (
-                INSERT INTO identity_token
-                    (bucket, token_hash, patient_id, facility, method, expires_at, updated_by)
-                SELECT $1, $2, $3, $5, $6, $7, $12 WHERE $9::bytea IS NULL OR EXISTS (SELECT FROM challenge)
-                RETURNING token_hash, patient_id, facility, method
-            ), given AS (
+                SELECT $12, $13::timestamptz, 'verify-identity' FROM challenge
+            )",
+            token_insert!("WHERE EXISTS (SELECT FROM challenge)"),
+            ", given AS (
                 INSERT INTO consent (bucket, patient_id, id, facility, kind, permit, channel, token_hash, granted_at,
                                      valid_until, updated_by)
-                SELECT $1, patient_id, g.id, facility, g.kind, true, 'card-reader', token_hash, $4, $7, $12
-                FROM identity_token_used, unnest($13::uuid[], $14::text[]) AS g (id, kind)
-            ), trace AS (
-                INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
-                SELECT $1, patient_id, $8, $4, $12, $15, $12 FROM identity_token_used
-            )
-            SELECT ",
-            in_force!()
+                SELECT $1, patient_id, g.id, facility, g.kind, true, 'card-reader', token_hash, $4, $7, $9
+                FROM identity_token_used, unnest($14::uuid[], $15::text[]) AS g (id, kind)
+            )",
+            in_force!("t.token_hash = q.token")
         );
         let emergency = grant.method == Method::BreakGlass;
         let act = if emergency { AccessAct::BreakGlass } else { AccessAct::VerifyIdentity };
         let bucket = self.buckets().of_patient(grant.patient);
-        let hash = self.identity_token_hash(grant.token);
-        let sealed = self.seal_trace(grant.trace)?;
-        let card = grant.card.as_ref();
-        let nonce = card.map(|card| self.nonce_hash(card.nonce).to_vec());
-        let jti = card.map(|card| self.assertion_hash(card.assertion).to_vec());
-        let kinds: Vec<ConsentKind> = card.map(|card| card.consents.to_vec()).unwrap_or_default();
-        let ids = kinds.iter().map(|_| self.uuid_draw()).collect::<Result<Vec<_>, _>>()?;
-        let codes: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
-        let rows = self
-            .one(
-                act.as_str(),
-                SQL,
-                &[
-                    &bucket,
-                    &hash.as_slice(),
-                    &grant.patient,
-                    &grant.at,
-                    &grant.facility.as_str(),
-                    &grant.method.as_str(),
-                    &grant.expires_at,
-                    &grant.trace.request,
-                    &nonce,
-                    &jti,
-                    &card.map(|card| card.assertion.until),
-                    &act,
-                    &ids,
-                    &codes,
-                    &sealed,
-                ],
-            )
-            .await;
+        let params = owned![
+            bucket,
+            self.identity_token_hash(grant.token).to_vec(),
+            grant.patient,
+            grant.at,
+            grant.facility.as_str().to_owned(),
+            grant.method.as_str(),
+            grant.expires_at,
+            grant.trace.request,
+            act,
+            self.seal_trace(grant.trace)?,
+        ];
+        let Some(card) = &grant.card else {
+            let rows = self.batched(act.as_str(), &INSERT, params).await?;
+            return Ok(permissions(&rows)?.map(|(_, permissions)| permissions));
+        };
+        let (nonce, jti) = (self.nonce_hash(card.nonce), self.assertion_hash(card.assertion));
+        let ids = card.consents.iter().map(|_| self.uuid_draw()).collect::<Result<Vec<_>, _>>()?;
+        let codes: Vec<&str> = card.consents.iter().map(|kind| kind.as_str()).collect();
+        let mut params: Vec<Param<'_>> = params.iter().map(|value| -> Param<'_> { value.as_ref() }).collect();
+        let (nonce, jti) = (nonce.as_slice(), jti.as_slice());
+        params.extend([&nonce as Param<'_>, &jti, &card.assertion.until, &ids, &codes]);
+        let rows = self.one(act.as_str(), BY_CARD, &params).await;
         let rows = match rows {
             Err(error) if error.is_constraint("client_assertion_pkey") => return Ok(None),
             rows => rows?,
         };
         let Some((_, mut permissions)) = permissions(&rows)? else { return Ok(None) };
         // The statement reads what stood before it.
-        permissions.provisions.extend(kinds.iter().zip(ids).map(|(kind, id)| Provision {
+        permissions.provisions.extend(card.consents.iter().zip(ids).map(|(kind, id)| Provision {
             id,
             kind: *kind,
             permit: true,
@@ -186,23 +206,28 @@ impl Store {
         facility: &InstitutionCode,
         now: DateTime<Utc>,
     ) -> Result<Option<(PatientId, Permissions)>, StoreError> {
-        const SQL: &str = concat!(
-            "-- identity-token-find
-            WITH identity_token_used AS (
-                SELECT token_hash, patient_id, facility, method FROM identity_token
-                WHERE bucket = $1 AND token_hash = $2 AND facility = $3 AND expires_at > $4 AND patient_id = $5
-                  AND NOT EXISTS (SELECT FROM patient p
-                                  WHERE p.bucket = $1 AND p.id = $5 AND p.merged_into IS NOT NULL)
-            )
-            SELECT ",
-            in_force!()
+        static FIND: Batched = batched!(
+            "identity-token-find",
+            (1 bucket smallint, 2 token bytea, 3 facility text, 4 at timestamptz, 5 patient uuid),
+            ", identity_token_used AS (
+                SELECT q.n, i.token_hash, i.patient_id, i.facility, i.method
+                FROM q
+                JOIN identity_token i ON i.bucket = q.bucket AND i.token_hash = q.token AND i.facility = q.facility
+                    AND i.expires_at > q.at AND i.patient_id = q.patient
+                WHERE NOT EXISTS (SELECT FROM patient p
+                                  WHERE p.bucket = q.bucket AND p.id = q.patient AND p.merged_into IS NOT NULL)
+            )",
+            in_force!("t.n = q.n")
         );
         let patient = self.buckets().of_token(token);
-        let bucket = self.buckets().of_patient(patient);
-        let hash = self.identity_token_hash(token);
-        let rows = self
-            .one("identity-token-find", SQL, &[&bucket, &hash.as_slice(), &facility.as_str(), &now, &patient])
-            .await?;
+        let params = owned![
+            self.buckets().of_patient(patient),
+            self.identity_token_hash(token).to_vec(),
+            facility.as_str().to_owned(),
+            now,
+            patient
+        ];
+        let rows = self.batched("identity-token-find", &FIND, params).await?;
         permissions(&rows)
     }
 

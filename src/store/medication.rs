@@ -4,7 +4,8 @@
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::access::Trace;
-use super::bucket::{Bucket, PatientId, PrescriptionId};
+use super::batch::{Batched, batched, owned};
+use super::bucket::{PatientId, PrescriptionId};
 use super::pool::{Store, StoreError};
 use super::prescription::life;
 use crate::check::{HistoryEntry, Period, Source, reported};
@@ -61,26 +62,26 @@ macro_rules! life_columns {
     };
 }
 
-/// A patient's version and everything a check may compare with, of the parameters bucket, patient and first day. Of what
-/// was dispensed the prescription does not matter any more.
+/// A patient's version and everything a check may compare with, of `q` with bucket, patient and first day (`since`). Of
+/// what was dispensed the prescription does not matter any more.
 macro_rules! history {
     () => {
         concat!(
-            "SELECT a.history_version, a.merged_into, a.merged, m.prescription_id, m.source, m.sequence, m.sealed,
+            " SELECT q.n, a.history_version, a.merged_into, a.merged, m.prescription_id, m.source, m.sequence, m.sealed,
                 m.entry, m.recorded_at, ",
             life_columns!(),
-            " FROM patient a
+            " FROM q
+            JOIN patient a ON a.bucket = q.bucket AND a.id = q.patient
             LEFT JOIN LATERAL (
                 SELECT prescription_id, source, sequence, sealed, NULL::uuid AS entry, NULL::timestamptz AS recorded_at
-                FROM medication WHERE bucket = a.bucket AND patient_id = a.id AND until >= $3
+                FROM medication WHERE bucket = a.bucket AND patient_id = a.id AND until >= q.since
                 UNION ALL
                 SELECT NULL, kind, NULL, sealed, id, recorded_at
                 FROM reported WHERE bucket = a.bucket AND patient_id = a.id AND kind <> 'claim'
-                  AND (until IS NULL OR until >= $3)
+                  AND (until IS NULL OR until >= q.since)
             ) m ON true
             LEFT JOIN prescription p
-                ON p.bucket = a.bucket AND p.id = CASE WHEN m.source <> 'dispensed' THEN m.prescription_id END
-            WHERE a.bucket = $1 AND a.id = $2"
+                ON p.bucket = a.bucket AND p.id = CASE WHEN m.source <> 'dispensed' THEN m.prescription_id END"
         )
     };
 }
@@ -147,21 +148,19 @@ impl Store {
         now: DateTime<Utc>,
         trace: &Trace,
     ) -> Result<History, StoreError> {
-        const SQL: &str = concat!(
-            "-- history-look
-            WITH trace AS (
+        static LOOK: Batched = batched!(
+            "history-look",
+            (1 bucket smallint, 2 patient uuid, 3 since date, 4 request uuid, 5 at timestamptz, 6 act text, 7 trace bytea),
+            ", trace AS (
                 INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
-                VALUES ($1, $2, $4, $5, $6, $7, $6)
+                SELECT bucket, patient, request, at, act, trace, act FROM q
                 ON CONFLICT ON CONSTRAINT access_record_pkey DO NOTHING
-            )
-            ",
+            )",
             history!()
         );
-        let bucket: Bucket = self.buckets().of_patient(patient);
-        let sealed = self.seal_trace(trace)?;
-        let rows = self
-            .one(act.as_str(), SQL, &[&bucket, &patient, &since, &trace.request, &now, &act, &sealed])
-            .await?;
+        let (bucket, sealed) = (self.buckets().of_patient(patient), self.seal_trace(trace)?);
+        let params = owned![bucket, patient, since, trace.request, now, act, sealed];
+        let rows = self.batched(act.as_str(), &LOOK, params).await?;
         let held = self.history_open(patient, &rows, now)?;
         self.history_whole(held, patient, since, now).await
     }
@@ -193,9 +192,10 @@ impl Store {
         since: NaiveDate,
         now: DateTime<Utc>,
     ) -> Result<Held, StoreError> {
-        const SQL: &str = concat!("-- history-read\n", history!());
-        let bucket: Bucket = self.buckets().of_patient(patient);
-        let rows = self.one("history-read", SQL, &[&bucket, &patient, &since]).await?;
+        static READ: Batched =
+            batched!("history-read", (1 bucket smallint, 2 patient uuid, 3 since date), history!());
+        let params = owned![self.buckets().of_patient(patient), patient, since];
+        let rows = self.batched("history-read", &READ, params).await?;
         self.history_open(patient, &rows, now)
     }
 

@@ -7,6 +7,7 @@ pub mod access;
 pub mod access_chain;
 pub mod app;
 pub mod asked;
+mod batch;
 pub mod bucket;
 pub mod cluster;
 pub mod consent;

@@ -18,6 +18,7 @@ use ring::rand::SecureRandom;
 use tokio_postgres::Row;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 
+use super::batch::Batches;
 use super::bucket::Buckets;
 use super::error::lost_race;
 use super::keys::Keys;
@@ -72,8 +73,7 @@ pub fn connections_default() -> usize {
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
-    /// The connection of [`Store::together`].
-    held: Option<Arc<Object>>,
+    batches: Arc<Batches>,
     sealer: Sealer,
     lookup: Lookup,
     buckets: Buckets,
@@ -151,7 +151,7 @@ impl Store {
             .map_err(|_| StoreError::Unavailable(None))?;
         Ok(Self {
             pool,
-            held: None,
+            batches: Arc::default(),
             sealer: Sealer::new(keys, Arc::clone(&rng)),
             lookup: Lookup::new(keys),
             buckets: Buckets::new(keys),
@@ -165,6 +165,10 @@ impl Store {
     /// [`StoreError`]
     pub async fn ready(&self) -> Result<(), StoreError> {
         self.one("ready", "-- ready\nSELECT 1", &[]).await.map(drop)
+    }
+
+    pub(super) fn batches(&self) -> &Batches {
+        &self.batches
     }
 
     /// Seals and opens personal values.
@@ -263,16 +267,6 @@ impl Store {
         Ok(self.single(act, sql, params).await?.1)
     }
 
-    /// The same store over one connection that is kept until this is dropped. Acts that are one statement each and are
-    /// begun together on it (`join!`) travel together: one round trip for them all. They are no transaction.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn together(&self) -> Result<Self, StoreError> {
-        let client = self.pool.get().await.map_err(StoreError::from_pool)?;
-        Ok(Self { held: Some(Arc::new(client)), ..self.clone() })
-    }
-
     /// Runs a statement that can be in no transaction and may take long. Takes no parameters.
     pub(super) async fn vacuum(&self, sql: &'static str) -> Result<(), StoreError> {
         const ACT: &str = "vacuum";
@@ -292,10 +286,7 @@ impl Store {
         let watch = Watch::start(act);
         for attempt in 0..=RETRIES {
             pause_before(act, attempt).await;
-            let client = match &self.held {
-                Some(held) => Arc::clone(held),
-                None => Arc::new(self.pool.get().await.map_err(StoreError::from_pool)?),
-            };
+            let client = self.pool.get().await.map_err(StoreError::from_pool)?;
             match statement_run(&client, sql, params).await {
                 Err(error) if lost_race(&error) => {}
                 outcome => {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::access::Trace;
 use super::asked::{Asked, Asking, asked};
+use super::batch::{Batched, batched, owned};
 use super::bucket::{Bucket, PatientId, PrescriptionId};
 use super::document::{Document, Part};
 use super::idempotency::{AnswerColumns, StoredAnswer};
@@ -356,34 +357,33 @@ impl Store {
         at: DateTime<Utc>,
         trace: &Trace,
     ) -> Result<Option<(PrescriptionRow, bool)>, StoreError> {
-        const SQL: &str = concat!(
-            "-- prescription-look
-            WITH found AS (
-                SELECT ",
+        static LOOK: Batched = batched!(
+            "prescription-look",
+            (1 bucket smallint, 2 id uuid, 3 facility text, 4 patient uuid, 5 request uuid, 6 at timestamptz, 7 act text,
+             8 trace bytea),
+            ", found AS (
+                SELECT q.n, ",
             columns!("p"),
-            ", coalesce($3 IN (p.clinic, p.pharmacy) OR $3 = ANY (p.dispensers) OR p.patient_id = $4, false) AS recorded
-                FROM prescription p WHERE bucket = $1 AND id = $2
+            ", q.request, q.at, q.act, q.trace,
+                    coalesce(q.facility IN (p.clinic, p.pharmacy) OR q.facility = ANY (p.dispensers)
+                        OR p.patient_id = q.patient, false) AS recorded
+                FROM q JOIN prescription p ON p.bucket = q.bucket AND p.id = q.id
             ), trace AS (
                 INSERT INTO access_record (bucket, patient_id, id, at, act, prescription_id, sealed, updated_by)
-                SELECT bucket, patient_id, $5, $6, $7, id, $8, $7 FROM found WHERE recorded
+                SELECT bucket, patient_id, request, at, act, id, trace, act FROM found WHERE recorded
                 ON CONFLICT ON CONSTRAINT access_record_pkey DO NOTHING
             )
             SELECT * FROM found"
         );
         let bucket = self.buckets().of_prescription(id);
         let (facility, patient) = match by {
-            Looker::Facility(code) => (Some(code.as_str()), None),
+            Looker::Facility(code) => (Some(code.as_str().to_owned()), None),
             Looker::Patient(patient) => (None, Some(*patient)),
         };
         let sealed = self.seal_trace(trace)?;
-        let row = self
-            .one_opt(
-                act.as_str(),
-                SQL,
-                &[&bucket, &id, &facility, &patient, &trace.request, &at, &act, &sealed],
-            )
-            .await?;
-        row.map(|row| Ok((self.prescription_read(&row)?, row.get("recorded")))).transpose()
+        let params = owned![bucket, id, facility, patient, trace.request, at, act, sealed];
+        let rows = self.batched(act.as_str(), &LOOK, params).await?;
+        rows.first().map(|row| Ok((self.prescription_read(row)?, row.get("recorded")))).transpose()
     }
 
     /// The prescription with this id and its original in force, for the exchange itself to compare with, and what is
@@ -397,20 +397,21 @@ impl Store {
         id: PrescriptionId,
         asking: &Asking<'_>,
     ) -> Result<(Asked, Option<(PrescriptionRow, Document)>), StoreError> {
-        const SQL: &str = asked!(
+        static WITH_ORIGINAL: Batched = asked!(
             "prescription-with-original",
+            (7 bucket smallint, 8 id uuid),
             [
                 "SELECT d.media_type, d.sealed AS original, ",
                 columns!("p"),
                 " FROM prescription p
                 LEFT JOIN document d ON d.bucket = p.bucket AND d.prescription_id = p.id AND d.part = 'prescription'
                     AND d.sequence = p.document_version
-                WHERE p.bucket = $7 AND p.id = $8"
+                WHERE p.bucket = q.bucket AND p.id = q.id"
             ],
             ""
         );
-        let bucket = self.buckets().of_prescription(id);
-        let (asked, rows) = self.ask("prescription-with-original", SQL, asking, &[&bucket, &id]).await?;
+        let subject = owned![self.buckets().of_prescription(id), id];
+        let (asked, rows) = self.ask("prescription-with-original", &WITH_ORIGINAL, asking, subject).await?;
         let Some(row) = rows.first() else { return Ok((asked, None)) };
         let found = self.prescription_read(row)?;
         let part = Part::Prescription(found.registered.document.number);

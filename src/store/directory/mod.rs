@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 
 use super::asked::{Asked, Asking, asked};
+use super::batch::{Batched, owned};
 use super::bucket::{Bucket, PatientId};
 use super::error::StoreError;
 use super::pool::{Store, column};
@@ -163,20 +164,23 @@ const FACILITY_FIND: &str = "-- facility_find
 
 /// Everybody of an insurance and birth date, each with the insurance they are found by. First whom, then what is kept
 /// beside them: each half has one bucket.
-const IDENTITY_FIND: &str = asked!(
+static IDENTITY_FIND: Batched = asked!(
     "insured_identity_find",
-    ["WITH known AS MATERIALIZED (
-        SELECT patient_bucket, patient_id, merged_into, branch_hash FROM insured_identity
-        WHERE bucket = $7 /* bucket of the hash */ AND identity_hash = $8 /* hash */
-          AND valid_from <= $9 /* day */ AND (valid_until IS NULL OR valid_until >= $9)
-    )
-    SELECT coalesce(k.merged_into, k.patient_id) AS patient_id, k.patient_id AS record_id, k.merged_into, k.branch_hash,
+    (7 bucket smallint, 8 hash bytea, 9 day date),
+    ", known AS MATERIALIZED (
+        SELECT q.n, q.hash, q.day, i.patient_bucket, i.patient_id, i.merged_into, i.branch_hash
+        FROM q
+        JOIN insured_identity i ON i.bucket = q.bucket AND i.identity_hash = q.hash
+            AND i.valid_from <= q.day AND (i.valid_until IS NULL OR i.valid_until >= q.day)
+    )",
+    ["SELECT coalesce(k.merged_into, k.patient_id) AS patient_id, k.patient_id AS record_id, k.merged_into, k.branch_hash,
         p.history_version, p.particulars_sealed, c.identity_hash, c.valid_from,
         c.valid_until, c.content_sealed
     FROM known k
     JOIN patient p ON p.bucket = k.patient_bucket AND p.id = k.patient_id
-    LEFT JOIN coverage c ON c.bucket = p.bucket AND c.patient_id = p.id AND c.identity_hash = $8
-        AND c.valid_from <= $9 AND (c.valid_until IS NULL OR c.valid_until >= $9)"],
+    LEFT JOIN coverage c ON c.bucket = p.bucket AND c.patient_id = p.id AND c.identity_hash = k.hash
+        AND c.valid_from <= k.day AND (c.valid_until IS NULL OR c.valid_until >= k.day)
+    WHERE k.n = q.n"],
     "ORDER BY s.valid_from DESC"
 );
 
@@ -249,8 +253,8 @@ impl Store {
         asking: &Asking<'_>,
     ) -> Result<(Asked, Option<DirectoryEntry>), StoreError> {
         let hash = identity.map(|identity| identity.hash(self.lookup(), birth_date));
-        let (bucket, hash) = (hash.as_ref().map(Bucket::of_hash), hash.as_ref().map(<[u8; 32]>::as_slice));
-        let (asked, rows) = self.ask("identity-find", IDENTITY_FIND, asking, &[&bucket, &hash, &on]).await?;
+        let subject = owned![hash.as_ref().map(Bucket::of_hash), hash.map(Vec::from), on];
+        let (asked, rows) = self.ask("identity-find", &IDENTITY_FIND, asking, subject).await?;
         let entry = match identity {
             Some(identity) => self.identity_only(identity, birth_date, on, &rows).await?,
             None => None,
