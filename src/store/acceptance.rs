@@ -10,7 +10,7 @@ use super::bucket::{PatientId, PrescriptionId};
 use super::document::{Document, Part};
 use super::finding::FindingRow;
 use super::pool::{Store, StoreError};
-use super::prescription::{Doing, Flat, PrescriptionRow, besides, columns, flat};
+use super::prescription::{Doing, PrescriptionRow, carried, changing, changing_to, columns};
 use crate::prescription::registered::ExchangeNumber;
 use crate::prescription::state::Life;
 
@@ -91,45 +91,39 @@ impl Store {
         next: &Life,
         doing: &Doing<'_>,
     ) -> Result<Option<Document>, StoreError> {
-        const SQL: &str = concat!(
-            "-- accept
-            WITH changed AS (
-                UPDATE prescription
-                SET version = version + 1, state = $13, pharmacy = $14, lease_end = $15, changed_at = $16,
-                    updated_at = now(), updated_by = $1
-                WHERE bucket = $10 AND id = $11 AND version = $12
-                RETURNING *
-            )",
-            besides!(),
-            " SELECT d.media_type, d.sealed
-            FROM changed
-            LEFT JOIN document d ON d.bucket = $10 AND d.prescription_id = $11 AND d.part = 'prescription'
-                AND d.sequence = changed.document_version"
+        static ACCEPT: Batched = changing!(
+            "accept",
+            (10 bucket smallint, 11 id uuid, 12 version bigint, 13 state text, 14 pharmacy text,
+             15 lease_end timestamptz, 16 now timestamptz),
+            [
+                ", changed AS (
+                    UPDATE prescription p
+                    SET version = p.version + 1, state = q.state, pharmacy = q.pharmacy, lease_end = q.lease_end,
+                        changed_at = q.now, updated_at = now(), updated_by = q.act
+                    FROM q
+                    WHERE p.bucket = q.bucket AND p.id = q.id AND p.version = q.version
+                    RETURNING ",
+                carried!(),
+                ", p.*
+                )"
+            ],
+            "SELECT c.n, d.media_type, d.sealed
+             FROM changed c
+             LEFT JOIN document d ON d.bucket = c.bucket AND d.prescription_id = c.id AND d.part = 'prescription'
+                AND d.sequence = c.document_version"
         );
         let id = PrescriptionId::from_uuid(row.registered.id);
-        let Flat { state, pharmacy, lease_end, .. } = flat(next);
-        let tail = self.tail(doing)?;
-        let written = self
-            .one_opt(
-                doing.act.as_str(),
-                SQL,
-                &tail.before(&[
-                    &row.bucket,
-                    &id,
-                    &row.registered.version,
-                    &state,
-                    &pharmacy,
-                    &lease_end,
-                    &doing.now,
-                ]),
-            )
-            .await;
-        let written = match written {
+        let mut params = self.doing(doing)?;
+        params.extend(changing_to(row, next, doing));
+        let written = match self.batched(doing.act.as_str(), &ACCEPT, params).await {
             // A key that has just been used is a lost race too: reading again meets its answer.
             Err(error) if error.is_constraint("idempotency_pkey") => return Ok(None),
             written => written?,
         };
         let part = Part::Prescription(row.registered.document.number);
-        written.map(|row| self.document_open(id, part, row.get("media_type"), row.get("sealed"))).transpose()
+        written
+            .first()
+            .map(|row| self.document_open(id, part, row.get("media_type"), row.get("sealed")))
+            .transpose()
     }
 }

@@ -3,10 +3,12 @@
 
 use uuid::Uuid;
 
+use super::batch::{Batched, owned};
 use super::bucket::{PatientId, PrescriptionId};
 use super::document::Part;
-use super::pool::{Param, Store, StoreError};
-use super::prescription::{Doing, Flat, PrescriptionRow, Written, flat, tail};
+use super::pool::{Store, StoreError};
+use super::prescription::{Doing, Flat, PrescriptionRow, Written, carried, changing, flat};
+use super::registration::listed;
 use crate::check::{Period, Source};
 use crate::prescription::state::Life;
 
@@ -45,80 +47,95 @@ impl Store {
         // When the prescription has changed, the history version may be raised for nothing: checks under way
         // read again, and that is all.
         macro_rules! sql {
-            ($more:literal) => {
-                concat!(
-                    "-- dispense
-            WITH guard AS (
-                UPDATE patient
-                SET history_version = history_version + 1, updated_at = now(), updated_by = $1
-                WHERE bucket = $26 AND id = $27 AND history_version = $12
-                RETURNING id
-            ), changed AS (
-                UPDATE prescription
-                SET version = version + 1, state = $15, pharmacy = $16, lease_end = $17, results = $18,
-                    dispensers = $19, changed_at = $20, updated_at = now(), updated_by = $1
-                FROM guard
-                WHERE prescription.bucket = $10 AND prescription.id = $13 AND prescription.version = $14
-                RETURNING prescription.*
-            ), original AS (
-                INSERT INTO document (bucket, prescription_id, part, sequence, media_type, sealed, updated_by)
-                SELECT $10, id, 'dispensing', $21, $22, $23, $1 FROM changed
-            ), medicines AS (
-                INSERT INTO medication
-                    (bucket, patient_id, prescription_id, source, sequence, until, sealed, updated_by)
-                SELECT $10, $11, id, 'dispensed', $21, $24, $25, $1 FROM changed
-            )",
-                    $more,
-                    tail!()
+            ($name:literal, ($($params:tt)*), [$($carried:literal)?], [$($more:literal)?]) => {
+                changing!(
+                    $name,
+                    (10 bucket smallint, 11 person_bucket smallint, 12 person uuid, 13 history_version bigint, 14 id uuid,
+                     15 version bigint, 16 state text, 17 pharmacy text, 18 lease_end timestamptz, 19 results jsonb,
+                     20 dispensers text, 21 now timestamptz, 22 sequence smallint, 23 media_type text,
+                     24 original bytea, 25 until date, 26 periods bytea $($params)*),
+                    [
+                        ", guard AS (
+                            UPDATE patient a
+                            SET history_version = a.history_version + 1, updated_at = now(), updated_by = q.act
+                            FROM (SELECT * FROM q ORDER BY person_bucket, person) q
+                            WHERE a.bucket = q.person_bucket AND a.id = q.person
+                              AND a.history_version = q.history_version
+                            RETURNING q.n
+                        ), changed AS (
+                            UPDATE prescription p
+                            SET version = p.version + 1, state = q.state, pharmacy = q.pharmacy,
+                                lease_end = q.lease_end, results = q.results,
+                                dispensers = string_to_array(q.dispensers, ','), changed_at = q.now,
+                                updated_at = now(), updated_by = q.act
+                            FROM guard JOIN q ON q.n = guard.n
+                            WHERE p.bucket = q.bucket AND p.id = q.id AND p.version = q.version
+                            RETURNING ",
+                        carried!(),
+                        ", q.sequence, q.media_type, q.original, q.until, q.periods, ", $($carried,)? "p.*
+                        ), original AS (
+                            INSERT INTO document
+                                (bucket, prescription_id, part, sequence, media_type, sealed, updated_by)
+                            SELECT bucket, id, 'dispensing', sequence, media_type, original, act FROM changed
+                        ), medicines AS (
+                            INSERT INTO medication
+                                (bucket, patient_id, prescription_id, source, sequence, until, sealed, updated_by)
+                            SELECT bucket, patient_id, id, 'dispensed', sequence, until, periods, act FROM changed
+                        )" $(, $more)?
+                    ],
+                    "SELECT n FROM changed"
                 )
             };
         }
         // Few replace or meet anything, and what is not in a statement is not set up for it.
-        const MORE: &str = sql!(
-            ", replaced AS (
-                DELETE FROM medication USING changed
-                WHERE medication.bucket = $10 AND medication.patient_id = $11
-                  AND medication.prescription_id = changed.id AND medication.source = 'dispensed'
-                  AND medication.sequence = $28
+        static PLAIN: Batched = sql!("dispense", (), [], []);
+        static MORE: Batched = sql!(
+            "dispense-more",
+            (, 27 replaced smallint, 28 findings text),
+            ["q.replaced, q.findings, "],
+            [", replaced AS (
+                DELETE FROM medication m USING changed c
+                WHERE m.bucket = c.bucket AND m.patient_id = c.patient_id AND m.prescription_id = c.id
+                  AND m.source = 'dispensed' AND m.sequence = c.replaced
             ), answered AS (
-                UPDATE finding SET prescription_id = changed.id, updated_at = now(), updated_by = $1
-                FROM changed WHERE finding.bucket = $10 AND finding.id = ANY ($29) AND finding.facility = $2
-            )"
+                UPDATE finding f SET prescription_id = c.id, updated_at = now(), updated_by = c.act
+                FROM changed c
+                WHERE f.bucket = c.bucket AND f.id = ANY (string_to_array(c.findings, ',')::uuid[])
+                  AND f.facility = c.concerned
+            )"]
         );
         let DispensingResult { row, next, doing, .. } = result;
         let id = PrescriptionId::from_uuid(row.registered.id);
         let sequence = next.results.count();
-        let original = self.seal_document(id, Part::Dispensing(sequence), result.original)?;
         let periods = self.seal_periods(id, Source::Dispensed, sequence, result.periods)?;
         let Flat { state, pharmacy, lease_end, results, dispensers, .. } = flat(next);
-        let (tail, person_bucket) = (self.tail(doing)?, self.buckets().of_patient(result.person));
-        let mut params = tail.before(&[
-            &row.bucket,
-            &row.patient,
-            &result.history_version,
-            &id,
-            &row.registered.version,
-            &state,
-            &pharmacy,
-            &lease_end,
-            &results,
-            &dispensers,
-            &doing.now,
-            &sequence,
-            &result.media_type,
-            &original,
-            &periods.until,
-            &periods.sealed,
-            &person_bucket,
-            &result.person,
+        let mut params = self.doing(doing)?;
+        params.extend(owned![
+            row.bucket,
+            self.buckets().of_patient(result.person),
+            result.person,
+            result.history_version,
+            id,
+            row.registered.version,
+            state,
+            pharmacy.map(str::to_owned),
+            lease_end,
+            results,
+            dispensers,
+            doing.now,
+            sequence,
+            result.media_type.to_owned(),
+            self.seal_document(id, Part::Dispensing(sequence), result.original)?,
+            periods.until,
+            periods.sealed,
         ]);
-        let sql = if result.replaced.is_none() && result.findings.is_empty() {
-            sql!("")
+        let statement = if result.replaced.is_none() && result.findings.is_empty() {
+            &PLAIN
         } else {
-            params.extend([&result.replaced as Param<'_>, &result.findings]);
-            MORE
+            params.extend(owned![result.replaced, listed(result.findings)]);
+            &MORE
         };
-        Written::of(self.one_opt(doing.act.as_str(), sql, &params).await)
+        Written::of(self.batched(doing.act.as_str(), statement, params).await)
     }
 
     /// Withdraws a result: it no longer counts as taken. Its document stays.
@@ -133,52 +150,51 @@ impl Store {
         withdrawn: i16,
         doing: &Doing<'_>,
     ) -> Result<Written, StoreError> {
-        const SQL: &str = concat!(
-            "-- withdraw-dispense
-            WITH guard AS (
-                UPDATE patient
-                SET history_version = history_version + 1, updated_at = now(), updated_by = $1
-                WHERE bucket = $20 AND id = $21
-                RETURNING id
-            ), changed AS (
-                UPDATE prescription
-                SET version = version + 1, state = $14, pharmacy = $15, lease_end = $16, results = $17,
-                    changed_at = $19, updated_at = now(), updated_by = $1
-                FROM guard
-                WHERE prescription.bucket = $10 AND prescription.id = $12 AND prescription.version = $13
-                RETURNING prescription.*
-            ), medicines AS (
-                DELETE FROM medication USING changed
-                WHERE medication.bucket = $10 AND medication.patient_id = $11
-                  AND medication.prescription_id = changed.id AND medication.source = 'dispensed'
-                  AND medication.sequence = $18
-            )",
-            tail!()
+        static WITHDRAW: Batched = changing!(
+            "withdraw-dispense",
+            (10 bucket smallint, 11 person_bucket smallint, 12 person uuid, 13 id uuid, 14 version bigint,
+             15 state text, 16 pharmacy text, 17 lease_end timestamptz, 18 results jsonb, 19 withdrawn smallint,
+             20 now timestamptz),
+            [
+                ", guard AS (
+                    UPDATE patient a
+                    SET history_version = a.history_version + 1, updated_at = now(), updated_by = q.act
+                    FROM (SELECT * FROM q ORDER BY person_bucket, person) q
+                    WHERE a.bucket = q.person_bucket AND a.id = q.person
+                    RETURNING q.n
+                ), changed AS (
+                    UPDATE prescription p
+                    SET version = p.version + 1, state = q.state, pharmacy = q.pharmacy, lease_end = q.lease_end,
+                        results = q.results, changed_at = q.now, updated_at = now(), updated_by = q.act
+                    FROM guard JOIN q ON q.n = guard.n
+                    WHERE p.bucket = q.bucket AND p.id = q.id AND p.version = q.version
+                    RETURNING ",
+                carried!(),
+                ", q.withdrawn, p.*
+                ), medicines AS (
+                    DELETE FROM medication m USING changed c
+                    WHERE m.bucket = c.bucket AND m.patient_id = c.patient_id AND m.prescription_id = c.id
+                      AND m.source = 'dispensed' AND m.sequence = c.withdrawn
+                )"
+            ],
+            "SELECT n FROM changed"
         );
-        let id = PrescriptionId::from_uuid(row.registered.id);
         let person = self.person_of(row.patient).await?;
         let Flat { state, pharmacy, lease_end, results, .. } = flat(next);
-        let tail = self.tail(doing)?;
-        let written = self
-            .one_opt(
-                doing.act.as_str(),
-                SQL,
-                &tail.before(&[
-                    &row.bucket,
-                    &row.patient,
-                    &id,
-                    &row.registered.version,
-                    &state,
-                    &pharmacy,
-                    &lease_end,
-                    &results,
-                    &withdrawn,
-                    &doing.now,
-                    &self.buckets().of_patient(person),
-                    &person,
-                ]),
-            )
-            .await;
-        Written::of(written)
+        let mut params = self.doing(doing)?;
+        params.extend(owned![
+            row.bucket,
+            self.buckets().of_patient(person),
+            person,
+            row.registered.id,
+            row.registered.version,
+            state,
+            pharmacy.map(str::to_owned),
+            lease_end,
+            results,
+            withdrawn,
+            doing.now,
+        ]);
+        Written::of(self.batched(doing.act.as_str(), &WITHDRAW, params).await)
     }
 }

@@ -108,8 +108,8 @@ impl Load {
         let clinic = registered.clinic.as_str();
         let number_hash =
             registered.exchange_number.as_ref().map(|it| store.number_hash(patient, it).to_vec());
-        let dispensers: Vec<String> =
-            flat(&registered.life).dispensers.into_iter().map(str::to_owned).collect();
+        let results = registered.life.results.entries();
+        let dispensers: Vec<String> = results.iter().map(|entry| entry.by.as_str().to_owned()).collect();
         let mut row = row![
             bucket,
             id,

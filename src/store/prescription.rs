@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use super::access::Trace;
 use super::asked::{Asked, Asking, asked};
-use super::batch::{Batched, batched, owned};
+use super::batch::{Batched, Owned, batched, owned};
 use super::bucket::{Bucket, PatientId, PrescriptionId};
 use super::document::{Document, Part};
-use super::idempotency::{AnswerColumns, StoredAnswer};
-use super::pool::{Param, Store, StoreError};
+use super::idempotency::StoredAnswer;
+use super::pool::{Store, StoreError};
 use crate::codec::eps_xml::Conversion;
 use crate::prescription::access::AccessAct;
 use crate::prescription::identifier::InstitutionCode;
@@ -137,38 +137,45 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-/// What every change of a prescription writes besides, in its own statement: the version, the trace, the answer to
-/// keep. Comes after a CTE `changed` that returns the changed row whole; parameters $1 to $9 are [`Tail`]'s.
-macro_rules! tail {
+/// The columns of `q` that [`changing!`] writes with what was changed.
+macro_rules! carried {
     () => {
-        concat!($crate::store::prescription::besides!(), " SELECT FROM changed")
+        "q.n, q.act, q.concerned, q.request, q.trace, q.key_bucket, q.key, q.request_hash, q.answer, q.answer_until"
     };
 }
-pub(super) use tail;
+pub(super) use carried;
 
-/// [`tail!`] for a statement that goes on to answer what was changed.
-macro_rules! besides {
-    () => {
-        ", version AS (
-            INSERT INTO prescription_version
-                (bucket, prescription_id, version, patient_id, act, clinic, concerned, kind, state, pharmacy,
-                 lease_end, results, valid_until, first_due, uses_allowed, issued_on, document_version,
-                 document_at, changed_at, updated_by)
-            SELECT bucket, id, version, patient_id, $1::text, clinic, $2::text, kind, state, pharmacy,
-                   lease_end, results, valid_until, first_due, uses_allowed, issued_on, document_version,
-                   document_at, changed_at, $1::text
-            FROM changed
-        ), trace AS (
-            INSERT INTO access_record (bucket, patient_id, id, at, act, prescription_id, sealed, updated_by)
-            SELECT bucket, patient_id, $3::uuid, changed_at, $1::text, id, $4::bytea, $1::text FROM changed
-        ), answer AS (
-            INSERT INTO idempotency (bucket, key_hash, request_hash, sealed, expires_at, updated_by)
-            SELECT $5::smallint, $6::bytea, $7::bytea, $8::bytea, $9::timestamptz, $1::text FROM changed
-            WHERE $6::bytea IS NOT NULL
-        )"
+/// `changing!("name", (10 first type, …), [CTEs], SELECT …)`: a statement that changes prescriptions, with what every
+/// change writes besides: the version, the trace, the answer to keep. The CTEs end in `changed`, the rows as changed with
+/// [`carried!`]; the parameters before 10 are those of [`Store::doing`].
+macro_rules! changing {
+    ($name:literal, ($($params:tt)*), [$($ctes:tt)*], $select:literal) => {
+        $crate::store::batch::batched!(
+            $name,
+            (1 act text, 2 concerned text, 3 request uuid, 4 trace bytea, 5 key_bucket smallint, 6 key bytea,
+             7 request_hash bytea, 8 answer bytea, 9 answer_until timestamptz, $($params)*),
+            $($ctes)*,
+            ", version AS (
+                INSERT INTO prescription_version
+                    (bucket, prescription_id, version, patient_id, act, clinic, concerned, kind, state, pharmacy,
+                     lease_end, results, valid_until, first_due, uses_allowed, issued_on, document_version,
+                     document_at, changed_at, updated_by)
+                SELECT bucket, id, version, patient_id, act, clinic, concerned, kind, state, pharmacy,
+                       lease_end, results, valid_until, first_due, uses_allowed, issued_on, document_version,
+                       document_at, changed_at, act
+                FROM changed
+            ), access AS (
+                INSERT INTO access_record (bucket, patient_id, id, at, act, prescription_id, sealed, updated_by)
+                SELECT bucket, patient_id, request, changed_at, act, id, trace, act FROM changed
+            ), kept AS (
+                INSERT INTO idempotency (bucket, key_hash, request_hash, sealed, expires_at, updated_by)
+                SELECT key_bucket, key, request_hash, answer, answer_until, act FROM changed WHERE key IS NOT NULL
+            ) ",
+            $select
+        )
     };
 }
-pub(super) use besides;
+pub(super) use changing;
 
 /// Who changes a prescription, and what is to be kept of the request.
 #[derive(Clone, Copy, Debug)]
@@ -183,34 +190,6 @@ pub struct Doing<'a> {
     pub trace: &'a Trace,
     /// The answer to keep.
     pub answer: Option<&'a StoredAnswer>,
-}
-
-/// The parameters of [`tail!`].
-pub(super) struct Tail<'a> {
-    doing: &'a Doing<'a>,
-    concerned: Option<&'a str>,
-    trace: Vec<u8>,
-    answer: AnswerColumns,
-}
-
-impl Tail<'_> {
-    /// All parameters of a statement that ends in [`tail!`].
-    pub(super) fn before<'p>(&'p self, own: &[Param<'p>]) -> Vec<Param<'p>> {
-        let answer = &self.answer;
-        let mut params: Vec<Param<'p>> = vec![
-            &self.doing.act,
-            &self.concerned,
-            &self.doing.trace.request,
-            &self.trace,
-            &answer.bucket,
-            &answer.key_hash,
-            &answer.request_hash,
-            &answer.sealed,
-            &answer.expires_at,
-        ];
-        params.extend(own);
-        params
-    }
 }
 
 fn corrupt(id: PrescriptionId, column: &'static str) -> StoreError {
@@ -257,9 +236,9 @@ pub(super) struct Flat<'a> {
     pub(super) state: &'static str,
     pub(super) pharmacy: Option<&'a str>,
     pub(super) lease_end: Option<DateTime<Utc>>,
-    pub(super) results: Json<&'a Results>,
-    /// The pharmacies of the results, for the search.
-    pub(super) dispensers: Vec<&'a str>,
+    pub(super) results: Json<Results>,
+    /// The pharmacies of the results, for the search, with commas between them.
+    pub(super) dispensers: String,
     pub(super) uses_allowed: i16,
 }
 
@@ -281,8 +260,14 @@ pub(super) fn flat(life: &Life) -> Flat<'_> {
         state,
         pharmacy: life.last_pharmacy().map(InstitutionCode::as_str),
         lease_end,
-        results: Json(&life.results),
-        dispensers: life.results.entries().iter().map(|entry| entry.by.as_str()).collect(),
+        results: Json(life.results.clone()),
+        dispensers: life
+            .results
+            .entries()
+            .iter()
+            .map(|entry| entry.by.as_str())
+            .collect::<Vec<_>>()
+            .join(","),
         uses_allowed: i16::from(life.terms.uses_allowed),
     }
 }
@@ -290,10 +275,10 @@ pub(super) fn flat(life: &Life) -> Flat<'_> {
 impl Written {
     /// What became of a guarded statement that answers a row when it has written. A key that has just been used is
     /// a lost race too: reading again meets its answer.
-    pub(super) fn of(answer: Result<Option<Row>, StoreError>) -> Result<Self, StoreError> {
+    pub(super) fn of(answer: Result<Vec<Row>, StoreError>) -> Result<Self, StoreError> {
         match answer {
-            Ok(Some(_)) => Ok(Self::Yes),
-            Ok(None) => Ok(Self::Lost),
+            Ok(rows) if rows.is_empty() => Ok(Self::Lost),
+            Ok(_) => Ok(Self::Yes),
             Err(error) if error.is_constraint("idempotency_pkey") => Ok(Self::Lost),
             Err(error) => Err(error),
         }
@@ -509,13 +494,20 @@ impl Store {
         rows.iter().map(|row| self.prescription_read(row)).collect()
     }
 
-    pub(super) fn tail<'a>(&self, doing: &'a Doing<'a>) -> Result<Tail<'a>, StoreError> {
-        Ok(Tail {
-            doing,
-            concerned: doing.concerned.map(InstitutionCode::as_str),
-            trace: self.seal_trace(doing.trace)?,
-            answer: self.answer_columns(doing.answer)?,
-        })
+    /// The parameters that every [`changing!`] statement begins with.
+    pub(super) fn doing(&self, doing: &Doing<'_>) -> Result<Vec<Owned>, StoreError> {
+        let answer = self.answer_columns(doing.answer)?;
+        Ok(owned![
+            doing.act,
+            doing.concerned.map(|code| code.as_str().to_owned()),
+            doing.trace.request,
+            self.seal_trace(doing.trace)?,
+            answer.bucket,
+            answer.key_hash,
+            answer.request_hash,
+            answer.sealed,
+            answer.expires_at,
+        ])
     }
 
     /// Changes the state of the prescription as read in `row` to that of `next`, with its version, trace and answer.
@@ -529,35 +521,33 @@ impl Store {
         next: &Life,
         doing: &Doing<'_>,
     ) -> Result<Written, StoreError> {
-        const SQL: &str = concat!(
-            "-- prescription-change
-            WITH changed AS (
-                UPDATE prescription
-                SET version = version + 1, state = $13, pharmacy = $14, lease_end = $15, changed_at = $16,
-                    updated_at = now(), updated_by = $1
-                WHERE bucket = $10 AND id = $11 AND version = $12
-                RETURNING *
-            )",
-            tail!()
+        static CHANGE: Batched = changing!(
+            "prescription-change",
+            (10 bucket smallint, 11 id uuid, 12 version bigint, 13 state text, 14 pharmacy text,
+             15 lease_end timestamptz, 16 now timestamptz),
+            [
+                ", changed AS (
+                    UPDATE prescription p
+                    SET version = p.version + 1, state = q.state, pharmacy = q.pharmacy, lease_end = q.lease_end,
+                        changed_at = q.now, updated_at = now(), updated_by = q.act
+                    FROM q
+                    WHERE p.bucket = q.bucket AND p.id = q.id AND p.version = q.version
+                    RETURNING ",
+                carried!(),
+                ", p.*
+                )"
+            ],
+            "SELECT n FROM changed"
         );
-        let id = PrescriptionId::from_uuid(row.registered.id);
-        let Flat { state, pharmacy, lease_end, .. } = flat(next);
-        let tail = self.tail(doing)?;
-        let written = self
-            .one_opt(
-                doing.act.as_str(),
-                SQL,
-                &tail.before(&[
-                    &row.bucket,
-                    &id,
-                    &row.registered.version,
-                    &state,
-                    &pharmacy,
-                    &lease_end,
-                    &doing.now,
-                ]),
-            )
-            .await;
-        Written::of(written)
+        let mut params = self.doing(doing)?;
+        params.extend(changing_to(row, next, doing));
+        Written::of(self.batched(doing.act.as_str(), &CHANGE, params).await)
     }
+}
+
+/// The parameters of a statement that changes the state of the prescription as read in `row` alone.
+pub(super) fn changing_to(row: &PrescriptionRow, next: &Life, doing: &Doing<'_>) -> Vec<Owned> {
+    let Flat { state, pharmacy, lease_end, .. } = flat(next);
+    let pharmacy = pharmacy.map(str::to_owned);
+    owned![row.bucket, row.registered.id, row.registered.version, state, pharmacy, lease_end, doing.now]
 }

@@ -3,10 +3,11 @@
 
 use uuid::Uuid;
 
+use super::batch::{Batched, owned};
 use super::bucket::{PatientId, PrescriptionId};
 use super::document::Part;
 use super::pool::{Store, StoreError};
-use super::prescription::{Details, Doing, Flat, PrescriptionRow, Written, flat, tail};
+use super::prescription::{Details, Doing, Flat, PrescriptionRow, Written, carried, changing, flat};
 use crate::check::{Period, Source};
 use crate::prescription::registered::Registered;
 use crate::prescription::state::Kind;
@@ -53,89 +54,101 @@ impl Store {
     /// (registered before).
     pub async fn registration_insert(&self, registration: &Registration<'_>) -> Result<Written, StoreError> {
         macro_rules! sql {
-            ($findings:literal) => {
-                concat!(
-                    "-- register
-            WITH guard AS (
-                UPDATE patient
-                SET history_version = history_version + 1, updated_at = now(), updated_by = $1
-                WHERE bucket = $10 AND id = $11 AND history_version = $12
-                RETURNING id
-            ), changed AS (
-                INSERT INTO prescription
-                    (bucket, id, patient_id, version, clinic, kind, state, pharmacy, valid_until, first_due,
-                     uses_allowed, issued_on, registered_at, changed_at, document_at, number_hash, sealed,
-                     updated_by)
-                SELECT $10, $13, id, 1, $14, $15, $16, $17, $18, $19, $20, $21, $22, $22, $22, $23, $24, $1
-                FROM guard
-                RETURNING *
-            ), original AS (
-                INSERT INTO document
-                    (bucket, prescription_id, part, sequence, media_type, sealed, hash, updated_by)
-                SELECT $10, id, 'prescription', 1, $25, $26, $27, $1 FROM changed
-            ), medicines AS (
-                INSERT INTO medication
-                    (bucket, patient_id, prescription_id, source, sequence, until, sealed, updated_by)
-                SELECT $10, $11, id, $28, 1, $29, $30, $1 FROM changed
-            )",
-                    $findings,
-                    tail!()
+            ($name:literal, ($($params:tt)*), [$($carried:literal)?], [$($answered:literal)?]) => {
+                changing!(
+                    $name,
+                    (10 bucket smallint, 11 patient uuid, 12 history_version bigint, 13 id uuid, 14 clinic text,
+                     15 kind text, 16 state text, 17 pharmacy text, 18 valid_until date, 19 first_due date,
+                     20 uses_allowed smallint, 21 issued_on date, 22 now timestamptz, 23 number_hash bytea,
+                     24 details bytea, 25 media_type text, 26 original bytea, 27 hash bytea, 28 source text,
+                     29 until date, 30 periods bytea $($params)*),
+                    [
+                        ", guard AS (
+                            UPDATE patient a
+                            SET history_version = a.history_version + 1, updated_at = now(), updated_by = q.act
+                            FROM (SELECT * FROM q ORDER BY bucket, patient) q
+                            WHERE a.bucket = q.bucket AND a.id = q.patient AND a.history_version = q.history_version
+                            RETURNING q.n
+                        ), inserted AS (
+                            INSERT INTO prescription
+                                (bucket, id, patient_id, version, clinic, kind, state, pharmacy, valid_until, first_due,
+                                 uses_allowed, issued_on, registered_at, changed_at, document_at, number_hash, sealed,
+                                 updated_by)
+                            SELECT q.bucket, q.id, q.patient, 1, q.clinic, q.kind, q.state, q.pharmacy, q.valid_until,
+                                q.first_due, q.uses_allowed, q.issued_on, q.now, q.now, q.now, q.number_hash, q.details,
+                                q.act
+                            FROM guard JOIN q ON q.n = guard.n
+                            RETURNING *
+                        ), changed AS (
+                            SELECT ",
+                        carried!(),
+                        ", q.media_type, q.original, q.hash, q.source, q.until, q.periods, ", $($carried,)? "i.*
+                            FROM inserted i JOIN q ON q.id = i.id
+                        ), original AS (
+                            INSERT INTO document
+                                (bucket, prescription_id, part, sequence, media_type, sealed, hash, updated_by)
+                            SELECT bucket, id, 'prescription', 1, media_type, original, hash, act FROM changed
+                        ), medicines AS (
+                            INSERT INTO medication
+                                (bucket, patient_id, prescription_id, source, sequence, until, sealed, updated_by)
+                            SELECT bucket, patient_id, id, source, 1, until, periods, act FROM changed
+                        )" $(, $answered)?
+                    ],
+                    "SELECT n FROM changed"
                 )
             };
         }
         // Most meet nothing, and what is not in a statement is not set up for it.
-        const MET: &str = sql!(
-            ", answered AS (
-                UPDATE finding SET prescription_id = changed.id, updated_at = now(), updated_by = $1
-                FROM changed WHERE finding.bucket = $10 AND finding.id = ANY ($31) AND finding.facility = $14
-            )"
+        static MET_NOTHING: Batched = sql!("register", (), [], []);
+        static MET: Batched = sql!(
+            "register-in-spite",
+            (, 31 findings text),
+            ["q.findings, "],
+            [", answered AS (
+                UPDATE finding f SET prescription_id = c.id, updated_at = now(), updated_by = c.act
+                FROM changed c
+                WHERE f.bucket = c.bucket AND f.id = ANY (string_to_array(c.findings, ',')::uuid[])
+                  AND f.facility = c.clinic
+            )"]
         );
         let Registration { patient, registered, doing, .. } = registration;
         let id = PrescriptionId::from_uuid(registered.id);
         let number_hash =
-            registered.exchange_number.as_ref().map(|number| self.number_hash(*patient, number));
-        let sealed = self.seal_json("prescription", id.as_bytes(), "sealed", registration.details)?;
-        let original = self.seal_document(id, Part::Prescription(1), registration.original)?;
+            registered.exchange_number.as_ref().map(|number| self.number_hash(*patient, number).to_vec());
         let (source, source_column) = source(registered.life.kind);
         let periods = self.seal_periods(id, source, 1, registration.periods)?;
         let Flat { kind, state, pharmacy, uses_allowed, .. } = flat(&registered.life);
-        let (tail, bucket, hash) = (
-            self.tail(doing)?,
+        let mut params = self.doing(doing)?;
+        params.extend(owned![
             self.buckets().of_patient(*patient),
-            self.document_hash(registration.original),
-        );
-        let (number_hash, hash) = (number_hash.as_ref().map(<[u8; 32]>::as_slice), hash.as_slice());
-        let clinic = registered.clinic.as_str();
-        let mut params = tail.before(&[
-            &bucket,
-            patient,
-            &registration.history_version,
-            &id,
-            &clinic,
-            &kind,
-            &state,
-            &pharmacy,
-            &registered.life.terms.valid_until,
-            &registered.life.terms.first_due,
-            &uses_allowed,
-            &registered.issued_on,
-            &doing.now,
-            &number_hash,
-            &sealed,
-            &registration.media_type,
-            &original,
-            &hash,
-            &source_column,
-            &periods.until,
-            &periods.sealed,
+            *patient,
+            registration.history_version,
+            id,
+            registered.clinic.as_str().to_owned(),
+            kind,
+            state,
+            pharmacy.map(str::to_owned),
+            registered.life.terms.valid_until,
+            registered.life.terms.first_due,
+            uses_allowed,
+            registered.issued_on,
+            doing.now,
+            number_hash,
+            self.seal_json("prescription", id.as_bytes(), "sealed", registration.details)?,
+            registration.media_type.to_owned(),
+            self.seal_document(id, Part::Prescription(1), registration.original)?,
+            self.document_hash(registration.original).to_vec(),
+            source_column,
+            periods.until,
+            periods.sealed,
         ]);
-        let sql = if registration.findings.is_empty() {
-            sql!("")
+        let statement = if registration.findings.is_empty() {
+            &MET_NOTHING
         } else {
-            params.push(&registration.findings);
-            MET
+            params.extend(owned![listed(registration.findings)]);
+            &MET
         };
-        Written::of(self.one_opt(doing.act.as_str(), sql, &params).await)
+        Written::of(self.batched(doing.act.as_str(), statement, params).await)
     }
 
     /// Writes the amendment of the prescription as read in `row`, or nothing. Its findings are then those of the
@@ -149,85 +162,94 @@ impl Store {
         row: &PrescriptionRow,
         amended: &Registration<'_>,
     ) -> Result<Written, StoreError> {
-        const SQL: &str = concat!(
-            "-- amend
-            WITH guard AS (
-                UPDATE patient
-                SET history_version = history_version + 1, updated_at = now(), updated_by = $1
-                WHERE bucket = $31 AND id = $32 AND history_version = $12
-                RETURNING id
-            ), changed AS (
-                UPDATE prescription
-                SET version = version + 1, state = $15, pharmacy = $16, lease_end = NULL, valid_until = $17,
-                    first_due = $18, uses_allowed = $19, issued_on = $20, changed_at = $21, document_at = $21,
-                    document_version = $22, sealed = $23, updated_at = now(), updated_by = $1
-                FROM guard
-                WHERE prescription.bucket = $10 AND prescription.id = $13 AND prescription.version = $14
-                RETURNING prescription.*
-            ), original AS (
-                INSERT INTO document
-                    (bucket, prescription_id, part, sequence, media_type, sealed, hash, updated_by)
-                SELECT $10, id, 'prescription', $22, $24, $25, $26, $1 FROM changed
-            ), medicines AS (
-                UPDATE medication SET until = $27, sealed = $28, updated_at = now(), updated_by = $1
-                FROM changed
-                WHERE medication.bucket = $10 AND medication.patient_id = $11
-                  AND medication.prescription_id = changed.id AND medication.source = $29
-                  AND medication.sequence = 1
-            ), answered AS (
-                UPDATE finding
-                SET prescription_id = CASE WHEN finding.id = ANY ($30) THEN changed.id END,
-                    updated_at = now(), updated_by = $1
-                FROM changed
-                WHERE finding.bucket = $10 AND finding.facility = changed.clinic
-                  AND (finding.id = ANY ($30) OR finding.prescription_id = changed.id)
-            )",
-            tail!()
+        static AMEND: Batched = changing!(
+            "amend",
+            (10 bucket smallint, 11 person_bucket smallint, 12 person uuid, 13 history_version bigint, 14 id uuid,
+             15 version bigint, 16 state text, 17 pharmacy text, 18 valid_until date, 19 first_due date,
+             20 uses_allowed smallint, 21 issued_on date, 22 now timestamptz, 23 document_version smallint,
+             24 details bytea, 25 media_type text, 26 original bytea, 27 hash bytea, 28 source text, 29 until date,
+             30 periods bytea, 31 findings text),
+            [
+                ", guard AS (
+                    UPDATE patient a
+                    SET history_version = a.history_version + 1, updated_at = now(), updated_by = q.act
+                    FROM (SELECT * FROM q ORDER BY person_bucket, person) q
+                    WHERE a.bucket = q.person_bucket AND a.id = q.person AND a.history_version = q.history_version
+                    RETURNING q.n
+                ), changed AS (
+                    UPDATE prescription p
+                    SET version = p.version + 1, state = q.state, pharmacy = q.pharmacy, lease_end = NULL,
+                        valid_until = q.valid_until, first_due = q.first_due, uses_allowed = q.uses_allowed,
+                        issued_on = q.issued_on, changed_at = q.now, document_at = q.now,
+                        document_version = q.document_version, sealed = q.details, updated_at = now(),
+                        updated_by = q.act
+                    FROM guard JOIN q ON q.n = guard.n
+                    WHERE p.bucket = q.bucket AND p.id = q.id AND p.version = q.version
+                    RETURNING ",
+                carried!(),
+                ", q.media_type, q.original, q.hash, q.source, q.until, q.periods, q.findings, p.*
+                ), original AS (
+                    INSERT INTO document
+                        (bucket, prescription_id, part, sequence, media_type, sealed, hash, updated_by)
+                    SELECT bucket, id, 'prescription', document_version, media_type, original, hash, act FROM changed
+                ), medicines AS (
+                    UPDATE medication m
+                    SET until = c.until, sealed = c.periods, updated_at = now(), updated_by = c.act
+                    FROM changed c
+                    WHERE m.bucket = c.bucket AND m.patient_id = c.patient_id AND m.prescription_id = c.id
+                      AND m.source = c.source AND m.sequence = 1
+                ), answered AS (
+                    UPDATE finding f
+                    SET prescription_id =
+                            CASE WHEN f.id = ANY (string_to_array(c.findings, ',')::uuid[]) THEN c.id END,
+                        updated_at = now(), updated_by = c.act
+                    FROM changed c
+                    WHERE f.bucket = c.bucket AND f.facility = c.clinic
+                      AND (f.id = ANY (string_to_array(c.findings, ',')::uuid[]) OR f.prescription_id = c.id)
+                )"
+            ],
+            "SELECT n FROM changed"
         );
-        let Registration { patient, registered, doing, .. } = amended;
+        let Registration { registered, doing, .. } = amended;
         let id = PrescriptionId::from_uuid(registered.id);
-        let sealed = self.seal_json("prescription", id.as_bytes(), "sealed", amended.details)?;
         let version = registered.document.number;
-        let original = self.seal_document(id, Part::Prescription(version), amended.original)?;
         let (source, source_column) = source(registered.life.kind);
         let periods = self.seal_periods(id, source, 1, amended.periods)?;
         let Flat { state, pharmacy, uses_allowed, .. } = flat(&registered.life);
-        let tail = self.tail(doing)?;
-        let written = self
-            .one_opt(
-                doing.act.as_str(),
-                SQL,
-                &tail.before(&[
-                    &row.bucket,
-                    patient,
-                    &amended.history_version,
-                    &id,
-                    &row.registered.version,
-                    &state,
-                    &pharmacy,
-                    &registered.life.terms.valid_until,
-                    &registered.life.terms.first_due,
-                    &uses_allowed,
-                    &registered.issued_on,
-                    &doing.now,
-                    &version,
-                    &sealed,
-                    &amended.media_type,
-                    &original,
-                    &self.document_hash(amended.original).as_slice(),
-                    &periods.until,
-                    &periods.sealed,
-                    &source_column,
-                    &amended.findings,
-                    &self.buckets().of_patient(amended.person),
-                    &amended.person,
-                ]),
-            )
-            .await;
-        Written::of(written)
+        let mut params = self.doing(doing)?;
+        params.extend(owned![
+            row.bucket,
+            self.buckets().of_patient(amended.person),
+            amended.person,
+            amended.history_version,
+            id,
+            row.registered.version,
+            state,
+            pharmacy.map(str::to_owned),
+            registered.life.terms.valid_until,
+            registered.life.terms.first_due,
+            uses_allowed,
+            registered.issued_on,
+            doing.now,
+            version,
+            self.seal_json("prescription", id.as_bytes(), "sealed", amended.details)?,
+            amended.media_type.to_owned(),
+            self.seal_document(id, Part::Prescription(version), amended.original)?,
+            self.document_hash(amended.original).to_vec(),
+            source_column,
+            periods.until,
+            periods.sealed,
+            listed(amended.findings),
+        ]);
+        Written::of(self.batched(doing.act.as_str(), &AMEND, params).await)
     }
 
     fn document_hash(&self, original: &[u8]) -> [u8; 32] {
         self.lookup().hash("document", &[original])
     }
+}
+
+/// Ids with commas between them.
+pub(super) fn listed(ids: &[Uuid]) -> String {
+    ids.iter().map(Uuid::to_string).collect::<Vec<_>>().join(",")
 }
