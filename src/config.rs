@@ -273,8 +273,10 @@ pub struct Request {
     pub body_kib: u32,
     /// Requests in work at most; some sixteen a processor. Default 32.
     pub concurrent: usize,
-    /// Requests that wait for their turn at most; one more is `overloaded`. Default 32.
+    /// Requests that wait for their turn at most; one more is `overloaded`. Default 64.
     pub waiting: usize,
+    /// Milliseconds that one waits for its turn at most; then it is `overloaded`. Default 30.
+    pub waiting_ms: u16,
     /// All bodies together at most, MiB; one more is `overloaded`. Default 64.
     pub memory_mib: u16,
     /// Connections at most. Default 4096.
@@ -291,7 +293,8 @@ impl Default for Request {
         Self {
             body_kib: 1024,
             concurrent: 32,
-            waiting: 32,
+            waiting: 64,
+            waiting_ms: 30,
             memory_mib: 64,
             connections: 4096,
             head_seconds: 10,

@@ -43,7 +43,7 @@ const FEED_EVERY: Duration = Duration::from_millis(500);
 /// How often what was written into the access record is closed into a block.
 const CHAIN_EVERY: Duration = Duration::from_secs(1);
 /// How often ended tokens and answers are removed.
-const SWEEP_EVERY: Duration = Duration::from_mins(10);
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
 /// Why a server does not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -145,8 +145,8 @@ impl Server {
             capacity: Capacity {
                 working: config.request.concurrent,
                 waiting: config.request.waiting,
+                patience: Duration::from_millis(config.request.waiting_ms.into()),
                 memory: 1024 * 1024 * usize::from(config.request.memory_mib),
-                ..Capacity::default()
             },
             body: 1024 * config.request.body_kib as usize,
             patience: Duration::from_secs(config.request.head_seconds.into()),

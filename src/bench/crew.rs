@@ -172,6 +172,24 @@ impl Connection {
     }
 }
 
+/// So many connections, made before a clock runs: systems keep theirs open.
+///
+/// # Errors
+///
+/// [`BenchError::Silent`] when one cannot be made.
+pub async fn connected(target: &Arc<Target>, count: usize) -> Result<Vec<Connection>, BenchError> {
+    let mut connections = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut connection = Connection::of(target);
+        if connection.ready().await.is_none() {
+            let source = "it takes no further connection".to_owned();
+            return Err(BenchError::Silent(target.authority.clone(), source));
+        }
+        connections.push(connection);
+    }
+    Ok(connections)
+}
+
 /// Sends all requests over `senders` connections, and answers in their order. For preparing, not for measuring.
 ///
 /// # Errors

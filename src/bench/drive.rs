@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use super::BenchError;
-use super::crew::{Connection, Prepared, Target};
+use super::crew::{Connection, Prepared};
 use super::mix::{Act, Mix};
 use super::pace::Pace;
 use super::tally::Tally;
@@ -69,55 +69,62 @@ pub struct Outcome {
     pub exhausted: Option<Act>,
 }
 
-/// Sends by the timetable over `senders` connections until it ends.
+/// Sends by the timetable over these connections until it ends.
 ///
 /// # Errors
 ///
 /// [`BenchError`], never for what the server answers.
 pub async fn drive(
-    target: &Arc<Target>,
+    connections: Vec<Connection>,
     supplies: Arc<Supplies>,
     mix: Arc<Mix>,
     pace: Arc<Pace>,
-    senders: usize,
     watched: Arc<Watched>,
 ) -> Result<Outcome, BenchError> {
-    let mut crew = JoinSet::new();
-    for _ in 0..senders {
-        let mut connection = Connection::of(target);
+    let (counts, mut crew) = (Arc::new(Counts::default()), JoinSet::new());
+    for mut connection in connections {
         let (supplies, mix, pace, watched) =
             (Arc::clone(&supplies), Arc::clone(&mix), Arc::clone(&pace), Arc::clone(&watched));
+        let counts = Arc::clone(&counts);
         crew.spawn(async move {
-            let mut tallies: BTreeMap<Act, Tally> = BTreeMap::new();
             while let Some((turn, due)) = pace.turn().await {
                 let act = mix.turn(turn);
                 let Some(prepared) = supplies.get(&act).and_then(Supply::take) else {
                     pace.stop();
-                    return Ok((tallies, Some(act)));
+                    return Ok(Some(act));
                 };
                 let refusal = send(&mut connection, prepared, &watched).await;
-                tally(&mut tallies, act)?.count(due.elapsed(), refusal);
+                counts.count(act, due.elapsed(), refusal)?;
             }
-            Ok::<_, BenchError>((tallies, None))
+            Ok::<_, BenchError>(None)
         });
     }
-    let mut outcome = Outcome::default();
+    let mut exhausted = None;
     while let Some(joined) = crew.join_next().await {
-        let (tallies, exhausted) = joined.map_err(|_| BenchError::Worker)??;
-        outcome.add(&Outcome { tallies, exhausted, took: Duration::ZERO })?;
+        exhausted = exhausted.or(joined.map_err(|_| BenchError::Worker)??);
     }
-    outcome.took = pace.elapsed();
-    Ok(outcome)
+    Ok(Outcome { tallies: counts.taken(), took: pace.elapsed(), exhausted })
 }
 
-impl Outcome {
-    /// Adds what another sender has counted.
-    pub(super) fn add(&mut self, other: &Self) -> Result<(), BenchError> {
-        self.exhausted = self.exhausted.or(other.exhausted);
-        for (act, counted) in &other.tallies {
-            tally(&mut self.tallies, *act)?.add(counted);
-        }
+/// What the senders of a run count together: a histogram takes more memory than a sender, and making one for each would
+/// hold up the first second.
+#[derive(Default)]
+pub(super) struct Counts(Mutex<BTreeMap<Act, Tally>>);
+
+impl Counts {
+    pub(super) fn count(&self, act: Act, took: Duration, refusal: Option<String>) -> Result<(), BenchError> {
+        let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = match tallies.entry(act) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => free.insert(Tally::new()?),
+        };
+        tally.count(took, refusal);
         Ok(())
+    }
+
+    /// Everything counted so far.
+    pub(super) fn taken(&self) -> BTreeMap<Act, Tally> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -129,12 +136,4 @@ async fn send(connection: &mut Connection, prepared: &Prepared, watched: &Watche
     let counter = if refusal.is_none() { &watched.done } else { &watched.refused };
     counter.fetch_add(1, Ordering::Relaxed);
     refusal
-}
-
-/// The tally of an act.
-pub(super) fn tally(tallies: &mut BTreeMap<Act, Tally>, act: Act) -> Result<&mut Tally, BenchError> {
-    Ok(match tallies.entry(act) {
-        Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(free) => free.insert(Tally::new()?),
-    })
 }

@@ -1,15 +1,15 @@
 //! Whole lives, one after another: register, verify identity, accept, dispense, read. The result is signed between the
 //! requests; the time of a journey is that of its answers alone.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
 use super::BenchError;
 use super::crew::{Answer, Connection, Prepared};
-use super::drive::{NO_ANSWER, Outcome, Watched, tally};
+use super::drive::{Counts, NO_ANSWER, Outcome, Watched};
 use super::mix::Act;
 use super::pace::Pace;
 use super::stage::{Stage, Waiting, delivered, identity_token, registered};
@@ -36,47 +36,46 @@ pub async fn journeys(
     watched: Arc<Watched>,
 ) -> Result<Journeys, BenchError> {
     let (signed, next) = (Arc::new(signed), Arc::new(AtomicUsize::new(0)));
+    let (counts, whole) = (Arc::new(Counts::default()), Arc::new(Mutex::new(Tally::new()?)));
     let mut crew = JoinSet::new();
     for _ in 0..stage.senders {
         let mut traveller = Traveller {
             stage: stage.clone(),
             connection: Connection::of(&stage.target),
-            counted: Outcome::default(),
+            counts: Arc::clone(&counts),
             time: Duration::ZERO,
         };
         let (signed, next, pace, watched) =
             (Arc::clone(&signed), Arc::clone(&next), Arc::clone(&pace), Arc::clone(&watched));
+        let whole = Arc::clone(&whole);
         crew.spawn(async move {
-            let mut whole = Tally::new()?;
             while pace.turn().await.is_some() {
                 let Some(one) = signed.get(next.fetch_add(1, Ordering::Relaxed)) else {
                     pace.stop();
-                    traveller.counted.exhausted = Some(Act::Register);
-                    break;
+                    return Ok(Some(Act::Register));
                 };
                 traveller.time = Duration::ZERO;
                 let refusal = traveller.journey(one).await?;
                 let counter = if refusal.is_none() { &watched.done } else { &watched.refused };
                 counter.fetch_add(1, Ordering::Relaxed);
-                whole.count(traveller.time, refusal);
+                whole.lock().unwrap_or_else(PoisonError::into_inner).count(traveller.time, refusal);
             }
-            Ok::<_, BenchError>((traveller.counted, whole))
+            Ok::<_, BenchError>(None)
         });
     }
-    let mut all = Journeys { acts: Outcome::default(), whole: Tally::new()? };
+    let mut exhausted = None;
     while let Some(joined) = crew.join_next().await {
-        let (counted, whole) = joined.map_err(|_| BenchError::Worker)??;
-        all.acts.add(&counted)?;
-        all.whole.add(&whole);
+        exhausted = exhausted.or(joined.map_err(|_| BenchError::Worker)??);
     }
-    all.acts.took = pace.elapsed();
-    Ok(all)
+    let acts = Outcome { tallies: counts.taken(), took: pace.elapsed(), exhausted };
+    let whole = whole.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Ok(Journeys { acts, whole })
 }
 
 struct Traveller {
     stage: Stage,
     connection: Connection,
-    counted: Outcome,
+    counts: Arc<Counts>,
     /// What the answers of this journey took so far.
     time: Duration,
 }
@@ -115,7 +114,7 @@ impl Traveller {
         let took = began.elapsed();
         self.time += took;
         let refusal = answer.as_ref().map_or_else(|| Some(NO_ANSWER.to_owned()), Answer::refusal);
-        tally(&mut self.counted.tallies, act)?.count(took, refusal.clone());
+        self.counts.count(act, took, refusal.clone())?;
         Ok(answer.filter(|_| refusal.is_none()).ok_or_else(|| refusal.unwrap_or_default()))
     }
 }

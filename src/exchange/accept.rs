@@ -232,8 +232,11 @@ impl Exchange {
         let (media_type, size) = (document.media_type.clone(), document.bytes.len());
         let original = Original::of(&task.task, conversions, document)?;
         let trust = self.trust();
-        let (delivered, verification) =
-            worked(size, move || Ok((original.delivered()?, original.verify(&trust)?))).await?;
+        let (delivered, verification) = worked(size, move || {
+            let opened = original.open()?;
+            Ok((opened.delivered()?, opened.verify(&trust)))
+        })
+        .await?;
         let disclosure = look.disclosure;
         Ok(Accepted { task, media_type, delivered, verification, findings, disclosure })
     }

@@ -180,7 +180,7 @@ impl Exchange {
             .ok_or(ExchangeError::Internal("a prescription has its document"))?;
         let size = registered.bytes.len();
         let original = Original::of(&row.registered, row.details.conversions.clone(), registered)?;
-        let split = worked(size, move || original.split()).await?;
+        let split = worked(size, move || original.open()?.split()).await?;
         let mut proposal = proposal::of_dispensing(dispensing, &row.registered.clinic, places);
         proposal.split = split;
         proposal.documents.push(id.to_string());

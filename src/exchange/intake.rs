@@ -68,44 +68,66 @@ impl Original {
         Ok(Self { form, bytes: document.bytes, id: task.id, conversions, taken_at: task.document.at })
     }
 
+    /// Its envelope, opened once for all that is asked of it.
+    pub(super) fn open(&self) -> Result<Opened<'_>, ExchangeError> {
+        let envelope = match self.form {
+            DocumentForm::EpsXml => {
+                Envelope::EpsXml(EpsPrescription::read_original(&self.bytes).map_err(|_| READS_BACK)?)
+            }
+            DocumentForm::Jose => {
+                Envelope::Jose(JosePrescription::read(&self.bytes).map_err(|_| READS_BACK)?)
+            }
+            DocumentForm::Csv | DocumentForm::Fhir => Envelope::None,
+        };
+        Ok(Opened { original: self, envelope })
+    }
+}
+
+/// An original with its envelope open.
+pub(super) struct Opened<'o> {
+    original: &'o Original,
+    envelope: Envelope<'o>,
+}
+
+enum Envelope<'o> {
+    EpsXml(EpsPrescription<'o>),
+    Jose(JosePrescription<'o>),
+    /// Nobody signed it.
+    None,
+}
+
+impl Opened<'_> {
     /// The form a pharmacy gets: the clinic's bytes, in the envelope with the service's additions.
     pub(super) fn delivered(&self) -> Result<Vec<u8>, ExchangeError> {
-        match self.form {
-            DocumentForm::EpsXml => self
-                .eps_xml()?
-                .delivered(self.id, &self.conversions)
+        let Original { id, conversions, bytes, .. } = self.original;
+        match &self.envelope {
+            Envelope::EpsXml(envelope) => envelope
+                .delivered(*id, conversions)
                 .map_err(|_| ExchangeError::Internal("a registered document is delivered")),
-            DocumentForm::Jose | DocumentForm::Csv | DocumentForm::Fhir => Ok(self.bytes.clone()),
+            Envelope::Jose(_) | Envelope::None => Ok(bytes.clone()),
         }
     }
 
     /// The clinic's signature, judged as when it was taken in: a certificate that has ended since does not undo the
     /// prescription. `None` when there is none.
-    pub(super) fn verify(&self, trust: &TrustStore) -> Result<Option<Verdict>, ExchangeError> {
-        match self.form {
-            DocumentForm::EpsXml => Ok(Some(self.eps_xml()?.verify(trust, self.taken_at))),
-            DocumentForm::Jose => Ok(Some(self.jose()?.verify(trust, self.taken_at))),
-            DocumentForm::Csv | DocumentForm::Fhir => Ok(None),
+    pub(super) fn verify(&self, trust: &TrustStore) -> Option<Verdict> {
+        let at = self.original.taken_at;
+        match &self.envelope {
+            Envelope::EpsXml(envelope) => Some(envelope.verify(trust, at)),
+            Envelope::Jose(envelope) => Some(envelope.verify(trust, at)),
+            Envelope::None => None,
         }
     }
 
     /// Which part of a split prescription (分割) it is.
     pub(super) fn split(&self) -> Result<Option<SplitPart>, ExchangeError> {
-        let prescription = match self.form {
-            DocumentForm::EpsXml => payload_read(Payload::Csv, self.eps_xml()?.payload()),
-            DocumentForm::Jose => payload_read(Payload::Fhir, self.jose()?.payload()),
-            DocumentForm::Csv | DocumentForm::Fhir => payload_read(self.form.payload(), &self.bytes),
+        let prescription = match &self.envelope {
+            Envelope::EpsXml(envelope) => payload_read(Payload::Csv, envelope.payload()),
+            Envelope::Jose(envelope) => payload_read(Payload::Fhir, envelope.payload()),
+            Envelope::None => payload_read(self.original.form.payload(), &self.original.bytes),
         };
         let (prescription, _) = prescription.map_err(|_| READS_BACK)?;
         Ok(proposal::split_part(&prescription))
-    }
-
-    fn eps_xml(&self) -> Result<EpsPrescription<'_>, ExchangeError> {
-        EpsPrescription::read_original(&self.bytes).map_err(|_| READS_BACK)
-    }
-
-    fn jose(&self) -> Result<JosePrescription<'_>, ExchangeError> {
-        JosePrescription::read(&self.bytes).map_err(|_| READS_BACK)
     }
 }
 
@@ -255,8 +277,8 @@ pub(super) fn dispensing_read(
         let fault = Fault { place: place.to_owned(), message: message.to_owned() };
         Err(ExchangeError::DocumentMismatch(vec![fault]))
     };
-    let split = original.split()?;
-    let given = original.delivered()?;
+    let opened = original.open()?;
+    let (split, given) = (opened.split()?, opened.delivered()?);
     let other = "embed the prescription exactly as it was delivered to you";
     match (form.is_signed(), original.form.is_signed()) {
         (true, false) => {
@@ -307,7 +329,7 @@ pub(super) fn dispensing_read(
             }) {
                 return mismatch(place, other);
             }
-            if let Some(verdict) = original.verify(trust)? {
+            if let Some(verdict) = opened.verify(trust) {
                 refused(place, &verdict)?;
             }
             Ok(DispensingTaken { dispensing: document.dispensing, split, signer, places: document.places })

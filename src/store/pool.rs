@@ -130,7 +130,7 @@ impl Store {
     fn connect(link: Link, options: &StoreOptions, keys: &Keys, rng: Rng) -> Result<Self, StoreError> {
         let settings = format!(
             "-c statement_timeout={} -c idle_in_transaction_session_timeout=30000 -c synchronous_commit=on \
-             -c TimeZone=UTC",
+             -c TimeZone=UTC -c plan_cache_mode=force_generic_plan",
             options.statement.as_millis()
         );
         let (mut config, tls) = link.parts();

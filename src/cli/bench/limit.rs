@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
+use hikikae::bench::crew::connected;
 use hikikae::bench::drive::{Supplies, Supply, Watched, drive};
 use hikikae::bench::limit;
 use hikikae::bench::mix::{Act, Mix};
@@ -151,10 +152,10 @@ impl Limit {
             }
         };
         let supplies = Arc::new(Supplies::from([(act, supply)]));
+        let connections = connected(&stage.target, stage.senders).await?;
         let pace = Arc::new(Pace::closed(Duration::from_secs(self.seconds)));
         let mix = Arc::new(Mix::only(act));
-        let outcome =
-            drive(&stage.target, supplies, mix, pace, stage.senders, Arc::new(Watched::default())).await?;
+        let outcome = drive(connections, supplies, mix, pace, Arc::new(Watched::default())).await?;
         let figures = outcome.tallies.get(&act).context("nothing was answered")?.figures(outcome.took);
         if let Some((code, count)) = figures.refused.first_key_value() {
             bail!("the server refused {count} with {code}");

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 use hikikae::bench::BenchError;
+use hikikae::bench::crew::connected;
 use hikikae::bench::drive::{Outcome, Supplies, Supply, Watched, drive};
 use hikikae::bench::journey::journeys;
 use hikikae::bench::mix::{Act, Mix, NATIONAL};
@@ -137,8 +138,8 @@ impl Run {
         let supplies = self.supplies(ready, &mix, rate).await?;
         ready.bar.finish_and_clear();
         let (supplies, mix, stage) = (Arc::new(supplies), Arc::new(mix), &ready.stage);
-        let run =
-            async |pace, watched| drive(&stage.target, supplies, mix, pace, stage.senders, watched).await;
+        let connections = connected(&stage.target, stage.senders).await?;
+        let run = async |pace, watched| drive(connections, supplies, mix, pace, watched).await;
         let (outcome, usage) = self.measured(stage, rate, run).await?;
         Ok(self.report(scenario, rate, &outcome, usage, None))
     }
