@@ -111,6 +111,11 @@ impl Default for Batches {
 }
 
 impl Batches {
+    /// Where nobody ever waits to travel together.
+    pub(super) fn apart() -> Self {
+        Self { at_once: usize::MAX, queues: Mutex::default() }
+    }
+
     fn queue<T>(&self, statement: &'static Batched, change: impl FnOnce(&mut Queue) -> T) -> T {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         change(queues.entry(statement.name).or_default())

@@ -167,6 +167,12 @@ impl Store {
         self.one("ready", "-- ready\nSELECT 1", &[]).await.map(drop)
     }
 
+    /// The same store with one statement for each act, however many are asked for at once.
+    #[must_use]
+    pub fn apart(self) -> Self {
+        Self { batches: Arc::new(Batches::apart()), ..self }
+    }
+
     pub(super) fn batches(&self) -> &Batches {
         &self.batches
     }

@@ -71,6 +71,36 @@ async fn a_person_is_found_by_the_insurance_of_the_day() {
 }
 
 #[tokio::test]
+async fn of_many_who_are_looked_up_at_once_each_is_found_though_some_turn_away() {
+    let store = harness::store().await;
+    let line = |number: usize| {
+        format!("p{number},人 {number},,1980-02-03,male,06000004,5,{number},00,2020-04-01,,,")
+    };
+    let lines: Vec<String> = (0..60).map(line).collect();
+    import(&store, &lines.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap();
+    // More than run at once, so that most of them travel together; every third asks for nobody.
+    let mut askers: Vec<_> = (0..180_usize)
+        .map(|asker| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let number = if asker % 3 == 2 { "none".to_owned() } else { (asker % 60).to_string() };
+                find(&store, ["06000004", "5", &number, "00"], "1980-02-03", "2024-01-01").await
+            })
+        })
+        .collect();
+    // Whoever turns away, under way or waiting, holds nobody up.
+    for gone in askers.drain(..20) {
+        gone.abort();
+    }
+    for (place, asker) in askers.into_iter().enumerate() {
+        let asker_number = place + 20;
+        let found = asker.await.unwrap().map(|entry| entry.patient.particulars.name);
+        let expected = (asker_number % 3 != 2).then(|| format!("人 {}", asker_number % 60));
+        assert_eq!(found, expected);
+    }
+}
+
+#[tokio::test]
 async fn the_branch_number_tells_twins_apart_and_its_absence_does_not() {
     let store = harness::store().await;
     import(&store, &[TWIN_ONE, TWIN_TWO, HANAKO]).await.unwrap();

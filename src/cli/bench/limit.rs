@@ -110,6 +110,7 @@ impl Limit {
         }
         let mut ready = Ready::make(&self.sandbox, &self.aim, &config, population).await?;
         let (store, cluster) = store_open(&config).await?;
+        let store = store.apart();
         let mut all = Vec::new();
         let acts = if self.acts.is_empty() { Limited::value_variants().to_vec() } else { self.acts.clone() };
         for act in acts {
