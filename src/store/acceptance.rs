@@ -10,7 +10,7 @@ use super::bucket::{PatientId, PrescriptionId};
 use super::document::{Document, Part};
 use super::finding::FindingRow;
 use super::pool::{Store, StoreError};
-use super::prescription::{Doing, PrescriptionRow, carried, changing, changing_to, columns};
+use super::prescription::{Doing, PrescriptionRow, columns, state_changing, state_to};
 use crate::prescription::registered::ExchangeNumber;
 use crate::prescription::state::Life;
 
@@ -91,22 +91,8 @@ impl Store {
         next: &Life,
         doing: &Doing<'_>,
     ) -> Result<Option<Document>, StoreError> {
-        static ACCEPT: Batched = changing!(
+        static ACCEPT: Batched = state_changing!(
             "accept",
-            (10 bucket smallint, 11 id uuid, 12 version bigint, 13 state text, 14 pharmacy text,
-             15 lease_end timestamptz, 16 now timestamptz),
-            [
-                ", changed AS (
-                    UPDATE prescription p
-                    SET version = p.version + 1, state = q.state, pharmacy = q.pharmacy, lease_end = q.lease_end,
-                        changed_at = q.now, updated_at = now(), updated_by = q.act
-                    FROM q
-                    WHERE p.bucket = q.bucket AND p.id = q.id AND p.version = q.version
-                    RETURNING ",
-                carried!(),
-                ", p.*
-                )"
-            ],
             "SELECT c.n, d.media_type, d.sealed
              FROM changed c
              LEFT JOIN document d ON d.bucket = c.bucket AND d.prescription_id = c.id AND d.part = 'prescription'
@@ -114,7 +100,7 @@ impl Store {
         );
         let id = PrescriptionId::from_uuid(row.registered.id);
         let mut params = self.doing(doing)?;
-        params.extend(changing_to(row, next, doing));
+        params.extend(state_to(row, next, doing));
         let written = match self.batched(doing.act.as_str(), &ACCEPT, params).await {
             // A key that has just been used is a lost race too: reading again meets its answer.
             Err(error) if error.is_constraint("idempotency_pkey") => return Ok(None),

@@ -177,6 +177,32 @@ macro_rules! changing {
 }
 pub(super) use changing;
 
+/// `state_changing!("name", SELECT …)`: [`changing!`] of the state alone, whose parameters from 10 on are those of
+/// [`state_to`].
+macro_rules! state_changing {
+    ($name:literal, $select:literal) => {
+        $crate::store::prescription::changing!(
+            $name,
+            (10 bucket smallint, 11 id uuid, 12 version bigint, 13 state text, 14 pharmacy text,
+             15 lease_end timestamptz, 16 now timestamptz),
+            [
+                ", changed AS (
+                    UPDATE prescription p
+                    SET version = p.version + 1, state = q.state, pharmacy = q.pharmacy, lease_end = q.lease_end,
+                        changed_at = q.now, updated_at = now(), updated_by = q.act
+                    FROM q
+                    WHERE p.bucket = q.bucket AND p.id = q.id AND p.version = q.version
+                    RETURNING ",
+                $crate::store::prescription::carried!(),
+                ", p.*
+                )"
+            ],
+            $select
+        )
+    };
+}
+pub(super) use state_changing;
+
 /// Who changes a prescription, and what is to be kept of the request.
 #[derive(Clone, Copy, Debug)]
 pub struct Doing<'a> {
@@ -521,32 +547,15 @@ impl Store {
         next: &Life,
         doing: &Doing<'_>,
     ) -> Result<Written, StoreError> {
-        static CHANGE: Batched = changing!(
-            "prescription-change",
-            (10 bucket smallint, 11 id uuid, 12 version bigint, 13 state text, 14 pharmacy text,
-             15 lease_end timestamptz, 16 now timestamptz),
-            [
-                ", changed AS (
-                    UPDATE prescription p
-                    SET version = p.version + 1, state = q.state, pharmacy = q.pharmacy, lease_end = q.lease_end,
-                        changed_at = q.now, updated_at = now(), updated_by = q.act
-                    FROM q
-                    WHERE p.bucket = q.bucket AND p.id = q.id AND p.version = q.version
-                    RETURNING ",
-                carried!(),
-                ", p.*
-                )"
-            ],
-            "SELECT n FROM changed"
-        );
+        static CHANGE: Batched = state_changing!("prescription-change", "SELECT n FROM changed");
         let mut params = self.doing(doing)?;
-        params.extend(changing_to(row, next, doing));
+        params.extend(state_to(row, next, doing));
         Written::of(self.batched(doing.act.as_str(), &CHANGE, params).await)
     }
 }
 
-/// The parameters of a statement that changes the state of the prescription as read in `row` alone.
-pub(super) fn changing_to(row: &PrescriptionRow, next: &Life, doing: &Doing<'_>) -> Vec<Owned> {
+/// The parameters of a [`state_changing!`] statement for the prescription as read in `row`.
+pub(super) fn state_to(row: &PrescriptionRow, next: &Life, doing: &Doing<'_>) -> Vec<Owned> {
     let Flat { state, pharmacy, lease_end, .. } = flat(next);
     let pharmacy = pharmacy.map(str::to_owned);
     owned![row.bucket, row.registered.id, row.registered.version, state, pharmacy, lease_end, doing.now]
