@@ -63,14 +63,14 @@ macro_rules! life_columns {
 }
 
 /// A patient's version and everything a check may compare with, of `q` with bucket, patient and first day (`since`). Of
-/// what was dispensed the prescription does not matter any more.
+/// what was dispensed the prescription does not matter any more. Each prescription is looked up by its whole key: joined
+/// plainly, the planner may read all of a bucket for it.
 macro_rules! history {
     () => {
         concat!(
             " SELECT q.n, a.history_version, a.merged_into, a.merged, m.prescription_id, m.source, m.sequence, m.sealed,
-                m.entry, m.recorded_at, ",
-            life_columns!(),
-            " FROM q
+                m.entry, m.recorded_at, p.*
+            FROM q
             JOIN patient a ON a.bucket = q.bucket AND a.id = q.patient
             LEFT JOIN LATERAL (
                 SELECT prescription_id, source, sequence, sealed, NULL::uuid AS entry, NULL::timestamptz AS recorded_at
@@ -80,8 +80,12 @@ macro_rules! history {
                 FROM reported WHERE bucket = a.bucket AND patient_id = a.id AND kind <> 'claim'
                   AND (until IS NULL OR until >= q.since)
             ) m ON true
-            LEFT JOIN prescription p
-                ON p.bucket = a.bucket AND p.id = CASE WHEN m.source <> 'dispensed' THEN m.prescription_id END"
+            LEFT JOIN LATERAL (
+                SELECT ",
+            life_columns!(),
+            " FROM prescription p
+                WHERE p.bucket = a.bucket AND p.id = m.prescription_id AND m.source <> 'dispensed' LIMIT 1
+            ) p ON true"
         )
     };
 }

@@ -63,6 +63,11 @@ impl Default for StoreOptions {
     }
 }
 
+/// A plan is made once for each statement and connection, perhaps while a table is still empty, and stays when it has
+/// grown. So every statement finds its rows by key, and no plan reads or hashes a whole table because it was small.
+const PLANS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off \
+                     -c enable_mergejoin=off";
+
 /// Six for each processor: as many as a database on the same processors works on at once or waits for with its disk. Each
 /// more is a process that the others make room for, with plans of its own.
 pub fn connections_default() -> usize {
@@ -130,7 +135,7 @@ impl Store {
     fn connect(link: Link, options: &StoreOptions, keys: &Keys, rng: Rng) -> Result<Self, StoreError> {
         let settings = format!(
             "-c statement_timeout={} -c idle_in_transaction_session_timeout=30000 -c synchronous_commit=on \
-             -c TimeZone=UTC -c plan_cache_mode=force_generic_plan",
+             -c TimeZone=UTC {PLANS}",
             options.statement.as_millis()
         );
         let (mut config, tls) = link.parts();

@@ -83,7 +83,7 @@ macro_rules! left {
 
 const PRESCRIPTIONS: &str = "-- retention-prescription
     WITH old AS (
-        SELECT bucket, id FROM prescription
+        SELECT bucket, id, patient_id FROM prescription
         WHERE bucket BETWEEN $1::integer AND $2::integer AND changed_at < $3 AND valid_until < $4
           AND (lease_end IS NULL OR lease_end < $3)
         LIMIT $5 FOR UPDATE
@@ -93,7 +93,8 @@ const PRESCRIPTIONS: &str = "-- retention-prescription
         DELETE FROM prescription_version v USING old WHERE v.bucket = old.bucket AND v.prescription_id = old.id
         RETURNING 1
     ), periods AS (
-        DELETE FROM medication m USING old WHERE m.bucket = old.bucket AND m.prescription_id = old.id RETURNING 1
+        DELETE FROM medication m USING old
+        WHERE m.bucket = old.bucket AND m.patient_id = old.patient_id AND m.prescription_id = old.id RETURNING 1
     ), findings AS (
         DELETE FROM finding f USING old WHERE f.bucket = old.bucket AND f.prescription_id = old.id RETURNING 1
     ), prescriptions AS (

@@ -27,6 +27,7 @@ mod merge;
 mod model;
 mod overload;
 mod paper;
+mod plans;
 mod published;
 mod race;
 mod reading;
