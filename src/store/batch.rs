@@ -60,7 +60,8 @@ pub(super) use owned;
 
 /// Who waits for which statement.
 pub(super) struct Batches {
-    /// As many of one statement as there are processors to work on them: more would only take turns.
+    /// As many of one statement as the database works on at once: half of the processors, for the other half works on
+    /// what comes and goes. More would only take turns, and fewer would travel together.
     at_once: usize,
     queues: Mutex<HashMap<&'static str, Queue>>,
 }
@@ -105,8 +106,8 @@ impl ToSql for Element<'_> {
 
 impl Default for Batches {
     fn default() -> Self {
-        let at_once = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { at_once, queues: Mutex::default() }
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { at_once: processors.div_ceil(2), queues: Mutex::default() }
     }
 }
 
