@@ -307,7 +307,7 @@ fn settings(config: &Config, base_url: &str) -> Settings {
 
 /// The server does without fonts, and says so once.
 fn slip_fonts(config: &Config) -> Option<Fonts> {
-    let (fonts, errors) = Fonts::load(&config.slip_fonts);
+    let (fonts, errors) = Fonts::find(&config.slip_fonts);
     for error in errors {
         tracing::warn!(%error, "a font of slip_fonts cannot be used");
     }

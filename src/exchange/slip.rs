@@ -28,9 +28,7 @@ impl Exchange {
             return Err(ExchangeError::NotPermitted("the slip is for the issuing clinic and the patient"));
         }
         let number = row.registered.exchange_number.clone().ok_or(ExchangeError::NotFound)?;
-        let fonts = self.settings.slip_fonts.clone().ok_or(ExchangeError::NotAvailable(
-            "this server has no font to print slips with; its operator can name one in slip_fonts",
-        ))?;
+        let fonts = self.settings.slip_fonts.clone().ok_or(NO_FONT)?;
         let now = self.clock.now();
         let trace = trace(caller, request, "done");
         let part = Part::Prescription(row.registered.document.number);
@@ -40,6 +38,9 @@ impl Exchange {
             .await?
             .ok_or(ExchangeError::NotFound)?;
         blocking(move || {
+            if !fonts.usable() {
+                return Err(NO_FONT);
+            }
             let prescription = prescription_kept(&document)?;
             let shown = row.registered.life.shown(now);
             let slip =
@@ -50,3 +51,7 @@ impl Exchange {
         .await
     }
 }
+
+const NO_FONT: ExchangeError = ExchangeError::NotAvailable(
+    "this server has no font to print slips with; its operator can name one in slip_fonts",
+);

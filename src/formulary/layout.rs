@@ -228,7 +228,10 @@ impl Table {
                 Ok(record) => {
                     let line = record.position().map_or(0, csv::Position::line);
                     if record.len() == cells {
-                        let picked = places.iter().filter_map(|place| record.get(*place)).collect();
+                        let cells = || places.iter().filter_map(|place| record.get(*place));
+                        let mut picked =
+                            csv::StringRecord::with_capacity(cells().map(str::len).sum(), places.len());
+                        picked.extend(cells());
                         rows.push((line, picked));
                     } else {
                         faults.row(

@@ -47,12 +47,8 @@ pub enum LoadError {
 /// The largest file accepted: the published masters are below 10 MB.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Every `*.csv` and `*.txt` of `directory`, by name: MEDIS publishes its master as `.TXT`.
-pub(super) fn read_dir(directory: &Path) -> Result<Vec<(String, Vec<u8>)>, LoadError> {
-    let unreadable = |path: &Path| {
-        let path = path.display().to_string();
-        move |source| LoadError::Unreadable { path, source }
-    };
+/// Every `*.csv` and `*.txt` of `directory`, by name, with its length: MEDIS publishes its master as `.TXT`.
+fn list_dir(directory: &Path) -> Result<Vec<(String, u64)>, LoadError> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(unreadable(directory))? {
         let path = entry.map_err(unreadable(directory))?.path();
@@ -62,113 +58,175 @@ pub(super) fn read_dir(directory: &Path) -> Result<Vec<(String, Vec<u8>)>, LoadE
             continue;
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if std::fs::metadata(&path).map_err(unreadable(&path))?.len() > MAX_FILE_BYTES {
+        let length = std::fs::metadata(&path).map_err(unreadable(&path))?.len();
+        if length > MAX_FILE_BYTES {
             return Err(LoadError::Faulty(vec![Fault {
                 file: name,
                 line: None,
                 problem: format!("larger than {MAX_FILE_BYTES} bytes"),
             }]));
         }
-        files.push((name, std::fs::read(&path).map_err(unreadable(&path))?));
+        files.push((name, length));
     }
     files.sort();
     Ok(files)
 }
 
+fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> LoadError {
+    let path = path.display().to_string();
+    move |source| LoadError::Unreadable { path, source }
+}
+
+/// Loads the tables of a directory, of which one at a time is held whole.
+pub(super) fn load_dir(
+    label: &str,
+    directory: &Path,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Formulary, LoadError> {
+    let files = list_dir(directory)?;
+    let mut loading = Loading::of(files.iter().map(|(_, length)| length).sum(), progress);
+    for (name, _) in &files {
+        let path = directory.join(name);
+        loading.take(File { name, bytes: &std::fs::read(&path).map_err(unreadable(&path))? });
+    }
+    loading.finish(label)
+}
+
+/// Loads files held in memory.
+pub(super) fn load(label: &str, files: &[File<'_>]) -> Result<Formulary, LoadError> {
+    let mut untold = |_: Progress<'_>| ();
+    let mut loading = Loading::of(files.iter().map(|file| file.bytes.len() as u64).sum(), &mut untold);
+    for file in files {
+        loading.take(*file);
+    }
+    loading.finish(label)
+}
+
 /// Official rows that may be left out before the file counts as broken: a few, or one in twenty.
 const FEW_ROWS: usize = 20;
 
-pub(super) fn load(
-    label: &str,
-    files: &[File<'_>],
-    progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<Formulary, LoadError> {
-    let mut fatal = Faults::default();
-    let mut left_out = Faults::default();
-    let mut tables: Vec<(File<'_>, Table)> = Vec::new();
-    let mut reports = Vec::new();
-    let of = files.iter().map(|file| file.bytes.len() as u64).sum();
-    let mut bytes = 0;
-    for file in files {
-        progress(Progress { file: file.name, bytes, of });
-        bytes += file.bytes.len() as u64;
-        if let Some((table, report)) = file_read(*file, &mut fatal, &mut left_out) {
+/// What has been taken in so far.
+struct Loading<'p> {
+    progress: &'p mut dyn FnMut(Progress<'_>),
+    bytes: u64,
+    of: u64,
+    fatal: Faults,
+    left_out: Faults,
+    /// The tables that are known, by the names of their files.
+    tables: Vec<(String, Table)>,
+    digests: Vec<digest::Digest>,
+    reports: Vec<FileReport>,
+}
+
+impl<'p> Loading<'p> {
+    fn of(bytes: u64, progress: &'p mut dyn FnMut(Progress<'_>)) -> Self {
+        Self {
+            progress,
+            bytes: 0,
+            of: bytes,
+            fatal: Faults::default(),
+            left_out: Faults::default(),
+            tables: Vec::new(),
+            digests: Vec::new(),
+            reports: Vec::new(),
+        }
+    }
+
+    /// Takes a file in, and tells so before and after.
+    fn take(&mut self, file: File<'_>) {
+        (self.progress)(Progress { file: file.name, bytes: self.bytes, of: self.of });
+        self.bytes += file.bytes.len() as u64;
+        if let Some((table, report)) = file_read(file, &mut self.fatal, &mut self.left_out) {
             if let Some(table) = table {
-                if let Some(earlier) = conflicting(&tables, table.layout) {
-                    fatal.whole(file.name, format!("has the same content as {earlier}"));
-                } else {
-                    tables.push((*file, table));
+                self.table_take(file, table);
+            }
+            self.reports.push(report);
+        }
+        (self.progress)(Progress { file: file.name, bytes: self.bytes, of: self.of });
+    }
+
+    fn table_take(&mut self, file: File<'_>, table: Table) {
+        match conflicting(&self.tables, table.layout) {
+            Some(earlier) => {
+                let problem = format!("has the same content as {earlier}");
+                self.fatal.whole(file.name, problem);
+            }
+            None => {
+                self.digests.push(digest::digest(&digest::SHA256, file.bytes));
+                self.tables.push((file.name.to_owned(), table));
+            }
+        }
+    }
+
+    /// The formulary of all that was taken in.
+    fn finish(mut self, label: &str) -> Result<Formulary, LoadError> {
+        if !self.tables.iter().any(|(_, table)| table.layout == Layout::Contraindications) {
+            let read = file_read(CONTRAINDICATIONS, &mut self.fatal, &mut self.left_out);
+            if let Some(table) = read.and_then(|(table, _)| table) {
+                self.table_take(CONTRAINDICATIONS, table);
+            }
+        }
+        let Self { mut fatal, mut left_out, mut tables, digests, mut reports, .. } = self;
+        tables.sort_by_key(|(_, table)| table.layout);
+        let mut products = Products::default();
+        let mut usages = Usages::default();
+        let mut contraindications = Contraindications::default();
+        let mut listed = masters::Listed::default();
+        let mut linked = hot::Linked::default();
+        if let Some(masters) = masters::Masters::among(&tables) {
+            listed = masters.products_fill(&mut products, &mut left_out);
+        }
+        for (file, table) in &tables {
+            match table.layout {
+                Layout::Products => table::products_fill(file, table, &mut products, &mut fatal),
+                Layout::Usages => table::usages_fill(file, table, &mut usages, &mut fatal),
+                Layout::UsageMaster => table::usages_fill(file, table, &mut usages, &mut left_out),
+                Layout::Contraindications => {
+                    table::contraindications_fill(file, table, &products, &mut contraindications, &mut fatal);
                 }
+                Layout::HotMaster => linked = hot::codes_fill(file, table, &mut products, &mut left_out),
+                // Read together above.
+                Layout::PriceList
+                | Layout::ReceiptMaster
+                | Layout::GenericExceptions
+                | Layout::GenericNames => {}
             }
-            reports.push(report);
         }
-        progress(Progress { file: file.name, bytes, of });
-    }
-    if !tables.iter().any(|(_, table)| table.layout == Layout::Contraindications) {
-        let read = file_read(CONTRAINDICATIONS, &mut fatal, &mut left_out);
-        tables.extend(read.and_then(|(table, _)| table).map(|table| (CONTRAINDICATIONS, table)));
-    }
-    tables.sort_by_key(|(_, table)| table.layout);
-    let mut products = Products::default();
-    let mut usages = Usages::default();
-    let mut contraindications = Contraindications::default();
-    let mut listed = masters::Listed::default();
-    let mut linked = hot::Linked::default();
-    if let Some(masters) = masters::Masters::among(&tables) {
-        listed = masters.products_fill(&mut products, &mut left_out);
-    }
-    for (file, table) in &tables {
-        match table.layout {
-            Layout::Products => table::products_fill(file.name, table, &mut products, &mut fatal),
-            Layout::Usages => table::usages_fill(file.name, table, &mut usages, &mut fatal),
-            Layout::UsageMaster => table::usages_fill(file.name, table, &mut usages, &mut left_out),
-            Layout::Contraindications => {
-                table::contraindications_fill(
-                    file.name,
-                    table,
-                    &products,
-                    &mut contraindications,
-                    &mut fatal,
-                );
+        for report in &mut reports {
+            report.refused = left_out.rows_of(&report.file);
+            if report.refused > FEW_ROWS.max(report.rows / 20)
+                || report.rows > 0 && report.refused == report.rows
+            {
+                fatal.whole(&report.file, format!("{} of {} rows are faulty", report.refused, report.rows));
             }
-            Layout::HotMaster => linked = hot::codes_fill(file.name, table, &mut products, &mut left_out),
-            // Read together above.
-            Layout::PriceList | Layout::ReceiptMaster | Layout::GenericExceptions | Layout::GenericNames => {}
         }
-    }
-    for report in &mut reports {
-        report.refused = left_out.rows_of(&report.file);
-        if report.refused > FEW_ROWS.max(report.rows / 20) || report.rows > 0 && report.refused == report.rows
-        {
-            fatal.whole(&report.file, format!("{} of {} rows are faulty", report.refused, report.rows));
+        let (brands, generic_names, ingredients) = products.counts();
+        if fatal.is_empty() && brands + generic_names == 0 {
+            fatal.whole(label, "no file brings products");
         }
+        if !fatal.is_empty() {
+            return Err(refusal(label, fatal, left_out));
+        }
+        let version = version(label, &digests);
+        let active = if listed.active == 0 { brands } else { listed.active };
+        let (mut faults, unlisted_faults) = left_out.into_parts();
+        // Rows of the wrong length are found before the others.
+        faults.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        let report = Report {
+            version,
+            files: reports,
+            products: brands,
+            generic_names,
+            ingredients,
+            hot_codes: linked.codes,
+            unlinked_hot_codes: linked.unlinked,
+            active_receipt_codes: active,
+            resolved_receipt_codes: if listed.active == 0 { brands } else { listed.resolved },
+            faults,
+            unlisted_faults,
+        };
+        Ok(Formulary { report, products, usages, contraindications, unresolved: listed.unresolved })
     }
-    let (brands, generic_names, ingredients) = products.counts();
-    if fatal.is_empty() && brands + generic_names == 0 {
-        fatal.whole(label, "no file brings products");
-    }
-    if !fatal.is_empty() {
-        return Err(refusal(label, fatal, left_out));
-    }
-    let version = version(label, tables.iter().map(|(file, _)| file.bytes));
-    let active = if listed.active == 0 { brands } else { listed.active };
-    let (mut faults, unlisted_faults) = left_out.into_parts();
-    // Rows of the wrong length are found before the others.
-    faults.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-    let report = Report {
-        version,
-        files: reports,
-        products: brands,
-        generic_names,
-        ingredients,
-        hot_codes: linked.codes,
-        unlinked_hot_codes: linked.unlinked,
-        active_receipt_codes: active,
-        resolved_receipt_codes: if listed.active == 0 { brands } else { listed.resolved },
-        faults,
-        unlisted_faults,
-    };
-    Ok(Formulary { report, products, usages, contraindications, unresolved: listed.unresolved })
 }
 
 /// Everything that was found, what refuses the load first.
@@ -188,7 +246,7 @@ fn refusal(label: &str, fatal: Faults, left_out: Faults) -> LoadError {
 
 /// The name of a file that already brings what this layout would. An older usage master may stand beside the one in
 /// force: prescriptions are read by the codes of their day.
-fn conflicting<'a>(tables: &'a [(File<'_>, Table)], layout: Layout) -> Option<&'a str> {
+fn conflicting(tables: &[(String, Table)], layout: Layout) -> Option<&str> {
     let subject = |layout| match layout {
         Layout::Usages | Layout::UsageMaster => Layout::Usages,
         other => other,
@@ -207,7 +265,7 @@ fn conflicting<'a>(tables: &'a [(File<'_>, Table)], layout: Layout) -> Option<&'
                 || layout == Layout::Products && products(known.layout)
                 || known.layout == Layout::Products && products(layout)
         })
-        .map(|(file, _)| file.name)
+        .map(|(file, _)| file.as_str())
 }
 
 /// A file's table, when its layout is known, and what is to be said of it; nothing of a file that cannot be read.
@@ -235,10 +293,9 @@ fn file_read(
 }
 
 /// The digest of the sorted digests of the files, so that neither order nor name matters.
-fn version<'a>(label: &str, files: impl Iterator<Item = &'a [u8]>) -> String {
-    let mut digests: Vec<Vec<u8>> =
-        files.map(|bytes| digest::digest(&digest::SHA256, bytes).as_ref().to_vec()).collect();
-    digests.sort();
+fn version(label: &str, digests: &[digest::Digest]) -> String {
+    let mut digests: Vec<&[u8]> = digests.iter().map(AsRef::as_ref).collect();
+    digests.sort_unstable();
     let whole = digest::digest(&digest::SHA256, &digests.concat());
     let mut first = [0; 8];
     first[2..].copy_from_slice(&whole.as_ref()[..6]);
@@ -259,7 +316,7 @@ mod tests {
     fn load_texts(texts: &[&str]) -> Result<Formulary, Vec<String>> {
         let files: Vec<File<'_>> =
             texts.iter().map(|text| File { name: "f.csv", bytes: text.as_bytes() }).collect();
-        load("t", &files, &mut |_| ()).map_err(|error| match error {
+        load("t", &files).map_err(|error| match error {
             LoadError::Faulty(faults) => faults.iter().map(ToString::to_string).collect(),
             LoadError::Unreadable { .. } => vec![error.to_string()],
         })
@@ -344,7 +401,7 @@ mod tests {
         let products = format!("{HEADER}{GOOD}");
         assert_eq!(faults(&[&products, &products]), ["f.csv: has the same content as f.csv"]);
         let shift_jis: &[u8] = &[b"receipt_code\n".as_slice(), &[0x83, 0x6d, 0x0a]].concat();
-        assert!(load("t", &[File { name: "s.csv", bytes: shift_jis }], &mut |_| ()).is_err());
+        assert!(load("t", &[File { name: "s.csv", bytes: shift_jis }]).is_err());
         let with_mark = format!("\u{feff}{products}");
         assert!(load_texts(&[&with_mark]).is_ok());
     }
@@ -418,7 +475,7 @@ mod tests {
                 bytes.push(b'\n');
             }
             bytes = [header.as_bytes(), &bytes].concat();
-            let _ = load("t", &[File { name: "f.csv", bytes: &bytes }], &mut |_| ());
+            let _ = load("t", &[File { name: "f.csv", bytes: &bytes }]);
         }
     }
 }

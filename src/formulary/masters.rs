@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::layout::{Layout, Table};
 use super::listing::{Generic, Price, Receipt, generic_read, is_billing, prices_read, receipts_read};
-use super::load::File;
 use super::product::{Product, Products, RouteClass};
 use super::report::{Faults, Unresolved};
 use super::resolver::Resolver;
@@ -33,7 +32,7 @@ pub(super) struct Listed {
 
 impl<'a> Masters<'a> {
     /// The official masters of products among the tables; `None` when there is none.
-    pub(super) fn among(tables: &'a [(File<'_>, Table)]) -> Option<Self> {
+    pub(super) fn among(tables: &'a [(String, Table)]) -> Option<Self> {
         let mut masters = Self::default();
         for (file, table) in tables {
             let place = match table.layout {
@@ -47,7 +46,7 @@ impl<'a> Masters<'a> {
                 | Layout::Contraindications
                 | Layout::HotMaster => continue,
             };
-            *place = Some((file.name, table));
+            *place = Some((file.as_str(), table));
         }
         let found = [masters.prices, masters.receipts, masters.generics, masters.exceptions];
         found.iter().any(Option::is_some).then_some(masters)
@@ -232,7 +231,7 @@ mod tests {
     use encoding_rs::SHIFT_JIS;
 
     use super::*;
-    use crate::formulary::{Encoding, Fault, Formulary, LoadError};
+    use crate::formulary::{Encoding, Fault, File, Formulary, LoadError};
 
     const PRICES: &str = "\
 区分,薬価基準収載医薬品コード,成分名,規格,品名,経過措置による使用期限

@@ -87,10 +87,7 @@ impl Formulary {
         directory: &Path,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self, LoadError> {
-        let contents = load::read_dir(directory)?;
-        let files: Vec<File<'_>> =
-            contents.iter().map(|(name, bytes)| File { name: name.as_str(), bytes }).collect();
-        load::load(label, &files, progress)
+        load::load_dir(label, directory, progress)
     }
 
     /// Loads files held in memory. The table of forbidden pairs is the program's own unless one is among them.
@@ -98,7 +95,7 @@ impl Formulary {
     /// # Errors
     /// As [`Formulary::from_dir`].
     pub fn from_files(label: &str, files: &[File<'_>]) -> Result<Self, LoadError> {
-        load::load(label, files, &mut |_| ())
+        load::load(label, files)
     }
 
     /// The label given at loading and twelve hexadecimal digits of the SHA-256 of the files' contents: the same

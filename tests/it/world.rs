@@ -131,7 +131,7 @@ impl World {
             identity_attempts: limit,
             number_attempts: limit,
             check,
-            slip_fonts: Fonts::load(&Config::default().slip_fonts).0,
+            slip_fonts: Fonts::find(&Config::default().slip_fonts).0,
             history: HistoryTerm { days: 100, most_days: 1826 },
             audiences: vec![base_url.to_owned(), format!("{base_url}/oauth2/token")],
         };

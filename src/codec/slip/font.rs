@@ -2,8 +2,10 @@
 //! missing. Knows nothing of pages.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use krilla::text::Font;
 use skrifa::instance::{LocationRef, Size};
@@ -13,6 +15,8 @@ use skrifa::{FontRef, MetadataProvider};
 const MISSING: char = '〓';
 /// Stands for a face's own last resort; every Japanese font has it.
 const SPACE: char = '\u{3000}';
+/// The list of tables stands before this many bytes, of a collection too.
+const HEAD: u64 = 4096;
 
 /// Why a font cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -22,11 +26,18 @@ pub struct FontError {
     reason: String,
 }
 
-/// Fonts in the order they are asked.
+/// Fonts in the order they are asked. A font is megabytes, and the later ones print a rare name now and then: each is
+/// read when the first slip asks for it.
 #[derive(Clone)]
 pub struct Fonts(Arc<[Face]>);
 
 struct Face {
+    path: PathBuf,
+    /// `None` when the file is no longer the font it was.
+    read: OnceLock<Option<Read>>,
+}
+
+struct Read {
     font: Font,
     data: Arc<Vec<u8>>,
 }
@@ -47,12 +58,12 @@ impl std::fmt::Debug for Fonts {
 }
 
 impl Fonts {
-    /// Reads the fonts in these files, of a collection the first. Answers those that can be used, `None` of none, and
-    /// what is wrong with the others.
-    pub fn load(paths: &[PathBuf]) -> (Option<Self>, Vec<FontError>) {
+    /// The fonts in these files, of a collection the first. Answers those that can be used, `None` of none, and what is
+    /// wrong with the others.
+    pub fn find(paths: &[PathBuf]) -> (Option<Self>, Vec<FontError>) {
         let (mut faces, mut errors) = (Vec::new(), Vec::new());
         for path in paths {
-            match Face::load(path) {
+            match Face::find(path) {
                 Ok(face) => faces.push(face),
                 Err(reason) => errors.push(FontError { path: path.clone(), reason }),
             }
@@ -60,14 +71,24 @@ impl Fonts {
         ((!faces.is_empty()).then(|| Self(faces.into())), errors)
     }
 
+    /// The fonts that can be read.
+    fn faces(&self) -> impl Iterator<Item = &Read> {
+        self.0.iter().filter_map(Face::read)
+    }
+
+    /// Whether anything can be printed at all: a file may have gone since it was found.
+    pub fn usable(&self) -> bool {
+        self.faces().next().is_some()
+    }
+
     /// The first font that has the character.
-    fn having(&self, character: char) -> Option<usize> {
-        self.0.iter().position(|face| face.has(character))
+    fn having(&self, character: char) -> Option<&Read> {
+        self.faces().find(|face| face.has(character))
     }
 
     /// The text in runs of one font each. Characters that no font has are printed as 〓 and put into `missing`.
     pub(super) fn runs(&self, text: &str, missing: &mut BTreeSet<char>) -> Vec<Run> {
-        let mut runs: Vec<(usize, String)> = Vec::new();
+        let mut runs: Vec<(&Read, String)> = Vec::new();
         for character in text.chars() {
             // A selector of a variant goes with the character before.
             if is_selector(character)
@@ -76,21 +97,19 @@ impl Fonts {
                 run.push(character);
                 continue;
             }
-            let (face, printed) = if let Some(face) = self.having(character) {
-                (face, character)
-            } else {
+            let printed = self.having(character).map(|face| (face, character)).or_else(|| {
                 missing.insert(character);
-                self.having(MISSING).map_or((0, SPACE), |face| (face, MISSING))
-            };
+                let missing = self.having(MISSING).map(|face| (face, MISSING));
+                missing.or_else(|| self.faces().next().map(|face| (face, SPACE)))
+            });
+            let Some((face, printed)) = printed else { continue };
             match runs.last_mut() {
-                Some((last, run)) if *last == face => run.push(printed),
+                Some((last, run)) if std::ptr::eq(*last, face) => run.push(printed),
                 _ => runs.push((face, printed.to_string())),
             }
         }
-        let run = |(face, text): (usize, String)| {
-            let face = &self.0[face];
-            Run { font: face.font.clone(), width: face.width(&text), text }
-        };
+        let run =
+            |(face, text): (&Read, String)| Run { font: face.font.clone(), width: face.width(&text), text };
         runs.into_iter().map(run).collect()
     }
 
@@ -106,7 +125,29 @@ fn is_selector(character: char) -> bool {
 }
 
 impl Face {
-    fn load(path: &Path) -> Result<Self, String> {
+    /// Looks at the head of the file, which names the tables of the font.
+    fn find(path: &Path) -> Result<Self, String> {
+        let mut head = Vec::new();
+        let reading = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+        reading.map_err(|error| error.to_string())?;
+        FontRef::from_index(&head, 0).map_err(|error| error.to_string())?;
+        Ok(Self { path: path.to_owned(), read: OnceLock::new() })
+    }
+
+    fn read(&self) -> Option<&Read> {
+        let read = self.read.get_or_init(|| {
+            let read = Read::from(&self.path);
+            read.map_err(
+                |reason| tracing::error!(path = %self.path.display(), reason, "a font cannot be used"),
+            )
+            .ok()
+        });
+        read.as_ref()
+    }
+}
+
+impl Read {
+    fn from(path: &Path) -> Result<Self, String> {
         let data = Arc::new(std::fs::read(path).map_err(|error| error.to_string())?);
         let shared: Arc<dyn AsRef<[u8]> + Send + Sync> = data.clone();
         let font = Font::new(shared.into(), 0).ok_or("not a font this program can read")?;

@@ -15,7 +15,7 @@ const SPLIT: &str = include_str!("../../../fixtures/documents/split.sj1.csv");
 
 /// The fonts of the configuration's default; `None`, said plainly, when they are not installed.
 fn fonts() -> Option<Fonts> {
-    let (fonts, errors) = Fonts::load(&crate::config::Config::default().slip_fonts);
+    let (fonts, errors) = Fonts::find(&crate::config::Config::default().slip_fonts);
     if !errors.is_empty() {
         eprintln!("skipped: not all fonts of slips are installed (fonts-ipaexfont-gothic, fonts-noto-cjk)");
         return None;
@@ -182,7 +182,19 @@ fn a_long_list_flows_to_further_pages() {
 #[test]
 fn a_font_that_is_none_is_told() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-    let (fonts, errors) = Fonts::load(&[file, PathBuf::from("/nowhere/font.ttf")]);
+    let (fonts, errors) = Fonts::find(&[file, PathBuf::from("/nowhere/font.ttf")]);
     assert!(fonts.is_none());
     assert!(errors[0].to_string().contains("Cargo.toml: ") && errors[1].to_string().contains("font.ttf: "));
+}
+
+#[test]
+fn a_font_that_has_gone_since_prints_nothing() {
+    let Some(_) = fonts() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("font.ttf");
+    std::fs::copy(&crate::config::Config::default().slip_fonts[0], &file).unwrap();
+    let (fonts, errors) = Fonts::find(std::slice::from_ref(&file));
+    assert!(errors.is_empty());
+    std::fs::remove_file(&file).unwrap();
+    assert!(!fonts.unwrap().usable());
 }
