@@ -146,15 +146,12 @@ impl<'p> Loading<'p> {
     }
 
     fn table_take(&mut self, file: File<'_>, table: Table) {
-        match conflicting(&self.tables, table.layout) {
-            Some(earlier) => {
-                let problem = format!("has the same content as {earlier}");
-                self.fatal.whole(file.name, problem);
-            }
-            None => {
-                self.digests.push(digest::digest(&digest::SHA256, file.bytes));
-                self.tables.push((file.name.to_owned(), table));
-            }
+        if let Some(earlier) = conflicting(&self.tables, table.layout) {
+            let problem = format!("has the same content as {earlier}");
+            self.fatal.whole(file.name, problem);
+        } else {
+            self.digests.push(digest::digest(&digest::SHA256, file.bytes));
+            self.tables.push((file.name.to_owned(), table));
         }
     }
 

@@ -11,10 +11,10 @@
 
 use std::sync::Arc;
 
+use lz4_flex::block::{compress_into, decompress_size_prepended, get_maximum_output_size};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, MAX_TAG_LEN, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::SecureRandom;
 use ring::{hkdf, hmac};
-use zeroize::Zeroizing;
 
 use super::keys::Keys;
 
@@ -23,6 +23,8 @@ const PACKED: u8 = 2;
 /// Values up to here hardly get smaller.
 const SMALL: usize = 256;
 const HEADER: usize = 1 + 4 + NONCE_LEN;
+/// Bytes of the length before an LZ4 block.
+const LENGTH: usize = 4;
 const SALT: &[u8] = b"hikikae seal 1";
 
 /// The random generator the store draws nonces and identifiers from.
@@ -90,28 +92,40 @@ impl Sealer {
     /// [`SealError::Failed`].
     pub fn seal(&self, context: &SealContext<'_>, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
         if plaintext.len() > SMALL {
-            let packed = Zeroizing::new(lz4_flex::compress_prepend_size(plaintext));
-            if packed.len() < plaintext.len() {
-                return self.seal_as(PACKED, context, &packed);
+            // Packed where it is sealed, so that there is no other copy.
+            let mut sealed = vec![0; HEADER + LENGTH + get_maximum_output_size(plaintext.len())];
+            let (length, block) = sealed[HEADER..].split_at_mut(LENGTH);
+            let packed = compress_into(plaintext, block).map_err(|_| SealError::Failed)?;
+            if LENGTH + packed < plaintext.len() {
+                let whole = u32::try_from(plaintext.len()).map_err(|_| SealError::Failed)?;
+                length.copy_from_slice(&whole.to_le_bytes());
+                sealed.truncate(HEADER + LENGTH + packed);
+                return self.seal_in_place(PACKED, context, sealed);
             }
         }
-        self.seal_as(PLAIN, context, plaintext)
+        self.seal_plain(context, plaintext)
     }
 
-    fn seal_as(
+    fn seal_plain(&self, context: &SealContext<'_>, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
+        let mut sealed = Vec::with_capacity(HEADER + plaintext.len() + MAX_TAG_LEN);
+        sealed.resize(HEADER, 0);
+        sealed.extend_from_slice(plaintext);
+        self.seal_in_place(PLAIN, context, sealed)
+    }
+
+    /// Seals what stands after room for the header.
+    fn seal_in_place(
         &self,
         version: u8,
         context: &SealContext<'_>,
-        plaintext: &[u8],
+        mut sealed: Vec<u8>,
     ) -> Result<Vec<u8>, SealError> {
         let (id, master) = self.masters.last().ok_or(SealError::Failed)?;
         let mut nonce = [0_u8; NONCE_LEN];
         self.rng.fill(&mut nonce).map_err(|_| SealError::Failed)?;
-        let mut sealed = Vec::with_capacity(HEADER + plaintext.len() + MAX_TAG_LEN);
-        sealed.push(version);
-        sealed.extend_from_slice(&id.to_be_bytes());
-        sealed.extend_from_slice(&nonce);
-        sealed.extend_from_slice(plaintext);
+        sealed[0] = version;
+        sealed[1..5].copy_from_slice(&id.to_be_bytes());
+        sealed[5..HEADER].copy_from_slice(&nonce);
         let tag = row_key(master, context.row)?
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
@@ -149,8 +163,7 @@ impl Sealer {
         if *version == PLAIN {
             return Ok(plaintext);
         }
-        let packed = Zeroizing::new(plaintext);
-        lz4_flex::decompress_size_prepended(&packed).map_err(|_| SealError::Malformed)
+        decompress_size_prepended(&plaintext).map_err(|_| SealError::Malformed)
     }
 }
 
@@ -236,7 +249,7 @@ mod tests {
     fn values_sealed_before_there_was_packing_open() {
         let sealer = sealer();
         let long = vec![b'x'; 1000];
-        let value = sealer.seal_as(PLAIN, &PLACE, &long).unwrap();
+        let value = sealer.seal_plain(&PLACE, &long).unwrap();
         assert_eq!(sealer.open(&PLACE, &value).unwrap(), long);
     }
 

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use zeroize::Zeroizing;
 
 use super::pool::{Store, StoreError};
 use super::seal::SealContext;
@@ -16,8 +15,7 @@ impl Store {
         column: &'static str,
         value: &impl Serialize,
     ) -> Result<Vec<u8>, StoreError> {
-        let plain =
-            Zeroizing::new(serde_json::to_vec(value).map_err(|_| StoreError::corrupt(table, column, "new"))?);
+        let plain = serde_json::to_vec(value).map_err(|_| StoreError::corrupt(table, column, "new"))?;
         Ok(self.sealer().seal(&SealContext { table, row, column }, &plain)?)
     }
 
@@ -29,7 +27,7 @@ impl Store {
         column: &'static str,
         sealed: &[u8],
     ) -> Result<T, StoreError> {
-        let plain = Zeroizing::new(self.sealer().open(&SealContext { table, row, column }, sealed)?);
+        let plain = self.sealer().open(&SealContext { table, row, column }, sealed)?;
         serde_json::from_slice(&plain).map_err(|_| StoreError::corrupt(table, column, "sealed"))
     }
 }
