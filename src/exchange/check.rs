@@ -38,10 +38,12 @@ pub struct Checked {
 }
 
 /// Whom a check is about, and what the facility may see of the other side of a hit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct About {
     pub patient: PatientId,
     pub disclosure: Disclosure,
+    /// The history, when the look at it is already recorded.
+    pub looked: Option<History>,
 }
 
 /// The act as the access record names it.
@@ -112,12 +114,19 @@ impl Exchange {
                     born: prescription.patient.birth_date,
                     on: today,
                 };
-                let about = self.about(caller, token, oral, &named).await?;
+                // Nothing but the name is between the document and the history.
+                let about = if token.is_none() && !oral {
+                    let named = (named.identity, named.born, named.on);
+                    let (patient, history) = self.person_look(caller, ACT, named, request).await?;
+                    About { patient, disclosure: Disclosure::Withheld, looked: Some(history) }
+                } else {
+                    self.about(caller, token, oral, &named).await?
+                };
                 (about, proposal::of_prescription(prescription, places))
             }
             Draft::Dispensing(draft) => self.dispensing_proposal(caller, token, oral, draft, request).await?,
         };
-        self.proposal_check(ACT, caller, &about, &proposal, request).await
+        self.proposal_check(ACT, caller, about, &proposal, request).await
     }
 
     /// The patient of a dispensing draft, and what it gives out: as dispensed, and not compared with the
@@ -215,7 +224,7 @@ impl Exchange {
         if oral && !refused && !disclosure.opens() {
             disclosure = Some(Opening { kind: history, basis: Basis::Oral, consent: None }).into();
         }
-        Ok(About { patient, disclosure })
+        Ok(About { patient, disclosure, looked: None })
     }
 
     /// Checks for the asking alone: the look at the history is recorded, findings are kept, nothing waits for a reason.
@@ -223,15 +232,20 @@ impl Exchange {
         &self,
         act: AccessAct,
         caller: &Caller,
-        about: &About,
+        about: About,
         proposal: &Proposal,
         request: &Request,
     ) -> Result<Checked, ExchangeError> {
         let facility = caller.facility()?;
-        let About { patient, disclosure } = *about;
-        let trace = trace(caller, request, "done").under(disclosure.opening());
+        let About { patient, disclosure, looked } = about;
         let at = self.clock.now();
-        let history = self.store.history_look(act, patient, self.history_since(at), at, &trace).await?;
+        let history = match looked {
+            Some(history) => history,
+            None => {
+                let trace = trace(caller, request, "done").under(disclosure.opening());
+                self.store.history_look(act, patient, self.history_since(at), at, &trace).await?
+            }
+        };
         let checked = self.findings(facility, patient, proposal, &history).await?;
         if !checked.findings.is_empty() {
             self.store.finding_insert(act, patient, &facility.code, &checked.findings, at, None).await?;

@@ -128,20 +128,22 @@ impl Exchange {
         let original = Original::of(&row.registered, row.details.conversions.clone(), stored)?;
         let (trust, form, document, now) = (self.trust(), sent.form, sent.original.clone(), self.clock.now());
         let taken = worked(size, move || dispensing_read(form, &document, &original, &trust, now)).await?;
-        let (belongs, history) =
-            tokio::join!(self.belongs(caller, row, form, &taken), self.history(row.patient));
-        belongs?;
-        Ok((taken, history?))
+        let history = match self.belongs(caller, row, form, &taken).await? {
+            Some(history) => history,
+            None => self.history(row.patient).await?,
+        };
+        Ok((taken, history))
     }
 
-    /// Whether the document answers this prescription, for this patient, by this pharmacy, on a possible day.
+    /// Whether the document answers this prescription, for this patient, by this pharmacy, on a possible day; with the
+    /// history of the patient, unless the directory says that the patient has died.
     async fn belongs(
         &self,
         caller: &Caller,
         row: &PrescriptionRow,
         form: DocumentForm,
         taken: &DispensingTaken,
-    ) -> Result<(), ExchangeError> {
+    ) -> Result<Option<History>, ExchangeError> {
         let pharmacy = caller.pharmacy()?;
         let place = |item| form.payload().place(item);
         let dispensing = &taken.dispensing;
@@ -162,21 +164,21 @@ impl Exchange {
         if dispensing.pharmacy.code != pharmacy.code {
             mismatch(Item::Pharmacy, "the pharmacy is not the one that sends the document");
         }
-        let person = match insured(&dispensing.identity) {
-            None => None,
-            Some(identity) => {
-                let (born, on) = (dispensing.patient.birth_date, dispensing.dispensed_on);
-                self.store.identity_find(&identity, born, on).await?
-            }
-        };
-        let theirs = match person {
-            Some(person) => self.one_person(row.patient, person.patient.id).await?,
+        let (identity, wanted) = (insured(&dispensing.identity), self.history_wanted());
+        let (born, on) = (dispensing.patient.birth_date, dispensing.dispensed_on);
+        let (_, named) =
+            self.store.identity_asked(identity.as_ref(), born, on, &Asking::default(), Some(&wanted)).await?;
+        let theirs = match &named {
+            Some(named) => self.one_person(row.patient, named.entry.patient.id).await?,
             None => false,
         };
         if !theirs {
             mismatch(Item::DispensedTo, "the insurance data and birth date are not the patient's");
         }
-        if faults.is_empty() { Ok(()) } else { Err(ExchangeError::DocumentMismatch(faults)) }
+        if !faults.is_empty() {
+            return Err(ExchangeError::DocumentMismatch(faults));
+        }
+        Ok(named.and_then(|named| named.history))
     }
 
     async fn dispense_checked(

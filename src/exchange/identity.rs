@@ -10,15 +10,17 @@ use super::card::CardSaid;
 use super::error::ExchangeError;
 use super::{Exchange, IdentityHeader, Request, trace};
 use crate::clock::japanese_date;
+use crate::prescription::access::AccessAct;
 use crate::prescription::consent::{Basis, ConsentKind, Method, Opening, Permissions};
 use crate::prescription::disclosure::Disclosure;
 use crate::prescription::document;
 use crate::store::asked::{Asked, Asking};
 use crate::store::directory::{
-    AttemptError, AttemptKind, DirectoryEntry, Facility, Guesses, InsuredIdentity,
+    AttemptError, AttemptKind, DirectoryEntry, Facility, Guesses, HistoryWanted, InsuredIdentity, NamedPerson,
 };
 use crate::store::idempotency::IdempotencyKey;
 use crate::store::identity::IdentityGrant;
+use crate::store::medication::History;
 use crate::store::{IdentityToken, PatientId, StoreError};
 
 /// How long a card has to answer its challenge.
@@ -190,33 +192,61 @@ impl Exchange {
         birth_date: NaiveDate,
         on: NaiveDate,
     ) -> Result<DirectoryEntry, ExchangeError> {
-        let (asked, found) = self.identity_asked(facility, identity.as_ref(), (birth_date, on), None).await?;
+        let (asked, found) =
+            self.identity_asked(facility, identity.as_ref(), (birth_date, on), None, None).await?;
         asked.allowed?;
-        self.identity_sure(facility, found).await
+        Ok(self.identity_sure(facility, found).await?.entry)
     }
 
-    /// The person of this insurance and birth date on a day, when it is one who lives, with what is asked beside it;
-    /// nothing is counted yet.
+    /// The same with the history of whom they name, as a look that is recorded.
+    pub(super) async fn person_look(
+        &self,
+        caller: &Caller,
+        act: AccessAct,
+        (identity, born, on): (&document::InsuredIdentity, NaiveDate, NaiveDate),
+        request: &Request,
+    ) -> Result<(PatientId, History), ExchangeError> {
+        let facility = caller.facility()?;
+        let trace = trace(caller, request, "done");
+        let wanted = HistoryWanted { look: Some((act, &trace)), ..self.history_wanted() };
+        let (asked, found) = self
+            .identity_asked(facility, insured(identity).as_ref(), (born, on), None, Some(&wanted))
+            .await?;
+        asked.allowed?;
+        let NamedPerson { entry, history } = self.identity_sure(facility, found).await?;
+        caller.met.patient(entry.patient.id);
+        Ok((entry.patient.id, history.ok_or(WITH_HISTORY)?))
+    }
+
+    /// The history an act needs that writes more than its look.
+    pub(super) fn history_wanted(&self) -> HistoryWanted<'static> {
+        let at = self.clock.now();
+        HistoryWanted { since: self.history_since(at), at, look: None }
+    }
+
+    /// The person of this insurance and birth date on a day, when it is one who lives, with what is asked beside it and the
+    /// history when it is wanted; nothing is counted yet.
     pub(super) async fn identity_asked(
         &self,
         facility: &Facility,
         identity: Option<&InsuredIdentity>,
         (born, on): (NaiveDate, NaiveDate),
         key: Option<&IdempotencyKey>,
-    ) -> Result<(Asked, Option<DirectoryEntry>), ExchangeError> {
+        wanted: Option<&HistoryWanted<'_>>,
+    ) -> Result<(Asked, Option<NamedPerson>), ExchangeError> {
         let asking = Asking { guesses: Some(self.guesses(facility, AttemptKind::Identity)), key };
-        let (asked, found) = self.store.identity_asked(identity, born, on, &asking).await?;
-        Ok((asked, found.filter(|entry| entry.patient.particulars.deceased_on.is_none())))
+        let (asked, found) = self.store.identity_asked(identity, born, on, &asking, wanted).await?;
+        Ok((asked, found.filter(|named| named.entry.patient.particulars.deceased_on.is_none())))
     }
 
     /// The person found. Nobody, several, or dead: the same answer, and a failed attempt.
     pub(super) async fn identity_sure(
         &self,
         facility: &Facility,
-        found: Option<DirectoryEntry>,
-    ) -> Result<DirectoryEntry, ExchangeError> {
+        found: Option<NamedPerson>,
+    ) -> Result<NamedPerson, ExchangeError> {
         match found {
-            Some(entry) => Ok(entry),
+            Some(named) => Ok(named),
             None => Err(self.identity_attempt_failed(facility).await?),
         }
     }
@@ -307,6 +337,9 @@ impl Exchange {
 
 /// A token that waits for no card is always kept.
 pub(super) const NO_TOKEN: ExchangeError = ExchangeError::Internal("an identity token is kept");
+
+/// Of a person who lives, named for a facility that may ask.
+pub(super) const WITH_HISTORY: ExchangeError = ExchangeError::Internal("a history that is wanted is read");
 
 /// A document's insurance data as the directory keys it; `None` when no card can bear them.
 pub(super) fn insured(identity: &document::InsuredIdentity) -> Option<InsuredIdentity> {

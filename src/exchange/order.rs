@@ -49,8 +49,8 @@ impl Exchange {
             split: None,
             lines: lines.collect(),
         };
-        let about = About { patient: identified.patient, disclosure: identified.disclosure() };
-        self.proposal_check(ACT, caller, &about, &proposal, request).await
+        let about = About { patient: identified.patient, disclosure: identified.disclosure(), looked: None };
+        self.proposal_check(ACT, caller, about, &proposal, request).await
     }
 
     /// Keeps the reasons given for cards that were overridden. Cards of findings that were not shown to this

@@ -5,7 +5,7 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use super::caller::Caller;
 use super::error::ExchangeError;
 use super::form::{DocumentForm, Item, Payload};
-use super::identity::insured;
+use super::identity::{WITH_HISTORY, insured};
 use super::intake::{PrescriptionTaken, prescription_read, terms, worked};
 use super::{ATTEMPTS, Answered, Exchange, Request, TaskOutcome, idempotency_key, kept, trace};
 use crate::check::{Coverage, Proposal, Source, proposal};
@@ -17,7 +17,7 @@ use crate::prescription::document::Prescription;
 use crate::prescription::registered::{DocumentVersion, ExchangeNumber, Registered};
 use crate::prescription::state::{Kind, Life, Refusal};
 use crate::store::access::Trace;
-use crate::store::directory::Facility;
+use crate::store::directory::{Facility, NamedPerson};
 use crate::store::medication::History;
 use crate::store::prescription::{Details, Doing, Written};
 use crate::store::registration::Registration;
@@ -77,15 +77,18 @@ impl Exchange {
         let (identity, born) = (insured(&prescription.insurance.identity), prescription.patient.birth_date);
         let today = japanese_date(self.clock.now());
         let key = idempotency_key(caller, request)?;
-        let (asked, found) =
-            self.identity_asked(clinic, identity.as_ref(), (born, today), key.as_ref()).await?;
+        let wanted = self.history_wanted();
+        let (asked, found) = self
+            .identity_asked(clinic, identity.as_ref(), (born, today), key.as_ref(), Some(&wanted))
+            .await?;
         if let Some(answered) = kept(asked.replay)? {
             return Ok(answered);
         }
         asked.allowed?;
-        let patient = self.identity_sure(clinic, found).await?.patient.id;
-        caller.met.patient(patient);
-        self.register_checked(caller, request, sent, &taken, patient).await
+        let NamedPerson { entry, history } = self.identity_sure(clinic, found).await?;
+        caller.met.patient(entry.patient.id);
+        let history = history.ok_or(WITH_HISTORY)?;
+        self.register_checked(caller, request, sent, &taken, entry.patient.id, history).await
     }
 
     /// Reads what a clinic sends, up to whose it is.
@@ -122,6 +125,7 @@ impl Exchange {
         sent: &Sent,
         taken: &PrescriptionTaken,
         patient: PatientId,
+        mut history: History,
     ) -> Result<Answered<TaskOutcome>, ExchangeError> {
         let prescription = &taken.prescription;
         let clinic = caller.clinic()?;
@@ -131,13 +135,13 @@ impl Exchange {
         let mut trace = trace(caller, request, "done");
         trace.content.signer = taken.signer.as_ref().map(signer_name);
         for attempt in 0..ATTEMPTS {
-            if attempt > 0
-                && let Some(answered) = self.replayed(caller, request).await?
-            {
-                return Ok(answered);
+            if attempt > 0 {
+                if let Some(answered) = self.replayed(caller, request).await? {
+                    return Ok(answered);
+                }
+                history = self.history(patient).await?;
             }
             let now = self.clock.now();
-            let history = self.history(patient).await?;
             if history.person != patient {
                 // Merged since the patient was looked up: the same request finds the record that goes on.
                 return Err(StoreError::Contended.into());

@@ -28,15 +28,15 @@ pub struct Asked {
     pub replay: Replay,
 }
 
-/// `asked!("name", (7 first type, …), CTEs, [SELECT …], ORDER BY …)`: the statement of that name that reads a subject and
+/// `asked!("name", (7 first type, …), (CTEs), [SELECT …], ORDER BY …)`: the statement of that name that reads a subject and
 /// answers what is asked beside it; to be run by [`Store::ask`] with the subject's parameters, which begin with 7 and are
 /// columns of `q`. In the order the subject is `s`.
 macro_rules! asked {
-    ($name:literal, ($($params:tt)*), $($before:literal,)? [$($subject:tt)*], $order:literal) => {
+    ($name:literal, ($($params:tt)*), $(($($before:tt)*),)? [$($subject:tt)*], $order:literal) => {
         $crate::store::batch::batched!(
             $name,
             (1 facility text, 2 kind text, 3 window_after timestamptz, 4 at timestamptz, 5 key_bucket smallint, 6 key bytea, $($params)*),
-            $($before,)?
+            $($($before)*,)?
             "
             SELECT q.n, t.window_start, t.failures, i.request_hash, i.sealed AS answer, s.*
             FROM q

@@ -27,7 +27,7 @@ pub struct History {
 }
 
 /// What one record holds.
-struct Held {
+pub(super) struct Held {
     merged_into: Option<PatientId>,
     merged: Vec<PatientId>,
     version: i64,
@@ -62,30 +62,55 @@ macro_rules! life_columns {
     };
 }
 
-/// A patient's version and everything a check may compare with, of `q` with bucket, patient and first day (`since`). Of
-/// what was dispensed the prescription does not matter any more. Each prescription is looked up by its whole key: joined
-/// plainly, the planner may read all of a bucket for it.
-macro_rules! history {
-    () => {
+/// `taken!(columns)` and `taken!(of bucket, patient, since)`: what a check may compare with of a patient, one row for each
+/// document or report that has not ended before the day, and the join that finds it. Of what was dispensed the
+/// prescription does not matter any more. Each prescription is looked up by its whole key: joined plainly, the planner may
+/// read all of a bucket for it.
+macro_rules! taken {
+    (columns) => {
+        "m.prescription_id, m.source, m.sequence, m.sealed, m.entry, m.recorded_at, p.*"
+    };
+    (of $bucket:literal, $patient:literal, $since:literal) => {
         concat!(
-            " SELECT q.n, a.history_version, a.merged_into, a.merged, m.prescription_id, m.source, m.sequence, m.sealed,
-                m.entry, m.recorded_at, p.*
-            FROM q
-            JOIN patient a ON a.bucket = q.bucket AND a.id = q.patient
-            LEFT JOIN LATERAL (
+            " LEFT JOIN LATERAL (
                 SELECT prescription_id, source, sequence, sealed, NULL::uuid AS entry, NULL::timestamptz AS recorded_at
-                FROM medication WHERE bucket = a.bucket AND patient_id = a.id AND until >= q.since
-                UNION ALL
+                FROM medication WHERE bucket = ",
+            $bucket,
+            " AND patient_id = ",
+            $patient,
+            " AND until >= ",
+            $since,
+            " UNION ALL
                 SELECT NULL, kind, NULL, sealed, id, recorded_at
-                FROM reported WHERE bucket = a.bucket AND patient_id = a.id AND kind <> 'claim'
-                  AND (until IS NULL OR until >= q.since)
+                FROM reported WHERE bucket = ",
+            $bucket,
+            " AND patient_id = ",
+            $patient,
+            " AND kind <> 'claim' AND (until IS NULL OR until >= ",
+            $since,
+            ")
             ) m ON true
             LEFT JOIN LATERAL (
                 SELECT ",
-            life_columns!(),
+            $crate::store::medication::life_columns!(),
             " FROM prescription p
-                WHERE p.bucket = a.bucket AND p.id = m.prescription_id AND m.source <> 'dispensed' LIMIT 1
+                WHERE p.bucket = ",
+            $bucket,
+            " AND p.id = m.prescription_id AND m.source <> 'dispensed' LIMIT 1
             ) p ON true"
+        )
+    };
+}
+pub(super) use {life_columns, taken};
+
+/// A patient's version and everything a check may compare with, of `q` with bucket, patient and first day (`since`).
+macro_rules! history {
+    () => {
+        concat!(
+            " SELECT q.n, a.history_version, a.merged_into, a.merged, ",
+            taken!(columns),
+            " FROM q JOIN patient a ON a.bucket = q.bucket AND a.id = q.patient",
+            taken!(of "a.bucket", "a.id", "q.since")
         )
     };
 }
@@ -170,7 +195,7 @@ impl Store {
     }
 
     /// What one record holds, with what the other records of the person do: of most there are none.
-    async fn history_whole(
+    pub(super) async fn history_whole(
         &self,
         held: Held,
         patient: PatientId,
@@ -203,7 +228,13 @@ impl Store {
         self.history_open(patient, &rows, now)
     }
 
-    fn history_open(&self, patient: PatientId, rows: &[Row], now: DateTime<Utc>) -> Result<Held, StoreError> {
+    /// What the rows of [`taken!`] hold, each with the patient's version and merges.
+    pub(super) fn history_open(
+        &self,
+        patient: PatientId,
+        rows: &[Row],
+        now: DateTime<Utc>,
+    ) -> Result<Held, StoreError> {
         let mut held = rows
             .first()
             .map(|row| Held {

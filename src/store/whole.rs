@@ -60,7 +60,8 @@ pub struct KeptFinding {
 }
 
 const COVERAGES: &str = "-- coverage-list
-    SELECT patient_id, identity_hash, valid_from, valid_until, content_sealed FROM coverage
+    SELECT patient_id, identity_hash, valid_from AS covered_from, valid_until AS covered_until, content_sealed
+    FROM coverage
     WHERE bucket = ANY ($1) AND patient_id = ANY ($2) ORDER BY valid_from, identity_hash";
 
 const CARDS: &str = "-- card-list

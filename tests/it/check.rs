@@ -5,6 +5,7 @@
 use chrono::{Days, TimeDelta};
 use hikikae::clock::japanese_date;
 use hikikae::exchange::error::ExchangeError;
+use hikikae::exchange::form::Payload;
 use hikikae::formulary::CONTRAINDICATION_NOTICE;
 use hikikae::prescription::consent::Basis;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -330,4 +331,27 @@ async fn a_contraindication_is_counted_without_naming_its_medicines() {
     let told = recorder.handle().render();
     let shown = r#"hikikae_finding_shown_total{kind="contraindication",severity="high"} 1"#;
     assert!(told.contains(shown) && !told.contains(&rule.rule), "{told}");
+}
+
+/// Invariant 7: the look is recorded in the statement that finds the person, so that statement decides who may look.
+#[tokio::test]
+async fn a_check_leaves_its_trace_with_whom_it_is_about_and_with_nobody_else() {
+    let world = World::new().await;
+    let clinic = caller(CLINIC);
+    let check = async |patient| {
+        let draft = (Payload::Csv, world.rx(patient).sj1().into_bytes().into());
+        world.exchange.medication_check(&clinic, None, draft, false, &request()).await
+    };
+    let recorded =
+        async |patient| world.recorded(patient).await.into_iter().map(|row| row.act).collect::<Vec<_>>();
+
+    check(1).await.unwrap();
+    assert_eq!(recorded(1).await, ["check"]);
+    // The nineteenth has died, and nobody has the number of the hundredth.
+    for nobody in [19, 100, 100, 100, 100] {
+        assert!(matches!(check(nobody).await, Err(ExchangeError::IdentityNotVerified)), "{nobody}");
+    }
+    assert_eq!(recorded(19).await, Vec::<String>::new());
+    assert!(matches!(check(2).await, Err(ExchangeError::TooManyAttempts(_))));
+    assert_eq!(recorded(2).await, Vec::<String>::new());
 }

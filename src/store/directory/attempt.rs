@@ -56,9 +56,14 @@ impl Guesses<'_> {
         self.at.checked_sub_signed(self.window()).unwrap_or(DateTime::UNIX_EPOCH)
     }
 
+    /// So many failures in the window are too many for another guess.
+    pub(in crate::store) fn refused_from(&self) -> i32 {
+        i32::try_from(self.limit.failures.max(1)).unwrap_or(i32::MAX)
+    }
+
     /// Whether one more may be made, by a row that has a window's start and failures, or neither.
     pub(in crate::store) fn judge(&self, row: &Row) -> Result<(), AttemptError> {
-        self.within(row, self.limit.failures.saturating_sub(1))
+        self.within(row, self.refused_from().unsigned_abs() - 1)
     }
 
     fn within(&self, row: &Row, allowed: u32) -> Result<(), AttemptError> {

@@ -10,8 +10,6 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 
-use super::asked::{Asked, Asking, asked};
-use super::batch::{Batched, owned};
 use super::bucket::{Bucket, PatientId};
 use super::error::StoreError;
 use super::pool::{Store, column};
@@ -19,6 +17,7 @@ use super::seal::SealContext;
 use crate::prescription::identifier::InstitutionCode;
 
 pub mod attempt;
+mod by_insurance;
 pub mod claim;
 pub mod eligibility;
 pub mod import;
@@ -27,6 +26,7 @@ pub mod merge;
 mod named;
 
 pub use attempt::{AttemptError, AttemptKind, AttemptLimit, Guesses};
+pub use by_insurance::{HistoryWanted, NamedPerson};
 pub use claim::Claims;
 pub use eligibility::{Eligibility, EligibilityFault};
 pub use import::{ImportError, Imported};
@@ -162,33 +162,12 @@ const FACILITY_ADD: &str = "-- facility_add
 const FACILITY_FIND: &str = "-- facility_find
     SELECT kind::text AS kind, name, active FROM facility WHERE code = $1 /* code */";
 
-/// Everybody of an insurance and birth date, each with the insurance they are found by. First whom, then what is kept
-/// beside them: each half has one bucket.
-static IDENTITY_FIND: Batched = asked!(
-    "insured_identity_find",
-    (7 bucket smallint, 8 hash bytea, 9 day date),
-    ", known AS MATERIALIZED (
-        SELECT q.n, q.hash, q.day, i.patient_bucket, i.patient_id, i.merged_into, i.branch_hash
-        FROM q
-        JOIN insured_identity i ON i.bucket = q.bucket AND i.identity_hash = q.hash
-            AND i.valid_from <= q.day AND (i.valid_until IS NULL OR i.valid_until >= q.day)
-    )",
-    ["SELECT coalesce(k.merged_into, k.patient_id) AS patient_id, k.patient_id AS record_id, k.merged_into, k.branch_hash,
-        p.history_version, p.particulars_sealed, c.identity_hash, c.valid_from,
-        c.valid_until, c.content_sealed
-    FROM known k
-    JOIN patient p ON p.bucket = k.patient_bucket AND p.id = k.patient_id
-    LEFT JOIN coverage c ON c.bucket = p.bucket AND c.patient_id = p.id AND c.identity_hash = k.hash
-        AND c.valid_from <= k.day AND (c.valid_until IS NULL OR c.valid_until >= k.day)
-    WHERE k.n = q.n"],
-    "ORDER BY s.valid_from DESC"
-);
-
 const CARD_FIND: &str = "-- card_find
     SELECT coalesce(merged_into, patient_id) AS patient_id FROM card WHERE bucket = $1 /* bucket of the hash */ AND card_hash = $2 /* hash */";
 
 const PATIENT_FIND: &str = "-- patient_find
-    SELECT p.history_version, p.particulars_sealed, p.merged, c.identity_hash, c.valid_from, c.valid_until, c.content_sealed
+    SELECT p.history_version, p.particulars_sealed, p.merged, c.identity_hash, c.valid_from AS covered_from,
+        c.valid_until AS covered_until, c.content_sealed
     FROM patient p
     LEFT JOIN coverage c ON c.bucket = p.bucket AND c.patient_id = p.id
         AND c.valid_from <= $3 /* day */ AND (c.valid_until IS NULL OR c.valid_until >= $3)
@@ -222,76 +201,6 @@ impl Store {
             name: column(&row, "facility", "name")?,
             active: column(&row, "facility", "active")?,
         }))
-    }
-
-    /// The person who had this insurance on that day. `None` when nobody had, and when it cannot be said who:
-    ///
-    /// * with a branch number: the person with that branch number; for `00` else the only person whose branch number
-    ///   the directory does not know;
-    /// * without: the only person of that insurance and birth date.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn identity_find(
-        &self,
-        identity: &InsuredIdentity,
-        birth_date: NaiveDate,
-        on: NaiveDate,
-    ) -> Result<Option<DirectoryEntry>, StoreError> {
-        Ok(self.identity_asked(Some(identity), birth_date, on, &Asking::default()).await?.1)
-    }
-
-    /// The same, with what an act asks beside it. Without an insurance nobody is found, and the rest is answered.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn identity_asked(
-        &self,
-        identity: Option<&InsuredIdentity>,
-        birth_date: NaiveDate,
-        on: NaiveDate,
-        asking: &Asking<'_>,
-    ) -> Result<(Asked, Option<DirectoryEntry>), StoreError> {
-        let hash = identity.map(|identity| identity.hash(self.lookup(), birth_date));
-        let subject = owned![hash.as_ref().map(Bucket::of_hash), hash.map(Vec::from), on];
-        let (asked, rows) = self.ask("identity-find", &IDENTITY_FIND, asking, subject).await?;
-        let entry = match identity {
-            Some(identity) => self.identity_only(identity, birth_date, on, &rows).await?,
-            None => None,
-        };
-        Ok((asked, entry))
-    }
-
-    /// Whom the rows name, when it is one.
-    async fn identity_only(
-        &self,
-        identity: &InsuredIdentity,
-        birth_date: NaiveDate,
-        on: NaiveDate,
-        rows: &[Row],
-    ) -> Result<Option<DirectoryEntry>, StoreError> {
-        let known = rows.iter().map(IdentityRow::try_from).collect::<Result<Vec<_>, _>>()?;
-        let branch = identity.branch_hash(self.lookup(), birth_date);
-        let patients = match branch {
-            None => known.iter().map(|row| row.patient).collect(),
-            Some(branch) => match patients_of_branch(&known, Some(branch)) {
-                // 枝番 00 is what systems write where the insurer gives none.
-                exact if exact.is_empty() && identity.branch_number() == Some("00") => {
-                    patients_of_branch(&known, None)
-                }
-                exact => exact,
-            },
-        };
-        let Some(patient) = only(patients) else { return Ok(None) };
-        let Some((row, _)) = rows.iter().zip(&known).find(|(_, known)| known.patient == patient) else {
-            return Ok(None);
-        };
-        if row.get::<_, Option<PatientId>>("merged_into").is_none() {
-            return self.entry_read(patient, row).map(Some);
-        }
-        // The insurance stays with the record it was entered for; whom it is of says the record that goes on.
-        let coverage = self.coverage_open(row.get("record_id"), row)?;
-        Ok(self.patient_find(patient, on).await?.map(|entry| DirectoryEntry { coverage, ..entry }))
     }
 
     /// The person whose card bears the certificate with this SHA-256 fingerprint.
@@ -356,7 +265,7 @@ impl Store {
         const TABLE: &str = "coverage";
         let Some(sealed) = column::<Option<Vec<u8>>>(row, TABLE, "content_sealed")? else { return Ok(None) };
         let hash: Vec<u8> = column(row, TABLE, "identity_hash")?;
-        let valid_from = column(row, TABLE, "valid_from")?;
+        let valid_from = column(row, TABLE, "covered_from")?;
         let id = coverage_row(patient, &hash, valid_from);
         let corrupt = || StoreError::corrupt(TABLE, "content_sealed", patient);
         let place = SealContext { table: TABLE, row: &id, column: "content_sealed" };
@@ -364,7 +273,7 @@ impl Store {
         Ok(Some(Coverage {
             identity: serde_json::from_slice(&content).map_err(|_| corrupt())?,
             valid_from,
-            valid_until: column(row, TABLE, "valid_until")?,
+            valid_until: column(row, TABLE, "covered_until")?,
         }))
     }
 
