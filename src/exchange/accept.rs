@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::caller::Caller;
 use super::change::{changed, if_match};
 use super::error::ExchangeError;
+use super::identity::Identified;
 use super::intake::{Original, worked};
 use super::{
     ATTEMPTS, Answered, Exchange, IdentityHeader, Request, TaskOutcome, idempotency_key, kept, trace,
@@ -15,7 +16,7 @@ use crate::prescription::consent::{ConsentKind, Opening};
 use crate::prescription::disclosure::Disclosure;
 use crate::prescription::registered::ExchangeNumber;
 use crate::prescription::state::Act;
-use crate::store::acceptance::Sought;
+use crate::store::acceptance::{Bearer, Sought, Standing};
 use crate::store::access::Trace;
 use crate::store::asked::Asking;
 use crate::store::directory::AttemptKind;
@@ -156,10 +157,12 @@ impl Exchange {
             Wanted::Id(id) => (Sought::Id(*id), None),
         };
         let asking = Asking { guesses, key: key.as_ref() };
-        let (identified, found) =
-            tokio::join!(self.identity_of(caller, token), self.store.acceptance_find(sought, &asking));
-        let identified = identified?;
-        let (asked, found) = found?;
+        let bearer = Bearer { token: &meant, pharmacy: &pharmacy.code, at: self.clock.now() };
+        let Standing { asked, identified, found } =
+            self.store.acceptance_find(sought, &bearer, &asking).await?;
+        let (patient, permissions) = identified.ok_or(ExchangeError::IdentityTokenInvalid)?;
+        caller.met.patient(patient);
+        let identified = Identified { patient, permissions };
         asked.allowed?;
         let mut look = Look { disclosure: identified.disclosure(), listed: None };
         if let Wanted::Id(_) = wanted {
@@ -167,14 +170,14 @@ impl Exchange {
             look.listed = Some(listed.ok_or(ExchangeError::ConsentRequired)?);
         }
         let found = match (found, wanted) {
-            (None, Wanted::Number(number)) => self.numbered_before(identified.patient, number).await?,
+            (None, Wanted::Number(number)) => self.numbered_before(patient, number, &bearer).await?,
             (found, _) => found,
         };
         match (found, wanted) {
             (Some((row, findings)), _) => {
                 caller.met.prescription(row.patient, PrescriptionId::from_uuid(row.registered.id));
                 // An id may be another patient's; a number is looked up within this one.
-                if !self.one_person(row.patient, identified.patient).await? {
+                if !self.one_person(row.patient, patient).await? {
                     return Err(ExchangeError::NotFound);
                 }
                 Ok(Found { look, row, findings, answered: kept(asked.replay)? })
@@ -193,10 +196,11 @@ impl Exchange {
         &self,
         patient: PatientId,
         number: &ExchangeNumber,
+        bearer: &Bearer<'_>,
     ) -> Result<Option<(PrescriptionRow, Vec<FindingRow>)>, ExchangeError> {
         for record in self.store.person_records(patient).await?.into_iter().skip(1) {
             let sought = Sought::Number(record, number);
-            let (_, found) = self.store.acceptance_find(sought, &Asking::default()).await?;
+            let found = self.store.acceptance_find(sought, bearer, &Asking::default()).await?.found;
             if found.is_some() {
                 return Ok(found);
             }

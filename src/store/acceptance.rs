@@ -1,16 +1,22 @@
 //! Accepting a prescription: what stands when it is asked for, and one statement that changes its state and hands over
 //! its document.
 
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::asked::{Asked, Asking, asked};
 use super::batch::{Batched, owned};
-use super::bucket::{PatientId, PrescriptionId};
+use super::bucket::{IdentityToken, PatientId, PrescriptionId};
 use super::document::{Document, Part};
 use super::finding::FindingRow;
+use super::identity::{in_force, permissions, token_used};
 use super::pool::{Store, StoreError};
 use super::prescription::{Doing, PrescriptionRow, columns, state_changing, state_to};
+use crate::prescription::consent::Permissions;
+use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::registered::ExchangeNumber;
 use crate::prescription::state::Life;
 
@@ -23,8 +29,31 @@ pub enum Sought<'a> {
     Id(PrescriptionId),
 }
 
+/// Who asks for a prescription, and in whose name.
+#[derive(Clone, Copy, Debug)]
+pub struct Bearer<'a> {
+    /// What stands for the patient.
+    pub token: &'a IdentityToken,
+    /// The pharmacy.
+    pub pharmacy: &'a InstitutionCode,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// What stands when a prescription is asked for.
+#[derive(Debug)]
+pub struct Standing {
+    /// What was asked beside it.
+    pub asked: Asked,
+    /// The patient the token stands for and what is in force for it; `None` when it serves nobody here.
+    pub identified: Option<(PatientId, Permissions)>,
+    /// The prescription, with the findings it was registered or dispensed in spite of. Nothing of it is to be told before
+    /// the identity is sure.
+    pub found: Option<(PrescriptionRow, Vec<FindingRow>)>,
+}
+
 impl Store {
-    /// A prescription, with the findings it was registered or dispensed in spite of, and what is asked beside it.
+    /// A prescription, and whether the bearer of an identity token may be told of it.
     ///
     /// # Errors
     ///
@@ -32,51 +61,81 @@ impl Store {
     pub async fn acceptance_find(
         &self,
         sought: Sought<'_>,
+        bearer: &Bearer<'_>,
         asking: &Asking<'_>,
-    ) -> Result<(Asked, Option<(PrescriptionRow, Vec<FindingRow>)>), StoreError> {
+    ) -> Result<Standing, StoreError> {
         macro_rules! sql {
-            ($name:literal, $params:tt, $which:literal) => {
+            ($name:literal, ($($params:tt)*), $which:literal) => {
                 asked!(
                     $name,
-                    $params,
+                    (7 bucket smallint, 8 patient uuid, 9 token bytea, 10 pharmacy text, 11 now timestamptz,
+                     12 sought_bucket smallint, $($params)*),
+                    (token_used!("q.pharmacy", "q.now")),
                     [
                         "SELECT ",
+                        in_force!(columns "q.now"),
+                        ", ",
                         columns!("p"),
                         ", f.id AS finding, f.facility, f.sealed AS finding_sealed, f.mitigation
-                        FROM prescription p
-                        LEFT JOIN finding f ON f.bucket = p.bucket AND f.prescription_id = p.id
-                        WHERE p.bucket = q.bucket AND ",
-                        $which
+                        FROM (SELECT) AS one",
+                        in_force!(of "t.n = q.n", "q.now"),
+                        " LEFT JOIN prescription p ON p.bucket = q.sought_bucket AND ",
+                        $which,
+                        " LEFT JOIN finding f ON f.bucket = p.bucket AND f.prescription_id = p.id"
                     ],
-                    "ORDER BY s.finding, s.facility"
+                    ""
                 )
             };
         }
-        let (statement, subject) = match sought {
+        let patient = self.buckets().of_token(bearer.token);
+        let mut subject = owned![
+            self.buckets().of_patient(patient),
+            patient,
+            self.identity_token_hash(bearer.token).to_vec(),
+            bearer.pharmacy.as_str().to_owned(),
+            bearer.at,
+        ];
+        let statement = match sought {
             Sought::Number(patient, number) => {
                 static BY_NUMBER: Batched = sql!(
                     "acceptance-find-number",
-                    (7 bucket smallint, 8 patient uuid, 9 number bytea),
-                    "p.patient_id = q.patient AND p.number_hash = q.number"
+                    (13 sought_patient uuid, 14 number bytea),
+                    "p.patient_id = q.sought_patient AND p.number_hash = q.number"
                 );
                 let hash = self.number_hash(patient, number).to_vec();
-                (&BY_NUMBER, owned![self.buckets().of_patient(patient), patient, hash])
+                subject.extend(owned![self.buckets().of_patient(patient), patient, hash]);
+                &BY_NUMBER
             }
             Sought::Id(id) => {
-                static BY_ID: Batched =
-                    sql!("acceptance-find", (7 bucket smallint, 8 id uuid), "p.id = q.id");
-                (&BY_ID, owned![self.buckets().of_prescription(id), id])
+                static BY_ID: Batched = sql!("acceptance-find", (13 id uuid), "p.id = q.id");
+                subject.extend(owned![self.buckets().of_prescription(id), id]);
+                &BY_ID
             }
         };
         let (asked, rows) = self.ask("acceptance-find", statement, asking, subject).await?;
-        let Some(first) = rows.first() else { return Ok((asked, None)) };
-        let found = self.prescription_read(first)?;
-        let finding = |row: &Row| {
-            let id = row.get::<_, Option<Uuid>>("finding")?;
-            Some(self.finding_open(id, found.patient, row.get("finding_sealed"), row.get("mitigation")))
+        let identified = permissions(&rows)?;
+        let found = match rows.first() {
+            Some(first) if first.get::<_, Option<Uuid>>("id").is_some() => {
+                let found = self.prescription_read(first)?;
+                let findings = self.findings_beside(found.patient, &rows)?;
+                Some((found, findings))
+            }
+            _ => None,
         };
-        let findings = rows.iter().filter_map(finding).collect::<Result<_, _>>()?;
-        Ok((asked, Some((found, findings))))
+        Ok(Standing { asked, identified, found })
+    }
+
+    /// The findings in rows that consents may repeat, in the order of their ids and facilities.
+    fn findings_beside(&self, patient: PatientId, rows: &[Row]) -> Result<Vec<FindingRow>, StoreError> {
+        let mut findings = BTreeMap::new();
+        for row in rows {
+            if let Some(id) = row.get::<_, Option<Uuid>>("finding") {
+                let finding =
+                    self.finding_open(id, patient, row.get("finding_sealed"), row.get("mitigation"))?;
+                findings.insert((id, row.get::<_, &str>("facility")), finding);
+            }
+        }
+        Ok(findings.into_values().collect())
     }
 
     /// Changes the state of the prescription as read in `row` to that of `next`, with its version, trace and answer, and

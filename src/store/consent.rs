@@ -160,7 +160,8 @@ impl Store {
                 INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
                 VALUES ($1, $2, $4, $3, $6, $5, $6)
             )
-            SELECT c.id, c.facility, f.name, c.kind, c.permit, c.channel, c.granted_at, c.valid_until
+            SELECT c.id AS consent_id, c.facility, f.name, c.kind AS consent_kind, c.permit, c.channel, c.granted_at,
+                c.valid_until AS consent_until
             FROM consent c LEFT JOIN facility f ON f.code = c.facility
             WHERE c.bucket = $1 AND c.patient_id = $2 AND c.withdrawn_at IS NULL
               AND (c.valid_until IS NULL OR c.valid_until > $3)
@@ -180,21 +181,21 @@ pub(super) fn consent_row(row: &tokio_postgres::Row) -> Result<ConsentRow, Store
     Ok(ConsentRow {
         provision: provision(row)?,
         facility: facility
-            .map_err(|_| StoreError::corrupt("consent", "facility", row.get::<_, Uuid>("id")))?,
+            .map_err(|_| StoreError::corrupt("consent", "facility", row.get::<_, Uuid>("consent_id")))?,
         facility_name: row.get("name"),
         granted_at: row.get("granted_at"),
     })
 }
 
-/// The columns id, kind, permit, channel and valid_until.
+/// The columns consent_id, consent_kind, permit, channel and consent_until.
 pub(super) fn provision(row: &tokio_postgres::Row) -> Result<Provision, StoreError> {
-    let id: Uuid = row.get("id");
+    let id: Uuid = row.get("consent_id");
     let corrupt = |column| StoreError::corrupt("consent", column, id);
     Ok(Provision {
         id,
-        kind: ConsentKind::parse(row.get("kind")).ok_or_else(|| corrupt("kind"))?,
+        kind: ConsentKind::parse(row.get("consent_kind")).ok_or_else(|| corrupt("kind"))?,
         permit: row.get("permit"),
         channel: Channel::parse(row.get("channel")).ok_or_else(|| corrupt("channel"))?,
-        until: row.get("valid_until"),
+        until: row.get("consent_until"),
     })
 }

@@ -1,7 +1,10 @@
 //! Verified identities (本人確認): the challenges cards answer, identity tokens, and what is in force for a token at the
 //! moment it is used. Tokens and nonces are kept as hashes only.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::access::Trace;
@@ -46,25 +49,65 @@ pub struct IdentityGrant<'a> {
     pub trace: &'a Trace,
 }
 
-/// What decides about a token `t` at the instant `at` of `q`: one row for each consent or refusal in force, at least one.
+/// `in_force!(columns at)` and `in_force!(of t, at)`: what decides about a token `t` at an instant, one row for each consent
+/// or refusal in force, at least one, and the join that finds it.
 macro_rules! in_force {
-    ($of:literal) => {
+    (columns $at:literal) => {
         concat!(
-            " SELECT q.n, t.patient_id, t.method, c.id, c.kind, c.permit, c.channel, c.valid_until,
+            "t.patient_id AS identified, t.method, c.id AS consent_id, c.kind AS consent_kind, c.permit, c.channel,
+             c.valid_until AS consent_until,
              EXISTS (SELECT FROM disaster d
-                     WHERE d.opened_at <= q.at AND d.valid_until > q.at AND d.closed_at IS NULL
-                       AND left(t.facility, 2) = ANY (d.prefectures)) AS disaster
-            FROM q
-            JOIN identity_token_used t ON ",
+                     WHERE d.opened_at <= ",
+            $at,
+            " AND d.valid_until > ",
+            $at,
+            " AND d.closed_at IS NULL AND left(t.facility, 2) = ANY (d.prefectures)) AS disaster"
+        )
+    };
+    (of $of:literal, $at:literal) => {
+        concat!(
+            " JOIN identity_token_used t ON ",
             $of,
             " LEFT JOIN consent c ON c.bucket = q.bucket AND c.patient_id = t.patient_id
                 AND (c.facility IS NULL OR c.facility = t.facility)
                 AND (c.token_hash IS NULL OR c.token_hash = t.token_hash)
-                AND c.granted_at <= q.at AND (c.valid_until IS NULL OR c.valid_until > q.at)
-                AND c.withdrawn_at IS NULL"
+                AND c.granted_at <= ",
+            $at,
+            " AND (c.valid_until IS NULL OR c.valid_until > ",
+            $at,
+            ") AND c.withdrawn_at IS NULL"
+        )
+    };
+    ($of:literal) => {
+        concat!(
+            " SELECT q.n, ",
+            in_force!(columns "q.at"),
+            " FROM q",
+            in_force!(of $of, "q.at")
         )
     };
 }
+
+/// The tokens among `q` (bucket, token, patient) that serve this facility at this instant, and whose patient's record goes
+/// on.
+macro_rules! token_used {
+    ($facility:literal, $at:literal) => {
+        concat!(
+            ", identity_token_used AS (
+                SELECT q.n, i.token_hash, i.patient_id, i.facility, i.method
+                FROM q
+                JOIN identity_token i ON i.bucket = q.bucket AND i.token_hash = q.token AND i.facility = ",
+            $facility,
+            " AND i.expires_at > ",
+            $at,
+            " AND i.patient_id = q.patient
+                WHERE NOT EXISTS (SELECT FROM patient p
+                                  WHERE p.bucket = q.bucket AND p.id = q.patient AND p.merged_into IS NOT NULL)
+            )"
+        )
+    };
+}
+pub(super) use {in_force, token_used};
 
 /// Keeps a token for each of `q`, or for those of them that are `allowed`, with its trace; answers what is in force.
 macro_rules! token_insert {
@@ -86,7 +129,7 @@ macro_rules! token_insert {
 }
 
 impl Store {
-    fn identity_token_hash(&self, token: &IdentityToken) -> [u8; 32] {
+    pub(super) fn identity_token_hash(&self, token: &IdentityToken) -> [u8; 32] {
         self.lookup().hash("identity-token", &[token.encode().as_bytes()])
     }
 
@@ -209,14 +252,7 @@ impl Store {
         static FIND: Batched = batched!(
             "identity-token-find",
             (1 bucket smallint, 2 token bytea, 3 facility text, 4 at timestamptz, 5 patient uuid),
-            ", identity_token_used AS (
-                SELECT q.n, i.token_hash, i.patient_id, i.facility, i.method
-                FROM q
-                JOIN identity_token i ON i.bucket = q.bucket AND i.token_hash = q.token AND i.facility = q.facility
-                    AND i.expires_at > q.at AND i.patient_id = q.patient
-                WHERE NOT EXISTS (SELECT FROM patient p
-                                  WHERE p.bucket = q.bucket AND p.id = q.patient AND p.merged_into IS NOT NULL)
-            )",
+            token_used!("q.facility", "q.at"),
             in_force!("t.n = q.n")
         );
         let patient = self.buckets().of_token(token);
@@ -243,15 +279,18 @@ impl Store {
     }
 }
 
-fn permissions(rows: &[tokio_postgres::Row]) -> Result<Option<(PatientId, Permissions)>, StoreError> {
+/// The patient and the permissions in the rows of [`in_force!`], which may stand beside other rows.
+pub(super) fn permissions(rows: &[Row]) -> Result<Option<(PatientId, Permissions)>, StoreError> {
     let Some(first) = rows.first() else { return Ok(None) };
-    let patient: PatientId = first.get("patient_id");
+    let patient: PatientId = first.get("identified");
     let method = Method::parse(first.get("method"))
         .ok_or_else(|| StoreError::corrupt("identity_token", "method", patient))?;
-    let provisions = rows
-        .iter()
-        .filter(|row| row.get::<_, Option<Uuid>>("id").is_some())
-        .map(provision)
-        .collect::<Result<_, _>>()?;
+    let mut provisions = BTreeMap::new();
+    for row in rows {
+        if let Some(id) = row.get::<_, Option<Uuid>>("consent_id") {
+            provisions.insert(id, provision(row)?);
+        }
+    }
+    let provisions = provisions.into_values().collect();
     Ok(Some((patient, Permissions { method, provisions, disaster: first.get("disaster") })))
 }

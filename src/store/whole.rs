@@ -68,8 +68,8 @@ const CARDS: &str = "-- card-list
     SELECT created_at FROM card WHERE $1::smallint[] IS NOT NULL AND patient_id = ANY ($2) ORDER BY created_at";
 
 const CONSENTS: &str = "-- consent-list-all
-    SELECT c.patient_id, c.id, c.facility, f.name, c.kind, c.permit, c.channel, c.granted_at,
-           least(c.valid_until, c.withdrawn_at) AS valid_until
+    SELECT c.patient_id, c.id AS consent_id, c.facility, f.name, c.kind AS consent_kind, c.permit, c.channel, c.granted_at,
+           least(c.valid_until, c.withdrawn_at) AS consent_until
     FROM consent c LEFT JOIN facility f ON f.code = c.facility
     WHERE c.bucket = ANY ($1) AND c.patient_id = ANY ($2) ORDER BY c.granted_at, c.id";
 
