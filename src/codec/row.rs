@@ -28,10 +28,20 @@ impl<'a> Row<'a> {
         self.item(0)
     }
 
+    /// The record number, if it is one as the standards write it: without zeros before it.
+    pub fn record_number(&self) -> Option<u16> {
+        record_number(self.record())
+    }
+
     /// The number in an item, if it is one of at most `digits` digits.
     pub fn number(&self, item: usize, digits: usize) -> Option<u16> {
         parse_number(self.item(item), digits)
     }
+}
+
+/// The number of a record as it is written.
+pub(super) fn record_number(written: &str) -> Option<u16> {
+    parse_number(written, 3).filter(|_| !written.starts_with('0'))
 }
 
 fn parse_number(text: &str, digits: usize) -> Option<u16> {
@@ -71,10 +81,11 @@ impl<'a> Source<'a> {
             if content.chars().any(is_refused) {
                 log.fault_at(Some(line), None, "expected no control or direction-changing characters");
             }
-            if content.split(',').any(|cell| cell.starts_with('"')) {
+            let cells: Vec<&str> = content.split(',').collect();
+            if cells.iter().any(|cell| cell.starts_with('"')) {
                 log.fault_at(Some(line), None, "expected fields without quotation marks around them");
             }
-            rows.push(Row { line, cells: content.split(',').collect() });
+            rows.push(Row { line, cells });
         }
         Some(Self { rows, form })
     }

@@ -10,79 +10,91 @@ pub(super) fn code_of<T: PartialEq>(table: &[(u16, T)], value: &T) -> String {
     table.iter().find(|(_, entry)| entry == value).map(|(code, _)| code.to_string()).unwrap_or_default()
 }
 
-/// Rows being written.
+/// Rows being written, as one text: no cell holds a comma or the end of a line.
 #[derive(Debug, Default)]
-pub(super) struct Rows(Vec<Vec<String>>);
+pub(super) struct Rows(String);
 
 impl Rows {
     /// Adds a row. Characters that would break the row are replaced: a comma by the full-width one (JAHIS10
     /// 3.2.4), anything that may not stand in a field by a space.
     pub fn push<'c>(&mut self, cells: impl IntoIterator<Item = &'c str>) {
-        self.0.push(cells.into_iter().map(writable).collect());
+        if !self.0.is_empty() {
+            self.0.push('\n');
+        }
+        for (column, cell) in cells.into_iter().enumerate() {
+            if column > 0 {
+                self.0.push(',');
+            }
+            self.cell_push(cell);
+        }
+    }
+
+    fn cell_push(&mut self, cell: &str) {
+        let mut rest = cell;
+        while let Some(at) = rest.find(|character| character == ',' || is_refused(character)) {
+            let (writable, broken) = rest.split_at(at);
+            let mut left = broken.chars();
+            self.0.push_str(writable);
+            self.0.push(if left.next() == Some(',') { '，' } else { ' ' });
+            rest = left.as_str();
+        }
+        self.0.push_str(rest);
     }
 
     /// The cells of every row.
-    pub fn into_cells(self) -> Vec<Vec<String>> {
-        self.0
+    pub fn cells(&self) -> impl Iterator<Item = impl Iterator<Item = &str>> {
+        self.0.split('\n').map(|row| row.split(','))
     }
 
     /// The bytes of the rows as `form` says they were written, else in the text form of the document's kind.
-    pub fn into_bytes(mut self, form: &Form, usual: TextForm) -> Vec<u8> {
-        if form.rows.len() == self.0.len() {
-            for (cells, row) in self.0.iter_mut().zip(&form.rows) {
-                respell(cells, row);
-            }
-        }
-        let text = self.0.iter().map(|cells| cells.join(",")).collect::<Vec<_>>().join("\n");
+    pub fn into_bytes(self, form: &Form, usual: TextForm) -> Vec<u8> {
+        let text = if form.rows.len() == self.cells().count() {
+            let rows =
+                self.cells().zip(&form.rows).map(|(cells, row)| respelled(cells.collect(), row).join(","));
+            rows.collect::<Vec<_>>().join("\n")
+        } else {
+            self.0
+        };
         text::encode(&text, form.text.unwrap_or(usual))
     }
 }
 
-fn writable(cell: &str) -> String {
-    cell.chars()
-        .map(|character| match character {
-            ',' => '，',
-            other if is_refused(other) => ' ',
-            other => other,
-        })
-        .collect()
-}
-
-/// Writes a row's cells as the form has them; a cell whose value is no longer the one read keeps its value.
-fn respell(cells: &mut Vec<String>, row: &RowForm) {
+/// A row's cells as the form has them; a cell whose value is no longer the one read keeps its value.
+fn respelled<'c>(mut cells: Vec<&'c str>, row: &'c RowForm) -> Vec<&'c str> {
     for spelling in &row.spellings {
         if let Some(cell) = cells.get_mut(spelling.column).filter(|cell| **cell == spelling.canonical) {
-            cell.clone_from(&spelling.written);
+            *cell = &spelling.written;
         }
     }
-    while cells.len() > row.columns && cells.last().is_some_and(String::is_empty) {
+    while cells.len() > row.columns && cells.last().is_some_and(|cell| cell.is_empty()) {
         cells.pop();
     }
-    while cells.len() < row.columns {
-        cells.push(String::new());
+    if cells.len() < row.columns {
+        cells.resize(row.columns, "");
     }
+    cells
 }
 
 /// How `source` differs from the canonical rows of its value; `None` when it has other rows or more content.
 pub(super) fn form_of(source: &Source<'_>, canonical: &Rows) -> Option<Form> {
-    if source.rows.len() != canonical.0.len() {
-        return None;
-    }
     let mut rows = Vec::with_capacity(source.rows.len());
-    for (row, cells) in source.rows.iter().zip(&canonical.0) {
-        let mut spellings = Vec::new();
-        for (column, cell) in cells.iter().enumerate() {
-            if row.item(column) != cell {
-                let written = row.item(column).to_owned();
-                spellings.push(Spelling { column, canonical: cell.clone(), written });
+    let mut read = source.rows.iter();
+    for cells in canonical.cells() {
+        let row = read.next()?;
+        let (mut spellings, mut columns) = (Vec::new(), 0);
+        for (column, cell) in cells.enumerate() {
+            columns = column + 1;
+            let written = row.item(column);
+            if written != cell {
+                spellings.push(Spelling { column, canonical: cell.to_owned(), written: written.to_owned() });
             }
         }
-        if row.cells.iter().skip(cells.len()).any(|cell| !cell.is_empty()) {
+        if row.cells.iter().skip(columns).any(|cell| !cell.is_empty()) {
             return None;
         }
         rows.push(RowForm { columns: row.cells.len(), spellings });
     }
-    Some(Form { rows, text: Some(source.form) })
+    read.next().is_none().then_some(Form { rows, text: Some(source.form) })
 }
 
 /// Whether every cell written otherwise than canonically says the same: a number with other leading zeros, a

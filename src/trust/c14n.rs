@@ -174,30 +174,39 @@ fn prefix_of(name: &str) -> &str {
 
 fn attribute_value(value: &str, out: &mut String) {
     out.push_str("=\"");
-    for c in value.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '"' => out.push_str("&quot;"),
-            '\t' => out.push_str("&#x9;"),
-            '\n' => out.push_str("&#xA;"),
-            '\r' => out.push_str("&#xD;"),
-            other => out.push(other),
-        }
-    }
+    escaped(value, out, |byte| match byte {
+        b'&' => Some("&amp;"),
+        b'<' => Some("&lt;"),
+        b'"' => Some("&quot;"),
+        b'\t' => Some("&#x9;"),
+        b'\n' => Some("&#xA;"),
+        b'\r' => Some("&#xD;"),
+        _ => None,
+    });
     out.push('"');
 }
 
 fn text(value: &str, out: &mut String) {
-    for c in value.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '\r' => out.push_str("&#xD;"),
-            other => out.push(other),
+    escaped(value, out, |byte| match byte {
+        b'&' => Some("&amp;"),
+        b'<' => Some("&lt;"),
+        b'>' => Some("&gt;"),
+        b'\r' => Some("&#xD;"),
+        _ => None,
+    });
+}
+
+/// Copies what stands for itself in whole runs. What does not is ASCII, so that every run begins and ends at a character.
+fn escaped(value: &str, out: &mut String, reference: impl Fn(u8) -> Option<&'static str>) {
+    let mut begun = 0;
+    for (at, byte) in value.bytes().enumerate() {
+        if let Some(reference) = reference(byte) {
+            out.push_str(&value[begun..at]);
+            out.push_str(reference);
+            begun = at + 1;
         }
     }
+    out.push_str(&value[begun..]);
 }
 
 #[cfg(test)]

@@ -225,7 +225,8 @@ impl<'r, 'a> GroupRows<'r, 'a> {
 }
 
 fn record_of(row: &Row<'_>) -> Option<&'static Record> {
-    RECORDS.iter().find(|record| record.number.to_string() == row.record())
+    let number = row.record_number()?;
+    RECORDS.iter().find(|record| record.number == number)
 }
 
 /// One empty item too many is let pass: rows ending in a comma are common.

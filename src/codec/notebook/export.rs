@@ -47,7 +47,7 @@ pub fn export(dispensed: &[Dispensed<'_>], version: Version) -> Option<Notebook>
         writing::medicines(&mut rows, dispensing);
     }
     let mut records: Vec<Cells> = Vec::new();
-    for cells in rows.into_cells().into_iter().map(of_the_notebook) {
+    for cells in rows.cells().map(|cells| of_the_notebook(cells.map(str::to_owned).collect())) {
         // The same remark or memo of several dispensings is said once.
         if !(matches!(cells[0].as_str(), "2" | "4") && records.contains(&cells)) {
             records.push(cells);

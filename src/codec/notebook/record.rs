@@ -9,7 +9,7 @@ use crate::codec::coding::{
 };
 use crate::codec::items::Items;
 use crate::codec::log::Log;
-use crate::codec::row::Row;
+use crate::codec::row::{Row, record_number};
 use crate::prescription::amount::Amount;
 use crate::prescription::dispensing::DispensedForm;
 use crate::prescription::identifier::DrugCode;
@@ -225,8 +225,9 @@ impl Record {
     }
 
     /// The record of a number as it is written.
-    pub fn numbered(number: &str) -> Option<&'static Self> {
-        RECORDS.iter().find(|record| record.number.to_string() == number)
+    pub fn numbered(written: &str) -> Option<&'static Self> {
+        let number = record_number(written)?;
+        RECORDS.iter().find(|record| record.number == number)
     }
 
     /// How many items it has.

@@ -38,7 +38,7 @@ impl Record {
 
 /// 麻薬施用: JAHIS10 says 61, clinics write 60 as well.
 const NARCOTICS: u16 = 61;
-const NARCOTICS_ALTERNATIVE: &str = "60";
+const NARCOTICS_ALTERNATIVE: u16 = 60;
 /// The last record of the head.
 const LAST_OF_HEAD: u16 = 82;
 
@@ -318,11 +318,11 @@ fn place_once<'r, 'a>(places: &mut BTreeMap<u16, &'r Row<'a>>, number: u16, row:
 }
 
 fn record_of(row: &Row<'_>) -> Option<&'static Record> {
-    let written = row.record();
-    RECORDS.iter().find(|record| {
-        let narcotics = record.number == NARCOTICS && written == NARCOTICS_ALTERNATIVE;
-        narcotics || record.number.to_string() == written
-    })
+    let number = match row.record_number()? {
+        NARCOTICS_ALTERNATIVE => NARCOTICS,
+        number => number,
+    };
+    RECORDS.iter().find(|record| record.number == number)
 }
 
 /// One empty item too many is let pass: rows ending in a comma are common.
