@@ -239,12 +239,11 @@ impl Exchange {
         let facility = caller.facility()?;
         let About { patient, disclosure, looked } = about;
         let at = self.clock.now();
-        let history = match looked {
-            Some(history) => history,
-            None => {
-                let trace = trace(caller, request, "done").under(disclosure.opening());
-                self.store.history_look(act, patient, self.history_since(at), at, &trace).await?
-            }
+        let history = if let Some(history) = looked {
+            history
+        } else {
+            let trace = trace(caller, request, "done").under(disclosure.opening());
+            self.store.history_look(act, patient, self.history_since(at), at, &trace).await?
         };
         let checked = self.findings(facility, patient, proposal, &history).await?;
         if !checked.findings.is_empty() {
