@@ -11,7 +11,9 @@ use super::code::{
 };
 use super::reading::{MANY, text, value_text};
 use crate::codec::fhir::drug::drug_code;
-use crate::codec::fhir::strict::{Element, Entries, Json, Target, choice, coding, concept_in, primitive};
+use crate::codec::fhir::strict::{
+    Element, Entries, Json, Place, Target, choice, coding, concept_in, primitive,
+};
 use crate::prescription::amount::Amount;
 use crate::prescription::dispensing::{DispensedForm, DispensedGroup, DispensedLine, LineNote, SupplyUnit};
 use crate::prescription::identifier::DrugCode;
@@ -212,7 +214,7 @@ struct Dosage {
     supplements: Vec<String>,
     cautions: Vec<String>,
     /// 用量 of a day or of one time, in hundred-thousandths, with its unit and its place.
-    dose: Option<(u64, String, String)>,
+    dose: Option<(u64, String, Place)>,
 }
 
 impl Default for Dosage {
@@ -257,7 +259,7 @@ fn dosage(
     let supplements = dosage.each("additionalInstruction", 0..=MANY, |more| more.required("text", text));
     let cautions = dosage.extensions(USAGE_CAUTION, value_text);
     let mut dose = dosage.each("doseAndRate", 0..=1, |dose| {
-        let place = dose.place().to_owned();
+        let place = dose.place().clone();
         let (amount, unit) = match supply.map(|(_, unit)| unit) {
             Some(SupplyUnit::Days) => dose.one(choice("rate", "Ratio"), daily)?,
             Some(SupplyUnit::Times | SupplyUnit::Preparations) => {
@@ -301,7 +303,7 @@ fn amount_of(
     element: &Element<'_, '_>,
     total: u64,
     supply: u16,
-    dose: Option<&(u64, String, String)>,
+    dose: Option<&(u64, String, Place)>,
     unit: &str,
 ) -> Option<Amount> {
     let each = total.is_multiple_of(u64::from(supply)).then(|| total / u64::from(supply));

@@ -8,7 +8,9 @@ use super::request::{self, Request, Whole};
 use super::{Read, insurance, japanese_day, party, system};
 use crate::codec::fault::Fault;
 use crate::codec::fhir::strict::primitive::{self, Primitive};
-use crate::codec::fhir::strict::{Element, Entries, Json, Target, choice, code_in, concept, identifier};
+use crate::codec::fhir::strict::{
+    Element, Entries, Json, Place, Target, choice, code_in, concept, identifier,
+};
 use crate::prescription::document::{Narcotics, Prescription, Split};
 use crate::prescription::line::RpGroup;
 
@@ -48,7 +50,7 @@ struct Composition {
 
 struct Section {
     code: &'static str,
-    place: String,
+    place: Place,
     entries: Vec<Target>,
 }
 
@@ -276,7 +278,7 @@ fn section(section: &mut Element<'_, '_>, entries: &Entries<'_, '_>) -> Option<S
         targets.push(target);
         Some(())
     });
-    Some(Section { code: code?, place: section.place().to_owned(), entries: targets })
+    Some(Section { code: code?, place: section.place().clone(), entries: targets })
 }
 
 /// Who a document is about.

@@ -8,7 +8,7 @@ use super::sequence::{self, Numbered};
 use super::system;
 use crate::codec::fhir::strict::primitive::{self, Moment, Primitive};
 use crate::codec::fhir::strict::{
-    Element, Json, choice, code_in, coding_in, concept, concept_in, identifier_system,
+    Element, Json, Place, choice, code_in, coding_in, concept, concept_in, identifier_system,
 };
 use crate::prescription::amount::Amount;
 use crate::prescription::line::{
@@ -34,10 +34,10 @@ pub(super) struct Dosage {
     /// The texts that say more than the usage itself, with their places.
     pub texts: Vec<String>,
     /// 服用開始日, and where it stands.
-    pub start: Option<(String, Moment)>,
+    pub start: Option<(Place, Moment)>,
     /// 実投与日数 and the days from the first to the last, with their places.
-    pub duration: Option<(String, u16)>,
-    pub bounds: Option<(String, u16)>,
+    pub duration: Option<(Place, u16)>,
+    pub bounds: Option<(Place, u16)>,
 }
 
 type Supplement = (Option<UsageSupplementKind>, String, Option<String>, Option<String>);
@@ -53,7 +53,7 @@ struct Instruction {
     usage: Option<(UsageCoding, Option<String>)>,
     times: Option<u8>,
     site: Option<(String, String)>,
-    bounds: Option<(String, u16)>,
+    bounds: Option<(Place, u16)>,
 }
 
 /// Reads the instructions of a MedicationRequest.

@@ -7,7 +7,7 @@ use super::supplement;
 use super::system;
 use crate::codec::fhir::drug;
 use crate::codec::fhir::strict::primitive::{self, Primitive};
-use crate::codec::fhir::strict::{Element, Entries, Json, Target, choice, concept, identifier_system};
+use crate::codec::fhir::strict::{Element, Entries, Json, Place, Target, choice, concept, identifier_system};
 use crate::prescription::amount::Amount;
 use crate::prescription::document::Refill;
 use crate::prescription::identifier::DrugCode;
@@ -125,7 +125,7 @@ pub(super) fn read(entries: &Entries<'_, '_>, target: Target, whole: &Whole) -> 
                 code,
             }),
         };
-        let place = request.place().to_owned();
+        let place = request.place().to_string();
         let other_codes = other_codes.unwrap_or_default();
         Some(Request { rp, place, shared, line, refill, other_codes })
     })
@@ -185,7 +185,7 @@ fn rank(code: &DrugCode) -> u8 {
 /// `medicationCodeableConcept`: the drug, and the places of the codes beside the one that counts.
 fn medication(request: &mut Element<'_, '_>) -> Option<(Drug, Vec<String>)> {
     request.one(choice("medication", "CodeableConcept"), |concept| {
-        let mut codes: Vec<(DrugCode, String, Option<String>)> = Vec::new();
+        let mut codes: Vec<(DrugCode, Place, Option<String>)> = Vec::new();
         concept.each("coding", 0..=5, |coding| {
             let display = coding.optional("display", primitive::string);
             coding.optional("version", primitive::string);
@@ -207,7 +207,7 @@ fn medication(request: &mut Element<'_, '_>) -> Option<(Drug, Vec<String>)> {
             if codes.iter().any(|(other, _, _)| rank(other) == rank(&code)) {
                 coding.fault_of("system", "expected one code of each kind");
             }
-            codes.push((code, coding.place().to_owned(), display));
+            codes.push((code, coding.place().clone(), display));
             Some(())
         });
         let uncoded_generic = concept.extension(system::GENERIC_NAME, |extension| {
@@ -237,13 +237,13 @@ fn medication(request: &mut Element<'_, '_>) -> Option<(Drug, Vec<String>)> {
         } else {
             name
         };
-        let others = codes.map(|(_, place, _)| place).collect();
+        let others = codes.map(|(_, place, _)| place.to_string()).collect();
         Some((Drug { code, uncoded_generic: uncoded_generic == Some(true), name }, others))
     })
 }
 
 /// The first nine characters of YJ, price and generic codes name the same medicine.
-fn contradictory_codes(concept: &Element<'_, '_>, codes: &[(DrugCode, String, Option<String>)]) {
+fn contradictory_codes(concept: &Element<'_, '_>, codes: &[(DrugCode, Place, Option<String>)]) {
     let mut stems = codes.iter().filter_map(|(code, _, _)| match code {
         DrugCode::Yj(code) | DrugCode::Price(code) | DrugCode::Generic(code) => code.get(..9),
         _ => None,

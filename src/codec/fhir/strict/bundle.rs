@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use super::element::{Element, Name};
 use super::json::Json;
-use super::{Faults, primitive};
+use super::{Faults, Place, primitive};
 
 /// The most entries of a Bundle.
 const MAX_ENTRIES: usize = 500;
@@ -54,7 +54,7 @@ impl<'d, 's> Entries<'d, 's> {
             entries.push(Entry {
                 full_url,
                 kind,
-                place,
+                place: place.to_string(),
                 resource,
                 led: Cell::new(false),
                 read: Cell::new(false),
@@ -93,7 +93,7 @@ impl<'d, 's> Entries<'d, 's> {
 
     /// Reports the resource of an entry.
     pub fn fault(&self, target: Target, message: impl Into<String>) {
-        self.faults.push(self.place(target), message);
+        self.faults.push(&self.place(target), message);
     }
 
     /// Where an element of the first entry's resource stands.
@@ -107,7 +107,7 @@ impl<'d, 's> Entries<'d, 's> {
     }
 
     /// Reports a place found before.
-    pub fn fault_at(&self, place: &str, message: impl Into<String>) {
+    pub fn fault_at(&self, place: &impl ToString, message: impl Into<String>) {
         self.faults.push(place, message);
     }
 
@@ -120,7 +120,7 @@ impl<'d, 's> Entries<'d, 's> {
     ) -> Option<T> {
         let entry = self.entries.get(target.0)?;
         entry.read.set(true);
-        Element::resource(entry.resource, entry.place.clone(), kind, self.faults, read)
+        Element::resource(entry.resource, Place::whole(entry.place.as_str()), kind, self.faults, read)
     }
 
     /// A Reference that must be there and lead to an entry of one of the types.

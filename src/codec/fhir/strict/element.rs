@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use super::Faults;
 use super::json::Json;
+use super::place::Place;
 use super::primitive::{self, Primitive};
 use super::shape::name_of;
 
@@ -37,7 +38,7 @@ pub fn choice(base: &'static str, of_type: &str) -> Name {
 #[derive(Debug)]
 pub struct Element<'d, 's> {
     members: &'d [(Cow<'d, str>, Json<'d>)],
-    place: String,
+    place: Place,
     taken: Vec<bool>,
     choices: Vec<&'static str>,
     /// Which of the extensions were asked for.
@@ -49,7 +50,7 @@ impl<'d, 's> Element<'d, 's> {
     /// Opens an object, lets `read` read it and reports what it left.
     pub(super) fn open<T>(
         json: &'d Json<'d>,
-        place: String,
+        place: Place,
         faults: &'s Faults,
         read: impl FnOnce(&mut Self) -> Option<T>,
     ) -> Option<T> {
@@ -76,7 +77,7 @@ impl<'d, 's> Element<'d, 's> {
     /// version and a narrative that says no more than the resource.
     pub(super) fn resource<T>(
         json: &'d Json<'d>,
-        place: String,
+        place: Place,
         kind: &'static str,
         faults: &'s Faults,
         read: impl FnOnce(&mut Self) -> Option<T>,
@@ -99,13 +100,13 @@ impl<'d, 's> Element<'d, 's> {
     }
 
     /// Where the element stands.
-    pub fn place(&self) -> &str {
+    pub fn place(&self) -> &Place {
         &self.place
     }
 
     /// Where a member of the element stands.
-    pub fn place_of(&self, name: impl Into<Name>) -> String {
-        format!("{}.{}", self.place, name.into().path)
+    pub fn place_of(&self, name: impl Into<Name>) -> Place {
+        self.place.member(name.into().path)
     }
 
     /// Reports the element itself.
@@ -119,7 +120,7 @@ impl<'d, 's> Element<'d, 's> {
     }
 
     /// Reports a place found before.
-    pub fn fault_at(&self, place: &str, message: impl Into<String>) {
+    pub fn fault_at(&self, place: &impl ToString, message: impl Into<String>) {
         self.faults.push(place, message);
     }
 
@@ -235,7 +236,7 @@ impl<'d, 's> Element<'d, 's> {
     }
 
     /// An array of values of any kind, with their places; for what is read elsewhere.
-    pub(super) fn array(&mut self, name: &Name, cardinality: &Cardinality) -> Vec<(String, &'d Json<'d>)> {
+    pub(super) fn array(&mut self, name: &Name, cardinality: &Cardinality) -> Vec<(Place, &'d Json<'d>)> {
         let place = self.place_of(name.clone());
         let elements = match self.take(name) {
             None => &[],
@@ -248,11 +249,11 @@ impl<'d, 's> Element<'d, 's> {
         if !cardinality.contains(&elements.len()) {
             self.faults.push(&place, format!("expected {}", counted(cardinality)));
         }
-        elements.iter().enumerate().map(|(index, json)| (format!("{place}[{index}]"), json)).collect()
+        elements.iter().enumerate().map(|(index, json)| (place.item(index), json)).collect()
     }
 
     /// A member whatever it is, with its place; for what is read elsewhere.
-    pub(super) fn raw(&mut self, name: &'static str) -> Option<(String, &'d Json<'d>)> {
+    pub(super) fn raw(&mut self, name: &'static str) -> Option<(Place, &'d Json<'d>)> {
         let name = Name::from(name);
         if !self.has(name.clone()) {
             self.missing(&name);
@@ -273,14 +274,17 @@ impl<'d, 's> Element<'d, 's> {
         })
     }
 
+    fn extension_place(&self, index: usize) -> Place {
+        self.place_of("extension").item(index)
+    }
+
     /// The extension of a URL, if it is there, at most once. `read` finds its value or its own extensions.
     pub fn extension<T>(&mut self, url: &'static str, read: impl FnMut(&mut Self) -> Option<T>) -> Option<T> {
         let mut found = self.extensions(url, read);
         found.truncate(1);
         let mut indices = self.extensions_of(url).map(|(index, _)| index).skip(1);
         if let Some(second) = indices.next() {
-            let place = format!("{}.extension[{second}]", self.place);
-            self.faults.push(&place, "expected this extension once");
+            self.faults.push(&self.extension_place(second), "expected this extension once");
         }
         found.pop()
     }
@@ -297,7 +301,7 @@ impl<'d, 's> Element<'d, 's> {
             if let Some(taken) = self.extensions.get_mut(index) {
                 *taken = true;
             }
-            let place = format!("{}.extension[{index}]", self.place);
+            let place = self.extension_place(index);
             values.extend(Self::open(json, place, self.faults, |extension| {
                 extension.required("url", primitive::exactly(url));
                 read(extension)
@@ -314,7 +318,7 @@ impl<'d, 's> Element<'d, 's> {
             self.fault_of("extension", "expected an array");
         }
         for (index, _) in self.extensions.iter().enumerate().filter(|(_, taken)| !**taken) {
-            let place = format!("{}.extension[{index}]", self.place);
+            let place = self.extension_place(index);
             self.faults.push(&place, "expected no extension that is not understood here");
         }
         for ((member, _), taken) in self.members.iter().zip(&self.taken) {
@@ -328,8 +332,8 @@ impl<'d, 's> Element<'d, 's> {
                     .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
             };
             if let Some(base) = self.choices.iter().find(typed) {
-                let place = format!("{}.{base}", self.place);
-                self.faults.push(&place, "expected one value of a type that can be read here");
+                self.faults
+                    .push(&self.place.member(base), "expected one value of a type that can be read here");
             } else {
                 let place = format!("{}.{}", self.place, name_of(member));
                 self.faults.push(&place, "expected no such element");

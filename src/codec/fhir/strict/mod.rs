@@ -13,6 +13,7 @@ mod bundle;
 mod coding;
 mod element;
 mod json;
+mod place;
 pub mod primitive;
 mod shape;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use bundle::{Entries, Target};
 pub use coding::{System, code_in, coding, coding_in, concept, concept_in, identifier, identifier_system};
 pub use element::{Element, Name, choice};
 pub use json::{Json, MAX_BYTES};
+pub use place::Place;
 
 use crate::codec::fault::Fault;
 
@@ -43,7 +45,7 @@ pub fn read<T>(
         .map_err(|error| vec![Fault { place: resource.to_owned(), message: error.to_string() }])?;
     let faults = Faults::default();
     shape::check(&json, resource, &faults);
-    let value = Element::resource(&json, resource.to_owned(), resource, &faults, reader);
+    let value = Element::resource(&json, Place::whole(resource), resource, &faults, reader);
     match value {
         Some(value) if faults.is_empty() => Ok(value),
         _ => Err(faults.into_list(resource)),
@@ -58,13 +60,14 @@ struct Faults {
 
 impl Faults {
     /// Notes a fault, unless its place is known to be faulty already.
-    fn push(&self, place: &str, message: impl Into<String>) {
+    fn push(&self, place: &impl ToString, message: impl Into<String>) {
+        let place = place.to_string();
         let (list, left_out) = &mut *self.list.borrow_mut();
         if list.iter().any(|fault| fault.place == place) {
             return;
         }
         if list.len() < MAX_FAULTS {
-            list.push(Fault { place: place.to_owned(), message: message.into() });
+            list.push(Fault { place, message: message.into() });
         } else {
             *left_out += 1;
         }

@@ -1,11 +1,34 @@
 //! What FHIR asks of any JSON (R4 2.6.2), whatever the resource: no empty values, `null` only as a place holder, no
 //! name twice. And what this exchange asks of any resource: no modifier extension, for none is understood here.
 
+use std::fmt::{self, Display};
+
 use super::Faults;
 use super::json::Json;
 
 /// Reports what breaks these rules anywhere in a document.
-pub(super) fn check(json: &Json<'_>, place: &str, faults: &Faults) {
+pub(super) fn check(json: &Json<'_>, resource: &str, faults: &Faults) {
+    walk(json, &Path::Whole(resource), faults);
+}
+
+/// Where the walk stands; of what is behind it nothing is kept.
+enum Path<'p> {
+    Whole(&'p str),
+    Member(&'p Self, &'p str),
+    Item(&'p Self, usize),
+}
+
+impl Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(resource) => f.write_str(resource),
+            Self::Member(of, name) => write!(f, "{of}.{}", path_of(name)),
+            Self::Item(of, index) => write!(f, "{of}[{index}]"),
+        }
+    }
+}
+
+fn walk(json: &Json<'_>, place: &Path<'_>, faults: &Faults) {
     match json {
         Json::Null => faults.push(place, "expected a value, found null"),
         Json::String(text) if text.is_empty() => faults.push(place, "expected no empty string"),
@@ -15,18 +38,19 @@ pub(super) fn check(json: &Json<'_>, place: &str, faults: &Faults) {
                 faults.push(place, "expected no empty object");
             }
             for (index, (name, value)) in members.iter().enumerate() {
-                let place = format!("{place}.{}", path_of(name));
+                let place = Path::Member(place, name);
                 if members[..index].iter().any(|(earlier, _)| earlier == name) {
                     faults.push(&place, "expected this element once, it is given twice");
                 }
                 if name == "modifierExtension" {
                     faults.push(&place, "expected no modifier extension: none is understood here");
                 }
-                let sibling =
-                    members.iter().find(|(other, _)| are_siblings(name, other)).map(|(_, value)| value);
                 match value {
-                    Json::Array(elements) => array(elements, sibling, &place, faults),
-                    other => check(other, &place, faults),
+                    Json::Array(elements) => {
+                        let sibling = members.iter().find(|(other, _)| are_siblings(name, other));
+                        array(elements, sibling.map(|(_, value)| value), &place, faults);
+                    }
+                    other => walk(other, &place, faults),
                 }
             }
         }
@@ -72,7 +96,7 @@ fn path_of(name: &str) -> String {
     CHOICES.iter().find(base).map_or_else(|| name_of(name), |base| (*base).to_owned())
 }
 
-fn array(elements: &[Json<'_>], sibling: Option<&Json<'_>>, place: &str, faults: &Faults) {
+fn array(elements: &[Json<'_>], sibling: Option<&Json<'_>>, place: &Path<'_>, faults: &Faults) {
     if elements.is_empty() {
         faults.push(place, "expected no empty array");
     }
@@ -82,7 +106,7 @@ fn array(elements: &[Json<'_>], sibling: Option<&Json<'_>>, place: &str, faults:
             _ => false,
         };
         if !(held_open && *element == Json::Null) {
-            check(element, &format!("{place}[{index}]"), faults);
+            walk(element, &Path::Item(place, index), faults);
         }
     }
 }
