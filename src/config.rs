@@ -273,9 +273,11 @@ pub struct Request {
     pub body_kib: u32,
     /// Requests in work at most; some sixteen a processor. Default 32.
     pub concurrent: usize,
-    /// Requests that wait for their turn at most; one more is `overloaded`. Default 64.
+    /// Requests that wait for their turn at most; one more is `overloaded`. Default 256.
     pub waiting: usize,
-    /// Milliseconds that one waits for its turn at most; then it is `overloaded`. Default 30.
+    /// Milliseconds that one waits for its turn at most while the server keeps up; then it is `overloaded`. Default 100.
+    pub burst_ms: u16,
+    /// The same once requests have been waiting all through a burst. Default 30.
     pub waiting_ms: u16,
     /// All bodies together at most, MiB; one more is `overloaded`. Default 64.
     pub memory_mib: u16,
@@ -293,7 +295,8 @@ impl Default for Request {
         Self {
             body_kib: 1024,
             concurrent: 32,
-            waiting: 64,
+            waiting: 256,
+            burst_ms: 100,
             waiting_ms: 30,
             memory_mib: 64,
             connections: 4096,

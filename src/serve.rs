@@ -145,6 +145,7 @@ impl Server {
             capacity: Capacity {
                 working: config.request.concurrent,
                 waiting: config.request.waiting,
+                burst: Duration::from_millis(config.request.burst_ms.into()),
                 patience: Duration::from_millis(config.request.waiting_ms.into()),
                 memory: 1024 * 1024 * usize::from(config.request.memory_mib),
             },

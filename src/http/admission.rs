@@ -1,10 +1,11 @@
 //! Who gets in: so many requests in work, so many waiting for their turn, and so many bytes of bodies in memory.
 //! Whoever finds no place is told at once, and what is let in stays quick, because what waits before it is bounded.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 /// What may be in a server at once.
 #[derive(Clone, Copy, Debug)]
@@ -13,7 +14,10 @@ pub struct Capacity {
     pub working: usize,
     /// Requests that wait for their turn.
     pub waiting: usize,
-    /// How long one waits before it is sent away: a database that stalls must not fill the queue for good.
+    /// How long one waits before it is sent away, while the server keeps up: a burst or a stall of the disk no longer
+    /// than this refuses nobody.
+    pub burst: Duration,
+    /// The same once somebody has been waiting all through such a time: waiting longer would only answer everybody late.
     pub patience: Duration,
     /// Bytes of all bodies together.
     pub memory: usize,
@@ -21,7 +25,8 @@ pub struct Capacity {
 
 impl Default for Capacity {
     fn default() -> Self {
-        Self { working: 64, waiting: 64, patience: Duration::from_secs(2), memory: 64 << 20 }
+        let patience = Duration::from_secs(2);
+        Self { working: 64, waiting: 64, burst: patience, patience, memory: 64 << 20 }
     }
 }
 
@@ -30,7 +35,10 @@ pub(super) struct Admission {
     places: Semaphore,
     work: Semaphore,
     memory: Arc<Semaphore>,
+    burst: Duration,
     patience: Duration,
+    /// When one last got in without waiting, which nobody does while others wait.
+    kept_up: Mutex<Instant>,
 }
 
 /// A request that was let in, until it is answered.
@@ -45,14 +53,24 @@ impl Admission {
             places: Semaphore::new(capacity.working + capacity.waiting),
             work: Semaphore::new(capacity.working),
             memory: Arc::new(Semaphore::new(capacity.memory)),
+            burst: capacity.burst,
             patience: capacity.patience,
+            kept_up: Mutex::new(Instant::now()),
         }
     }
 
     /// Lets a request in when its turn has come, first come, first served; `None` when all places are taken.
     pub(super) async fn enter(&self) -> Option<Admitted<'_>> {
         let place = self.places.try_acquire().ok()?;
-        let work = tokio::time::timeout(self.patience, self.work.acquire()).await.ok()?.ok()?;
+        let now = Instant::now();
+        let work = if let Ok(work) = self.work.try_acquire() {
+            *self.kept_up.lock().unwrap_or_else(PoisonError::into_inner) = now;
+            work
+        } else {
+            let behind = now - *self.kept_up.lock().unwrap_or_else(PoisonError::into_inner) > self.burst;
+            let patience = if behind { self.patience } else { self.burst };
+            tokio::time::timeout(patience, self.work.acquire()).await.ok()?.ok()?
+        };
         Some(Admitted { _place: place, _work: work })
     }
 
@@ -66,7 +84,13 @@ impl Admission {
 mod tests {
     use super::*;
 
-    const SMALL: Capacity = Capacity { working: 1, waiting: 1, patience: Duration::from_mins(1), memory: 10 };
+    const SMALL: Capacity = Capacity {
+        working: 1,
+        waiting: 1,
+        burst: Duration::from_mins(1),
+        patience: Duration::from_mins(1),
+        memory: 10,
+    };
 
     #[tokio::test]
     async fn one_works_one_waits_and_the_third_is_sent_away() {
@@ -87,12 +111,24 @@ mod tests {
         assert!(admission.enter().await.is_some());
     }
 
-    #[tokio::test]
-    async fn nobody_waits_for_ever() {
-        let admission = Admission::new(Capacity { patience: Duration::from_millis(10), ..SMALL });
-        let _first = admission.enter().await.unwrap();
-        assert!(admission.enter().await.is_none());
+    #[tokio::test(start_paused = true)]
+    async fn a_short_stall_is_waited_for_and_a_long_one_is_not() {
+        let (burst, patience) = (Duration::from_millis(100), Duration::from_millis(10));
+        let admission = Admission::new(Capacity { burst, patience, ..SMALL });
+        let waited = async || {
+            let since = Instant::now();
+            assert!(admission.enter().await.is_none());
+            since.elapsed()
+        };
+        let first = admission.enter().await.unwrap();
+        assert_eq!(waited().await, burst);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(waited().await, patience);
+        assert_eq!(waited().await, patience);
         assert_eq!(admission.places.available_permits(), 1);
+        drop(first);
+        let _again = admission.enter().await.unwrap();
+        assert_eq!(waited().await, burst);
     }
 
     #[test]

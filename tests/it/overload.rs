@@ -57,8 +57,7 @@ impl Busy {
 
 #[tokio::test]
 async fn what_finds_no_place_is_refused_at_once_and_the_rest_is_done() {
-    let capacity =
-        Capacity { working: 2, waiting: 3, patience: Duration::from_mins(1), ..Capacity::default() };
+    let capacity = Capacity { working: 2, waiting: 3, burst: Duration::from_mins(1), ..Capacity::default() };
     let busy = Busy::start(Limits { capacity, ..Limits::default() }).await;
     let client = Client::builder().no_proxy().build().unwrap();
     let mut asked: Vec<_> = (0..12).map(|_| busy.ask(&client, "work")).collect();
