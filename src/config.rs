@@ -275,9 +275,9 @@ pub struct Request {
     pub concurrent: usize,
     /// Requests that wait for their turn at most; one more is `overloaded`. Default 256.
     pub waiting: usize,
-    /// Milliseconds that one waits for its turn at most while the server keeps up; then it is `overloaded`. Default 100.
+    /// Milliseconds that one waits for its turn at most while the server keeps up; then it is `overloaded`. Default 200.
     pub burst_ms: u16,
-    /// The same once requests have been waiting all through a burst. Default 30.
+    /// The same while it is behind: from when requests had to wait all through a burst, until none had to. Default 30.
     pub waiting_ms: u16,
     /// All bodies together at most, MiB; one more is `overloaded`. Default 64.
     pub memory_mib: u16,
@@ -296,7 +296,7 @@ impl Default for Request {
             body_kib: 1024,
             concurrent: 32,
             waiting: 256,
-            burst_ms: 100,
+            burst_ms: 200,
             waiting_ms: 30,
             memory_mib: 64,
             connections: 4096,

@@ -1,7 +1,8 @@
 //! Who gets in: so many requests in work, so many waiting for their turn, and so many bytes of bodies in memory.
 //! Whoever finds no place is told at once, and what is let in stays quick, because what waits before it is bounded.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
@@ -17,7 +18,8 @@ pub struct Capacity {
     /// How long one waits before it is sent away, while the server keeps up: a burst or a stall of the disk no longer
     /// than this refuses nobody.
     pub burst: Duration,
-    /// The same once somebody has been waiting all through such a time: waiting longer would only answer everybody late.
+    /// The same while the server is behind, when waiting longer would only answer everybody late: from when somebody had
+    /// to wait all through such a burst, until nobody had to.
     pub patience: Duration,
     /// Bytes of all bodies together.
     pub memory: usize,
@@ -37,8 +39,25 @@ pub(super) struct Admission {
     memory: Arc<Semaphore>,
     burst: Duration,
     patience: Duration,
-    /// When one last got in without waiting, which nobody does while others wait.
-    kept_up: Mutex<Instant>,
+    pace: Mutex<Pace>,
+}
+
+/// Whether the server is behind what it is asked for.
+struct Pace {
+    behind: bool,
+    /// When a request last met what `behind` says: a turn to wait for, or none.
+    met: Instant,
+}
+
+impl Pace {
+    /// One came and had to wait, or had not. What is met all through so long a time is what is said from then on.
+    fn meets(&mut self, waiting: bool, long: Duration) -> bool {
+        let now = Instant::now();
+        if waiting == self.behind || now - self.met > long {
+            *self = Self { behind: waiting, met: now };
+        }
+        self.behind
+    }
 }
 
 /// A request that was let in, until it is answered.
@@ -55,23 +74,41 @@ impl Admission {
             memory: Arc::new(Semaphore::new(capacity.memory)),
             burst: capacity.burst,
             patience: capacity.patience,
-            kept_up: Mutex::new(Instant::now()),
+            pace: Mutex::new(Pace { behind: false, met: Instant::now() }),
         }
     }
 
     /// Lets a request in when its turn has come, first come, first served; `None` when all places are taken.
     pub(super) async fn enter(&self) -> Option<Admitted<'_>> {
         let place = self.places.try_acquire().ok()?;
-        let now = Instant::now();
-        let work = if let Ok(work) = self.work.try_acquire() {
-            *self.kept_up.lock().unwrap_or_else(PoisonError::into_inner) = now;
-            work
-        } else {
-            let behind = now - *self.kept_up.lock().unwrap_or_else(PoisonError::into_inner) > self.burst;
-            let patience = if behind { self.patience } else { self.burst };
-            tokio::time::timeout(patience, self.work.acquire()).await.ok()?.ok()?
+        let work = match self.work.try_acquire() {
+            Ok(work) => {
+                self.pace().meets(false, self.burst);
+                work
+            }
+            Err(_) => self.turn().await?,
         };
         Some(Admitted { _place: place, _work: work })
+    }
+
+    /// Waits for a turn; `None` when it has not come after so long as the pace allows, which may change meanwhile.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let came = Instant::now();
+        let mut turn = pin!(self.work.acquire());
+        loop {
+            let behind = self.pace().meets(true, self.burst);
+            let left = if behind { self.patience } else { self.burst }.saturating_sub(came.elapsed());
+            if left.is_zero() {
+                return None;
+            }
+            if let Ok(work) = tokio::time::timeout(left.min(self.patience), &mut turn).await {
+                return work.ok();
+            }
+        }
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Memory for so many more bytes of a body; `None` when the bodies that are there take it all.
@@ -127,7 +164,11 @@ mod tests {
         assert_eq!(waited().await, patience);
         assert_eq!(admission.places.available_permits(), 1);
         drop(first);
-        let _again = admission.enter().await.unwrap();
+        let again = admission.enter().await.unwrap();
+        assert_eq!(waited().await, patience);
+        drop(again);
+        tokio::time::advance(burst + Duration::from_millis(1)).await;
+        let _kept_up = admission.enter().await.unwrap();
         assert_eq!(waited().await, burst);
     }
 
