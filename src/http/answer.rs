@@ -1,7 +1,7 @@
 //! Building answers.
 
 use http::{HeaderValue, StatusCode, header};
-use serde_json::Value;
+use serde::Serialize;
 use warp::reply::Response;
 
 /// What a caller has to accept for a FHIR answer.
@@ -33,11 +33,18 @@ pub fn empty(status: StatusCode) -> Response {
 }
 
 /// A FHIR resource.
-pub fn fhir(status: StatusCode, resource: &Value) -> Response {
-    bytes(status, FHIR_JSON, resource.to_string().into_bytes())
+pub fn fhir(status: StatusCode, resource: &impl Serialize) -> Response {
+    bytes(status, FHIR_JSON, text(resource))
 }
 
 /// Plain JSON.
-pub fn json(status: StatusCode, value: &Value) -> Response {
-    bytes(status, "application/json", value.to_string().into_bytes())
+pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    bytes(status, "application/json", text(value))
+}
+
+fn text(value: &impl Serialize) -> Vec<u8> {
+    let mut text = Vec::with_capacity(2048);
+    // What is answered has names for keys and is written into memory: nothing can fail.
+    let _ = serde_json::to_writer(&mut text, value);
+    text
 }

@@ -177,7 +177,7 @@ fn prescription_entries(prescription: &ExportedPrescription, entries: &mut Vec<E
         let ending = ending(&document.media_type);
         entries.push((format!("{folder}/{name}-{number}.{ending}"), document.bytes.clone()));
     }
-    let states = versions.iter().map(|version| task(version, Viewer::Patient, version.changed_at));
+    let states = versions.iter().map(|version| json!(task(version, Viewer::Patient, version.changed_at)));
     entries.push(file(format!("{folder}/states.json"), &collection(states)));
     entries.push(file(format!("{folder}/findings.json"), &findings.iter().map(finding).collect()));
 }

@@ -2,7 +2,6 @@
 
 use chrono::{Days, NaiveDate};
 use http::{StatusCode, header};
-use serde_json::json;
 use warp::Filter;
 
 use super::App;
@@ -13,7 +12,7 @@ use super::problem::Problem;
 use super::task::{bad_query, query};
 use crate::clock::japanese_date;
 use crate::codec::fault;
-use crate::codec::fhir::parameters::parameters;
+use crate::codec::fhir::parameters::{Part, parameters};
 use crate::codec::notebook::{self, Version};
 use crate::codec::qr::{self, HANDY_BYTES, Symbol};
 use crate::exchange::notebook::Asked;
@@ -120,8 +119,7 @@ pub(super) fn import(app: &App) -> Endpoint {
                 query(&call, &[])?;
                 let body = call.body.clone();
                 let taken = call.app().exchange.notebook_import(&caller, body, &call.request()?).await?;
-                let counted = |name: &str, count: usize| json!({ "name": name, "valueInteger": count });
-                let counts = [counted("new", taken.new), counted("known", taken.known)];
+                let counts = vec![Part::integer("new", taken.new), Part::integer("known", taken.known)];
                 Ok(answer::fhir(StatusCode::OK, &parameters(counts)))
             })
         })

@@ -2,9 +2,10 @@
 
 use chrono::NaiveDate;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 use warp::Filter;
+use warp::reply::Response;
 
 use super::App;
 use super::answer::{self, FHIR};
@@ -12,9 +13,8 @@ use super::call::{Call, call, respond};
 use super::endpoint::{Described, Endpoint, FACILITIES, Form, route};
 use super::problem::Problem;
 use crate::codec::fhir::detected_issue::detected_issue;
-use crate::codec::fhir::parameters::{Parameters, parameters, part, resource};
+use crate::codec::fhir::parameters::{Parameters, Part, parameters};
 use crate::codec::fhir::patient::{Insurance, Particulars, coverage, patient};
-use crate::codec::fhir::task::instant;
 use crate::exchange::break_glass::Sought;
 use crate::exchange::identity::{Evidence, VerifiedIdentity};
 use crate::prescription::access::AccessAct;
@@ -45,7 +45,7 @@ pub(super) fn verify_identity(app: &App) -> Endpoint {
                 let evidence = evidence(&call)?;
                 let request = call.request()?;
                 let verified = call.app().exchange.identity_verify(&caller, evidence, &request).await?;
-                Ok(answer::fhir(StatusCode::OK, &identity_answer(&verified)))
+                Ok(identity_answer(&verified))
             })
         })
         .described(about)
@@ -98,10 +98,8 @@ pub(super) fn card_challenge(app: &App) -> Endpoint {
                 let caller = call.caller().await?;
                 call.acceptable(FHIR)?;
                 let (nonce, expires_at) = call.app().exchange.card_challenge(&caller).await?;
-                let answer = [
-                    json!({ "name": "nonce", "valueString": nonce.as_str() }),
-                    json!({ "name": "expiresAt", "valueInstant": instant(expires_at) }),
-                ];
+                let answer =
+                    vec![Part::string("nonce", nonce.as_str()), Part::instant("expiresAt", expires_at)];
                 Ok(answer::fhir(StatusCode::OK, &parameters(answer)))
             })
         })
@@ -136,25 +134,24 @@ pub(super) fn insurance(insurance: &directory::Coverage, ended: bool) -> Value {
     })
 }
 
-fn identity_answer(verified: &VerifiedIdentity) -> Value {
+fn identity_answer(verified: &VerifiedIdentity) -> Response {
+    let token = verified.token.encode();
     let patient = person(&verified.entry.patient.particulars);
     let coverage = verified.entry.coverage.as_ref().map(|valid| insurance(valid, false));
     let mut answer = vec![
-        json!({ "name": "identityToken", "valueString": verified.token.encode().as_str() }),
-        json!({ "name": "expiresAt", "valueInstant": instant(verified.expires_at) }),
-        json!({ "name": "method", "valueCode": verified.permissions.method.as_str() }),
-        resource("patient", patient),
+        Part::string("identityToken", token.as_str()),
+        Part::instant("expiresAt", verified.expires_at),
+        Part::code("method", verified.permissions.method.as_str()),
+        Part::resource("patient", patient),
     ];
-    answer.extend(coverage.map(|coverage| resource("coverage", coverage)));
+    answer.extend(coverage.map(|coverage| Part::resource("coverage", coverage)));
     answer.extend(verified.permissions.granted().map(|(opening, until)| {
-        let mut about = vec![
-            json!({ "name": "kind", "valueCode": opening.kind.as_str() }),
-            json!({ "name": "basis", "valueCode": opening.basis.as_str() }),
-        ];
-        about.extend(until.map(|until| json!({ "name": "until", "valueInstant": instant(until) })));
-        part("consent", about)
+        let mut about =
+            vec![Part::code("kind", opening.kind.as_str()), Part::code("basis", opening.basis.as_str())];
+        about.extend(until.map(|until| Part::instant("until", until)));
+        Part::parts("consent", about)
     }));
-    parameters(answer)
+    answer::fhir(StatusCode::OK, &parameters(answer))
 }
 
 /// `POST /fhir/Patient/$break-glass`
@@ -175,7 +172,7 @@ pub(super) fn break_glass(app: &App) -> Endpoint {
                 let (sought, reason) = sought(&call)?;
                 let request = call.request()?;
                 let verified = call.app().exchange.break_glass(&caller, &sought, reason, &request).await?;
-                Ok(answer::fhir(StatusCode::OK, &identity_answer(&verified)))
+                Ok(identity_answer(&verified))
             })
         })
         .described(about)

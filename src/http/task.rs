@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::shape::{FORMAT, is_shape};
 use crate::codec::fhir;
 use crate::codec::fhir::detected_issue::detected_issue;
-use crate::codec::fhir::parameters::{self, parameters};
+use crate::codec::fhir::parameters::{Part, parameters};
 use crate::codec::fhir::verdict::verification;
 use crate::exchange::accept::{Accepted, Wanted};
 use crate::exchange::caller::Caller;
@@ -360,8 +360,7 @@ pub(super) fn bad_query(text: &str) -> Problem {
 
 fn task(status: StatusCode, caller: &Caller, answered: &Answered<TaskOutcome>) -> Response {
     let TaskOutcome { task, at, coverage } = &answered.outcome;
-    let resource = fhir::task::task(task, caller.viewer(&task.clinic), *at);
-    let resource = fhir::task::with_coverage(resource, coverage);
+    let resource = fhir::task::task(task, caller.viewer(&task.clinic), *at).with_coverage(coverage);
     finish(answer::fhir(status, &resource), task.version, answered.replayed)
 }
 
@@ -414,10 +413,10 @@ fn accepted(caller: &Caller, answered: &Answered<Accepted>) -> Response {
         ("data", base64::prelude::BASE64_STANDARD.encode(delivered).into()),
     ]);
     let body = parameters(vec![
-        parameters::resource("task", rendered),
-        parameters::resource("document", document),
+        Part::resource("task", rendered),
+        Part::resource("document", document),
         verification(verdict.as_ref()),
-        parameters::resource("findings", findings),
+        Part::resource("findings", findings),
     ]);
     finish(answer::fhir(StatusCode::OK, &body), task.task.version, answered.replayed)
 }

@@ -1,9 +1,11 @@
 //! `Parameters`: how operations take arguments and answer.
 
-use serde::Deserialize;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::object;
+use super::task::{Task, instant};
+use crate::trust::verdict::CheckName;
 
 /// Input parameters of the flat kind the contract uses. Unknown fields are refused.
 #[derive(Debug)]
@@ -100,19 +102,119 @@ fn longest(name: &str) -> usize {
     if name == "cardAssertion" { 32 * 1024 } else { 1000 }
 }
 
-/// Writes the resource.
-pub fn parameters(parameter: impl Into<Vec<Value>>) -> Value {
-    object([("resourceType", "Parameters".into()), ("parameter", Value::Array(parameter.into()))])
+/// The resource as an answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer<'a> {
+    resource_type: &'static str,
+    parameter: Vec<Part<'a>>,
 }
 
-/// A parameter that is a resource.
-pub fn resource(name: &str, resource: Value) -> Value {
-    object([("name", name.into()), ("resource", resource)])
+/// A parameter of an answer or a part of one.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Part<'a> {
+    name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_boolean: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_integer: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_instant: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_code: Option<Code>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_string: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<Resource<'a>>,
+    #[serde(rename = "part", skip_serializing_if = "Vec::is_empty")]
+    parts: Vec<Part<'a>>,
 }
 
-/// A parameter with parts.
-pub fn part(name: &str, part: Vec<Value>) -> Value {
-    object([("name", name.into()), ("part", part.into())])
+/// A code of ours.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Code {
+    /// One of the checks of a signature.
+    Check(CheckName),
+    /// Another.
+    Text(&'static str),
+}
+
+/// A resource as a parameter.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Resource<'a> {
+    /// A prescription.
+    Task(Box<Task<'a>>),
+    /// Any other.
+    Other(Value),
+}
+
+/// Answers with these parameters.
+pub fn parameters(parameter: Vec<Part<'_>>) -> Answer<'_> {
+    Answer { resource_type: "Parameters", parameter }
+}
+
+impl<'a> Part<'a> {
+    /// `valueBoolean`
+    pub fn boolean(name: &'static str, value: bool) -> Self {
+        Self { name, value_boolean: Some(value), ..Self::default() }
+    }
+
+    /// `valueInteger`
+    pub fn integer(name: &'static str, value: usize) -> Self {
+        Self { name, value_integer: Some(value), ..Self::default() }
+    }
+
+    /// `valueInstant`
+    pub fn instant(name: &'static str, value: DateTime<Utc>) -> Self {
+        Self { name, value_instant: Some(instant(value)), ..Self::default() }
+    }
+
+    /// `valueCode`
+    pub fn code(name: &'static str, value: impl Into<Code>) -> Self {
+        Self { name, value_code: Some(value.into()), ..Self::default() }
+    }
+
+    /// `valueString`
+    pub fn string(name: &'static str, value: &'a str) -> Self {
+        Self { name, value_string: Some(value), ..Self::default() }
+    }
+
+    /// A resource.
+    pub fn resource(name: &'static str, resource: impl Into<Resource<'a>>) -> Self {
+        Self { name, resource: Some(resource.into()), ..Self::default() }
+    }
+
+    /// Parts.
+    pub fn parts(name: &'static str, parts: Vec<Self>) -> Self {
+        Self { name, parts, ..Self::default() }
+    }
+}
+
+impl From<&'static str> for Code {
+    fn from(code: &'static str) -> Self {
+        Self::Text(code)
+    }
+}
+
+impl From<CheckName> for Code {
+    fn from(name: CheckName) -> Self {
+        Self::Check(name)
+    }
+}
+
+impl<'a> From<Task<'a>> for Resource<'a> {
+    fn from(task: Task<'a>) -> Self {
+        Self::Task(Box::new(task))
+    }
+}
+
+impl From<Value> for Resource<'_> {
+    fn from(resource: Value) -> Self {
+        Self::Other(resource)
+    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::super::endpoint::{Described, Endpoint, FACILITIES, Form, Kind, OWNERS
 use super::super::problem::Problem;
 use super::{bad_query, finish, query};
 use crate::codec::fhir;
-use crate::codec::fhir::task::instant;
+use crate::codec::fhir::task::{Task, instant};
 use crate::exchange::caller::Caller;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::follow::{Change, Seat};
@@ -156,7 +156,7 @@ fn bundle(entries: Vec<Value>, links: &[Value]) -> Value {
 }
 
 /// The Task as a change left it, shown as at that moment: later the clock alone may show it otherwise.
-fn as_left(caller: &Caller, task: &Registered) -> Value {
+fn as_left<'a>(caller: &Caller, task: &'a Registered) -> Task<'a> {
     fhir::task::task(task, caller.viewer(&task.clinic), task.changed_at)
 }
 
@@ -267,5 +267,5 @@ async fn tell_next(call: &Call, caller: &Caller, after: Place) -> Result<Vec<Cha
 
 fn event(call: &Call, caller: &Caller, change: &Change) -> Result<Event, Problem> {
     let id = call.app().exchange.place_write(caller, change.place)?;
-    Ok(Event::default().id(id).event("Task").data(as_left(caller, &change.task).to_string()))
+    Ok(Event::default().id(id).event("Task").data(json!(as_left(caller, &change.task)).to_string()))
 }
