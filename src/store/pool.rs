@@ -64,9 +64,10 @@ impl Default for StoreOptions {
 }
 
 /// A plan is made once for each statement and connection, perhaps while a table is still empty, and stays when it has
-/// grown. So every statement finds its rows by key, and no plan reads or hashes a whole table because it was small.
+/// grown. So every statement finds its rows by key, no plan reads or hashes a whole table because it was small, and none
+/// is compiled because it seems to cost much.
 const PLANS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off \
-                     -c enable_mergejoin=off";
+                     -c enable_mergejoin=off -c jit=off";
 
 /// Six for each processor: as many as a database on the same processors works on at once or waits for with its disk. Each
 /// more is a process that the others make room for, with plans of its own.

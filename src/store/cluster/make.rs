@@ -89,7 +89,6 @@ fsync = on
 synchronous_commit = on
 full_page_writes = on
 random_page_cost = 1.1
-jit = off
 log_error_verbosity = terse
 log_parameter_max_length = 0
 log_parameter_max_length_on_error = 0
