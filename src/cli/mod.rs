@@ -24,6 +24,10 @@ use tracing_subscriber::EnvFilter;
 /// How long threads in work may hold up the end of the program.
 const LAST_WORK: Duration = Duration::from_millis(500);
 
+/// After how many turns of tasks a busy thread looks for what has come in. A turn may be a document's work, a tenth of a
+/// millisecond; the database would wait for the next statement as long as tokio's 61 of them take.
+const EVENTS: u32 = 2;
+
 /// Hikikae (引換), an e-prescription exchange server.
 #[derive(Parser)]
 #[command(version, about, long_about = None, arg_required_else_help = true)]
@@ -71,10 +75,6 @@ impl Command {
         }
     }
 }
-
-/// After how many turns of tasks a busy thread looks for what has come in. A turn may be a document's work, a tenth of a
-/// millisecond; the database would wait for the next statement as long as tokio's 61 of them take.
-const EVENTS: u32 = 2;
 
 /// Runs the command of the program's arguments.
 pub fn run() -> ExitCode {
