@@ -44,7 +44,8 @@ pub(super) fn record_number(written: &str) -> Option<u16> {
     parse_number(written, 3).filter(|_| !written.starts_with('0'))
 }
 
-fn parse_number(text: &str, digits: usize) -> Option<u16> {
+/// A number of at most so many digits, and nothing but digits.
+pub(super) fn parse_number(text: &str, digits: usize) -> Option<u16> {
     let shaped = (1..=digits).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     if shaped { text.parse().ok() } else { None }
 }

@@ -19,7 +19,7 @@ pub use split::{JoinError, SplitError, join, split};
 use super::era::EraName;
 use super::fault::{Fault, Form, Read};
 use super::log::Log;
-use super::row::{Row, Source};
+use super::row::{Row, Source, parse_number};
 use super::spelling::Rows;
 use super::text::{self, TextForm};
 use record::Record;
@@ -161,7 +161,7 @@ fn header<'r, 'a>(rows: &'r [Row<'a>], log: &mut Log) -> (Option<(u8, Class)>, &
         .record()
         .strip_prefix(HEADER)
         .filter(|digits| digits.len() == 2)
-        .and_then(|digits| digits.parse::<u8>().ok())
+        .and_then(|digits| parse_number(digits, 2)?.try_into().ok())
         .filter(|version| (1..=CURRENT).contains(version));
     let class = match first.item(1) {
         "1" => Some(Class::ToPatient),

@@ -91,8 +91,9 @@ fn notebooks_of_others_are_read_and_written_back() {
 }
 
 /// Every rule broken once: what is replaced in which notebook, and where the faults are.
-const BROKEN: [(&str, &str, &str, &[&str]); 40] = [
+const BROKEN: [(&str, &str, &str, &[&str]); 41] = [
     (GIVEN, "JAHISTC08,1", "JAHISTC09,1", &["[line 1]"]),
+    (GIVEN, "JAHISTC08,1", "JAHISTC+8,1", &["[line 1]"]),
     (GIVEN, "JAHISTC08,1", "JAHISTC08,3", &["[line 1]"]),
     (GIVEN, "JAHISTC08,1", "JAHISTC08,1,x", &["[line 1]"]),
     (GIVEN, "試験　花子,2,", ",2,", &["[line 2].1.1"]),
