@@ -34,17 +34,18 @@ pub fn empty(status: StatusCode) -> Response {
 
 /// A FHIR resource.
 pub fn fhir(status: StatusCode, resource: &impl Serialize) -> Response {
-    bytes(status, FHIR_JSON, text(resource))
+    written(status, FHIR_JSON, resource)
 }
 
 /// Plain JSON.
 pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
-    bytes(status, "application/json", text(value))
+    written(status, "application/json", value)
 }
 
-fn text(value: &impl Serialize) -> Vec<u8> {
-    let mut text = Vec::with_capacity(2048);
-    // What is answered has names for keys and is written into memory: nothing can fail.
-    let _ = serde_json::to_writer(&mut text, value);
-    text
+/// What has no JSON is no answer; half of it would look like one.
+fn written(status: StatusCode, media_type: &str, value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(text) => bytes(status, media_type, text),
+        Err(_) => empty(StatusCode::INTERNAL_SERVER_ERROR),
+    }
 }

@@ -267,5 +267,6 @@ async fn tell_next(call: &Call, caller: &Caller, after: Place) -> Result<Vec<Cha
 
 fn event(call: &Call, caller: &Caller, change: &Change) -> Result<Event, Problem> {
     let id = call.app().exchange.place_write(caller, change.place)?;
-    Ok(Event::default().id(id).event("Task").data(json!(as_left(caller, &change.task)).to_string()))
+    let event = Event::default().id(id).event("Task").json_data(as_left(caller, &change.task));
+    Ok(event.map_err(|_| ExchangeError::Internal("a Task has JSON"))?)
 }
