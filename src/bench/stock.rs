@@ -70,7 +70,8 @@ impl Stock {
         self.len() == 0
     }
 
-    /// Adds to the stock.
+    /// Adds to the stock, and waits until it is on disk: written out by the kernel half a minute later, it would hold
+    /// up the database that is being measured.
     ///
     /// # Errors
     ///
@@ -85,7 +86,7 @@ impl Stock {
                 file.write_all(&length.to_le_bytes())?;
                 file.write_all(document)?;
             }
-            file.flush()
+            file.into_inner()?.sync_data()
         };
         append().map_err(|source| BenchError::File { path: self.path.clone(), source })?;
         let left = std::mem::take(&mut self.left);

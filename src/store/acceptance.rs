@@ -70,7 +70,8 @@ impl Store {
                     $name,
                     (7 bucket smallint, 8 patient uuid, 9 token bytea, 10 pharmacy text, 11 now timestamptz,
                      12 sought_bucket smallint, $($params)*),
-                    (token_used!("q.pharmacy", "q.now")),
+                    (),
+                    "q",
                     [
                         "SELECT ",
                         in_force!(columns "q.now"),
@@ -78,12 +79,16 @@ impl Store {
                         columns!("p"),
                         ", f.id AS finding, f.facility, f.sealed AS finding_sealed, f.mitigation
                         FROM (SELECT) AS one",
-                        in_force!(of "t.n = q.n", "q.now"),
-                        " LEFT JOIN prescription p ON p.bucket = q.sought_bucket AND ",
+                        in_force!(of token_used!("q.pharmacy", "q.now"), "q.now"),
+                        " LEFT JOIN LATERAL (SELECT * FROM prescription WHERE bucket = q.sought_bucket AND ",
                         $which,
-                        " LEFT JOIN finding f ON f.bucket = p.bucket AND f.prescription_id = p.id"
-                    ],
-                    ""
+                        " LIMIT 1) p ON true
+                        LEFT JOIN LATERAL (
+                            SELECT id, facility, sealed, mitigation FROM finding
+                            WHERE bucket = p.bucket AND prescription_id = p.id
+                            OFFSET 0
+                        ) f ON true"
+                    ]
                 )
             };
         }
@@ -100,14 +105,14 @@ impl Store {
                 static BY_NUMBER: Batched = sql!(
                     "acceptance-find-number",
                     (13 sought_patient uuid, 14 number bytea),
-                    "p.patient_id = q.sought_patient AND p.number_hash = q.number"
+                    "patient_id = q.sought_patient AND number_hash = q.number"
                 );
                 let hash = self.number_hash(patient, number).to_vec();
                 subject.extend(owned![self.buckets().of_patient(patient), patient, hash]);
                 &BY_NUMBER
             }
             Sought::Id(id) => {
-                static BY_ID: Batched = sql!("acceptance-find", (13 id uuid), "p.id = q.id");
+                static BY_ID: Batched = sql!("acceptance-find", (13 id uuid), "id = q.id");
                 subject.extend(owned![self.buckets().of_prescription(id), id]);
                 &BY_ID
             }
@@ -154,8 +159,11 @@ impl Store {
             "accept",
             "SELECT c.n, d.media_type, d.sealed
              FROM changed c
-             LEFT JOIN document d ON d.bucket = c.bucket AND d.prescription_id = c.id AND d.part = 'prescription'
-                AND d.sequence = c.document_version"
+             LEFT JOIN LATERAL (
+                SELECT media_type, sealed FROM document
+                WHERE bucket = c.bucket AND prescription_id = c.id AND part = 'prescription' AND sequence = c.document_version
+                LIMIT 1
+             ) d ON true"
         );
         let id = PrescriptionId::from_uuid(row.registered.id);
         let mut params = self.doing(doing)?;

@@ -28,22 +28,26 @@ pub struct Asked {
     pub replay: Replay,
 }
 
-/// `asked!("name", (7 first type, …), (CTEs), [SELECT …], ORDER BY …)`: the statement of that name that reads a subject and
+/// `asked!("name", (7 first type, …), (CTEs), FROM, [SELECT …])`: the statement of that name that reads a subject and
 /// answers what is asked beside it; to be run by [`Store::ask`] with the subject's parameters, which begin with 7 and are
-/// columns of `q`. In the order the subject is `s`.
+/// columns of `q`. FROM is `q`, or has all of its rows and columns and more, as `q`.
 macro_rules! asked {
-    ($name:literal, ($($params:tt)*), $(($($before:tt)*),)? [$($subject:tt)*], $order:literal) => {
+    ($name:literal, ($($params:tt)*), ($($before:expr),*), $of:literal, [$($subject:expr),*]) => {
         $crate::store::batch::batched!(
             $name,
             (1 facility text, 2 kind text, 3 window_after timestamptz, 4 at timestamptz, 5 key_bucket smallint, 6 key bytea, $($params)*),
-            $($($before)*,)?
-            "
-            SELECT q.n, t.window_start, t.failures, i.request_hash, i.sealed AS answer, s.*
-            FROM q
-            LEFT JOIN identity_attempt t ON t.facility_code = q.facility AND t.kind = q.kind
-                AND t.window_start > q.window_after AND t.window_start <= q.at
-            LEFT JOIN idempotency i ON i.bucket = q.key_bucket AND i.key_hash = q.key
-            LEFT JOIN LATERAL (SELECT true AS found, subject.* FROM (", $($subject)*, ") subject) s ON true ", $order
+            $($before,)*
+            " SELECT q.n, t.window_start, t.failures, i.request_hash, i.sealed AS answer, s.* FROM ",
+            $of,
+            " LEFT JOIN LATERAL (
+                SELECT window_start, failures FROM identity_attempt
+                WHERE facility_code = q.facility AND kind = q.kind AND window_start > q.window_after AND window_start <= q.at
+                LIMIT 1
+            ) t ON true
+            LEFT JOIN LATERAL (
+                SELECT request_hash, sealed FROM idempotency WHERE bucket = q.key_bucket AND key_hash = q.key LIMIT 1
+            ) i ON true
+            LEFT JOIN LATERAL (SELECT true AS found, subject.* FROM (", $($subject,)* ") subject) s ON true"
         )
     };
 }
@@ -55,7 +59,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub(super) async fn asked(&self, act: &'static str, asking: &Asking<'_>) -> Result<Asked, StoreError> {
-        static NOTHING: Batched = asked!("asked", (), ["SELECT"], "");
+        static NOTHING: Batched = asked!("asked", (), (), "q", ["SELECT"]);
         Ok(self.ask(act, &NOTHING, asking, Vec::new()).await?.0)
     }
 

@@ -49,8 +49,8 @@ pub struct IdentityGrant<'a> {
     pub trace: &'a Trace,
 }
 
-/// `in_force!(columns at)` and `in_force!(of t, at)`: what decides about a token `t` at an instant, one row for each consent
-/// or refusal in force, at least one, and the join that finds it.
+/// `in_force!(columns at)` and `in_force!(of t, at)`: what decides about a token `t`, joined to `q`, at an instant, one row
+/// for each consent or refusal in force, at least one, and the join that finds it.
 macro_rules! in_force {
     (columns $at:literal) => {
         concat!(
@@ -64,21 +64,22 @@ macro_rules! in_force {
             " AND d.closed_at IS NULL AND left(t.facility, 2) = ANY (d.prefectures)) AS disaster"
         )
     };
-    (of $of:literal, $at:literal) => {
+    (of $of:expr, $at:literal) => {
         concat!(
-            " JOIN identity_token_used t ON ",
             $of,
-            " LEFT JOIN consent c ON c.bucket = q.bucket AND c.patient_id = t.patient_id
-                AND (c.facility IS NULL OR c.facility = t.facility)
-                AND (c.token_hash IS NULL OR c.token_hash = t.token_hash)
-                AND c.granted_at <= ",
+            " LEFT JOIN LATERAL (
+                SELECT id, kind, permit, channel, valid_until FROM consent
+                WHERE bucket = q.bucket AND patient_id = t.patient_id AND (facility IS NULL OR facility = t.facility)
+                  AND (token_hash IS NULL OR token_hash = t.token_hash) AND granted_at <= ",
             $at,
-            " AND (c.valid_until IS NULL OR c.valid_until > ",
+            " AND (valid_until IS NULL OR valid_until > ",
             $at,
-            ") AND c.withdrawn_at IS NULL"
+            ") AND withdrawn_at IS NULL
+                OFFSET 0
+            ) c ON true"
         )
     };
-    ($of:literal) => {
+    ($of:expr) => {
         concat!(
             " SELECT q.n, ",
             in_force!(columns "q.at"),
@@ -88,23 +89,28 @@ macro_rules! in_force {
     };
 }
 
-/// The tokens among `q` (bucket, token, patient) that serve this facility at this instant, and whose patient's record goes
-/// on.
+/// The token `t` of `q` (bucket, token, patient), when it serves this facility at this instant and its patient's record
+/// goes on.
 macro_rules! token_used {
     ($facility:literal, $at:literal) => {
         concat!(
-            ", identity_token_used AS (
-                SELECT q.n, i.token_hash, i.patient_id, i.facility, i.method
-                FROM q
-                JOIN identity_token i ON i.bucket = q.bucket AND i.token_hash = q.token AND i.facility = ",
+            " JOIN LATERAL (
+                SELECT token_hash, patient_id, facility, method FROM identity_token
+                WHERE bucket = q.bucket AND token_hash = q.token AND facility = ",
             $facility,
-            " AND i.expires_at > ",
+            " AND expires_at > ",
             $at,
-            " AND i.patient_id = q.patient
-                WHERE NOT EXISTS (SELECT FROM patient p
-                                  WHERE p.bucket = q.bucket AND p.id = q.patient AND p.merged_into IS NOT NULL)
-            )"
+            " AND patient_id = q.patient
+                  AND (SELECT merged_into IS NULL FROM patient WHERE bucket = q.bucket AND id = q.patient)
+                LIMIT 1
+            ) t ON true"
         )
+    };
+}
+/// The token `t` that has just been inserted for `q`.
+macro_rules! token_inserted {
+    () => {
+        " JOIN identity_token_used t ON t.token_hash = q.token"
     };
 }
 pub(super) use {in_force, token_used};
@@ -172,7 +178,7 @@ impl Store {
             (1 bucket smallint, 2 token bytea, 3 patient uuid, 4 at timestamptz, 5 facility text, 6 method text,
              7 expires_at timestamptz, 8 request uuid, 9 act text, 10 trace bytea),
             token_insert!(""),
-            in_force!("t.token_hash = q.token")
+            in_force!(token_inserted!())
         );
         const BY_CARD: &str = concat!(
             "-- identity-token-insert-card
@@ -193,7 +199,7 @@ impl Store {
                 SELECT $1, patient_id, g.id, facility, g.kind, true, 'card-reader', token_hash, $4, $7, $9
                 FROM identity_token_used, unnest($14::uuid[], $15::text[]) AS g (id, kind)
             )",
-            in_force!("t.token_hash = q.token")
+            in_force!(token_inserted!())
         );
         let emergency = grant.method == Method::BreakGlass;
         let act = if emergency { AccessAct::BreakGlass } else { AccessAct::VerifyIdentity };
@@ -252,8 +258,7 @@ impl Store {
         static FIND: Batched = batched!(
             "identity-token-find",
             (1 bucket smallint, 2 token bytea, 3 facility text, 4 at timestamptz, 5 patient uuid),
-            token_used!("q.facility", "q.at"),
-            in_force!("t.n = q.n")
+            in_force!(token_used!("q.facility", "q.at"))
         );
         let patient = self.buckets().of_token(token);
         let params = owned![

@@ -109,7 +109,7 @@ macro_rules! history {
         concat!(
             " SELECT q.n, a.history_version, a.merged_into, a.merged, ",
             taken!(columns),
-            " FROM q JOIN patient a ON a.bucket = q.bucket AND a.id = q.patient",
+            " FROM q, LATERAL (SELECT * FROM patient WHERE bucket = q.bucket AND id = q.patient LIMIT 1) a",
             taken!(of "a.bucket", "a.id", "q.since")
         )
     };

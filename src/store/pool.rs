@@ -64,10 +64,11 @@ impl Default for StoreOptions {
 }
 
 /// A plan is made once for each statement and connection, perhaps while a table is still empty, and stays when it has
-/// grown. So every statement finds its rows by key, no plan reads or hashes a whole table because it was small, and none
-/// is compiled because it seems to cost much.
+/// grown. So every statement finds its rows by key, no plan reads, hashes or keeps a whole table or index because it was
+/// small, and none is compiled because it seems to cost much. Where an index of one row would be read as a whole all the
+/// same, statements look up each row in a subquery of its own (`LATERAL`, with a `LIMIT` or `OFFSET 0` that keeps it one).
 const PLANS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off \
-                     -c enable_mergejoin=off -c jit=off";
+                     -c enable_mergejoin=off -c enable_material=off -c jit=off";
 
 /// Six for each processor: as many as a database on the same processors works on at once or waits for with its disk. Each
 /// more is a process that the others make room for, with plans of its own.

@@ -378,7 +378,7 @@ impl Store {
             ", q.request, q.at, q.act, q.trace,
                     coalesce(q.facility IN (p.clinic, p.pharmacy) OR q.facility = ANY (p.dispensers)
                         OR p.patient_id = q.patient, false) AS recorded
-                FROM q JOIN prescription p ON p.bucket = q.bucket AND p.id = q.id
+                FROM q, LATERAL (SELECT * FROM prescription WHERE bucket = q.bucket AND id = q.id LIMIT 1) p
             ), trace AS (
                 INSERT INTO access_record (bucket, patient_id, id, at, act, prescription_id, sealed, updated_by)
                 SELECT bucket, patient_id, request, at, act, id, trace, act FROM found WHERE recorded
@@ -411,15 +411,20 @@ impl Store {
         static WITH_ORIGINAL: Batched = asked!(
             "prescription-with-original",
             (7 bucket smallint, 8 id uuid),
+            (),
+            "q",
             [
                 "SELECT d.media_type, d.sealed AS original, ",
                 columns!("p"),
                 " FROM prescription p
-                LEFT JOIN document d ON d.bucket = p.bucket AND d.prescription_id = p.id AND d.part = 'prescription'
-                    AND d.sequence = p.document_version
-                WHERE p.bucket = q.bucket AND p.id = q.id"
-            ],
-            ""
+                LEFT JOIN LATERAL (
+                    SELECT media_type, sealed FROM document
+                    WHERE bucket = p.bucket AND prescription_id = p.id AND part = 'prescription'
+                      AND sequence = p.document_version
+                    LIMIT 1
+                ) d ON true
+                WHERE p.bucket = q.bucket AND p.id = q.id LIMIT 1"
+            ]
         );
         let subject = owned![self.buckets().of_prescription(id), id];
         let (asked, rows) = self.ask("prescription-with-original", &WITH_ORIGINAL, asking, subject).await?;

@@ -89,10 +89,10 @@ impl Store {
         const SQL: &str = "-- access-token-find
             SELECT t.sealed, t.expires_at
             FROM access_token t
-            LEFT JOIN app_grant g ON g.bucket = t.grant_bucket AND g.id = t.grant_id
+            LEFT JOIN LATERAL (SELECT * FROM app_grant WHERE bucket = t.grant_bucket AND id = t.grant_id LIMIT 1) g ON true
             LEFT JOIN app a ON a.client_id = g.client_id
-            LEFT JOIN patient p ON p.bucket = t.patient_bucket AND p.id = t.patient_id
-            LEFT JOIN mandate m ON m.bucket = t.patient_bucket AND m.id = t.mandate_id
+            LEFT JOIN LATERAL (SELECT * FROM patient WHERE bucket = t.patient_bucket AND id = t.patient_id LIMIT 1) p ON true
+            LEFT JOIN LATERAL (SELECT * FROM mandate WHERE bucket = t.patient_bucket AND id = t.mandate_id LIMIT 1) m ON true
             WHERE t.token_hash = $1 AND t.expires_at > $2
               AND (t.grant_id IS NULL OR g.revoked_at IS NULL AND g.until > $2 AND a.active)
               AND p.merged_into IS NULL

@@ -35,21 +35,27 @@ pub struct NamedPerson {
     pub history: Option<History>,
 }
 
-/// Everybody of an insurance and birth date, and what the directory keeps of each. First whom, then what is kept beside
-/// them: each half has one bucket.
+/// Everybody of an insurance and birth date, and what the directory keeps of each; one row without a person where nobody
+/// has it. First whom, then what is kept beside them: each half has one bucket.
 macro_rules! persons {
     ($more:expr) => {
         concat!(
             ", known AS MATERIALIZED (
-                SELECT q.*, i.patient_bucket, i.patient_id, i.merged_into, i.branch_hash
+                SELECT q.*, i.*
                 FROM q
-                JOIN insured_identity i ON i.bucket = q.bucket AND i.identity_hash = q.hash
-                    AND i.valid_from <= q.day AND (i.valid_until IS NULL OR i.valid_until >= q.day)
+                LEFT JOIN LATERAL (
+                    SELECT patient_bucket, patient_id, merged_into, branch_hash, count(*) OVER () AS namesakes
+                    FROM insured_identity
+                    WHERE bucket = q.bucket AND identity_hash = q.hash
+                      AND valid_from <= q.day AND (valid_until IS NULL OR valid_until >= q.day)
+                ) i ON true
             ), person AS (
                 SELECT k.*, p.history_version, p.particulars_sealed, p.merged",
             $more,
             " FROM known k
-                JOIN patient p ON p.bucket = k.patient_bucket AND p.id = k.patient_id
+                LEFT JOIN LATERAL (
+                    SELECT * FROM patient WHERE bucket = k.patient_bucket AND id = k.patient_id LIMIT 1
+                ) p ON true
             )"
         )
     };
@@ -59,7 +65,7 @@ macro_rules! persons {
 macro_rules! sure {
     ($further:literal) => {
         concat!(
-            ", (SELECT count(*) FROM known o WHERE o.n = k.n) = 1 AND (k.branch IS NULL OR k.branch IS NOT DISTINCT FROM k.branch_hash)
+            ", p.id IS NOT NULL AND k.namesakes = 1 AND (k.branch IS NULL OR k.branch IS NOT DISTINCT FROM k.branch_hash)
                 AND p.merged_into IS NULL AND p.deceased_on IS NULL",
             $further,
             " AS sure"
@@ -67,19 +73,22 @@ macro_rules! sure {
     };
 }
 
-/// Each person with the insurance they are found by.
+/// Each person with the insurance they are found by, the latest of those valid on the day.
 macro_rules! entry {
     ($columns:expr, $joins:expr) => {
         concat!(
-            "SELECT coalesce(k.merged_into, k.patient_id) AS patient_id, k.patient_id AS record_id, k.merged_into,
-                k.branch_hash, k.history_version, k.particulars_sealed, c.identity_hash, c.valid_from AS covered_from,
+            "SELECT coalesce(q.merged_into, q.patient_id) AS patient_id, q.patient_id AS record_id, q.merged_into,
+                q.branch_hash, q.history_version, q.particulars_sealed, c.identity_hash, c.valid_from AS covered_from,
                 c.valid_until AS covered_until, c.content_sealed",
             $columns,
-            " FROM person k
-            LEFT JOIN coverage c ON c.bucket = k.patient_bucket AND c.patient_id = k.patient_id AND c.identity_hash = k.hash
-                AND c.valid_from <= k.day AND (c.valid_until IS NULL OR c.valid_until >= k.day)",
-            $joins,
-            " WHERE k.n = q.n"
+            " FROM (SELECT WHERE q.history_version IS NOT NULL) AS one
+            LEFT JOIN LATERAL (
+                SELECT identity_hash, valid_from, valid_until, content_sealed FROM coverage
+                WHERE bucket = q.patient_bucket AND patient_id = q.patient_id AND identity_hash = q.hash
+                  AND valid_from <= q.day AND (valid_until IS NULL OR valid_until >= q.day)
+                ORDER BY valid_from DESC LIMIT 1
+            ) c ON true",
+            $joins
         )
     };
 }
@@ -88,8 +97,8 @@ static FIND: Batched = asked!(
     "insured_identity_find",
     (7 bucket smallint, 8 hash bytea, 9 day date),
     (persons!("")),
-    [entry!("", "")],
-    "ORDER BY s.covered_from DESC"
+    "person q",
+    [entry!("", "")]
 );
 
 /// The same with the history of whoever is sure.
@@ -99,11 +108,11 @@ macro_rules! with_history {
             $name,
             (7 bucket smallint, 8 hash bytea, 9 day date, 10 branch bytea, 11 since date $($params)*),
             (persons!(sure!($further)), $before),
+            "person q",
             [entry!(
-                concat!(", k.sure, k.merged, ", taken!(columns)),
-                taken!(of "k.patient_bucket", "CASE WHEN k.sure THEN k.patient_id END", "k.since")
-            )],
-            "ORDER BY s.covered_from DESC"
+                concat!(", q.sure, q.merged, ", taken!(columns)),
+                taken!(of "q.patient_bucket", "CASE WHEN q.sure THEN q.patient_id END", "q.since")
+            )]
         )
     };
 }
