@@ -277,7 +277,7 @@ pub struct Request {
     pub waiting: usize,
     /// Milliseconds that one waits for its turn at most while the server keeps up; then it is `overloaded`. Default 200.
     pub burst_ms: u16,
-    /// The same while it is behind: from when requests had to wait all through a burst, until none had to. Default 30.
+    /// The same while it is behind: from when requests had to wait all through a burst, until none had to. Default 20.
     pub waiting_ms: u16,
     /// All bodies together at most, MiB; one more is `overloaded`. Default 64.
     pub memory_mib: u16,
@@ -297,7 +297,7 @@ impl Default for Request {
             concurrent: 32,
             waiting: 256,
             burst_ms: 200,
-            waiting_ms: 30,
+            waiting_ms: 20,
             memory_mib: 64,
             connections: 4096,
             head_seconds: 10,
