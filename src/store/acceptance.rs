@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::asked::{Asked, Asking, asked};
 use super::batch::{Batched, owned};
 use super::bucket::{IdentityToken, PatientId, PrescriptionId};
-use super::document::{Document, Part};
+use super::document::{Document, Part, original};
 use super::finding::FindingRow;
 use super::identity::{in_force, permissions, token_used};
 use super::pool::{Store, StoreError};
@@ -157,13 +157,7 @@ impl Store {
     ) -> Result<Option<Document>, StoreError> {
         static ACCEPT: Batched = state_changing!(
             "accept",
-            "SELECT c.n, d.media_type, d.sealed
-             FROM changed c
-             LEFT JOIN LATERAL (
-                SELECT media_type, sealed FROM document
-                WHERE bucket = c.bucket AND prescription_id = c.id AND part = 'prescription' AND sequence = c.document_version
-                LIMIT 1
-             ) d ON true"
+            concat!("SELECT c.n, d.media_type, d.sealed FROM changed c", original!(of "c"))
         );
         let id = PrescriptionId::from_uuid(row.registered.id);
         let mut params = self.doing(doing)?;

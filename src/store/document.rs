@@ -28,6 +28,26 @@ pub struct Document {
     pub bytes: Vec<u8>,
 }
 
+/// `original!(of p)`: the join that finds the original in force of the prescription `p`, as `d`.
+macro_rules! original {
+    (of $of:literal) => {
+        concat!(
+            " LEFT JOIN LATERAL (
+                SELECT media_type, sealed FROM document
+                WHERE bucket = ",
+            $of,
+            ".bucket AND prescription_id = ",
+            $of,
+            ".id AND part = 'prescription' AND sequence = ",
+            $of,
+            ".document_version
+                LIMIT 1
+            ) d ON true"
+        )
+    };
+}
+pub(super) use original;
+
 impl Part {
     pub(super) fn columns(self) -> (&'static str, i16) {
         match self {

@@ -47,7 +47,9 @@ impl Store {
                     "-- feed-list\nSELECT v.changed_in::text AS changed_in, ",
                     columns!("v"),
                     " FROM prescription_version v
-                      JOIN prescription p ON p.bucket = v.bucket AND p.id = v.prescription_id
+                      CROSS JOIN LATERAL (
+                          SELECT * FROM prescription WHERE bucket = v.bucket AND id = v.prescription_id LIMIT 1
+                      ) p
                       WHERE ",
                     $whose,
                     " = $1

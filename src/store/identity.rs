@@ -107,6 +107,7 @@ macro_rules! token_used {
         )
     };
 }
+
 /// The token `t` that has just been inserted for `q`.
 macro_rules! token_inserted {
     () => {

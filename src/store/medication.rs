@@ -298,7 +298,9 @@ impl Store {
             SELECT m.source, m.sequence, m.sealed, p.issued_on, p.dispensers[m.sequence] AS dispenser, ",
             life_columns!(),
             " FROM medication m
-            JOIN prescription p ON p.bucket = m.bucket AND p.id = m.prescription_id
+            CROSS JOIN LATERAL (
+                SELECT * FROM prescription WHERE bucket = m.bucket AND id = m.prescription_id LIMIT 1
+            ) p
             WHERE m.bucket = $1 AND m.patient_id = $2 AND m.source = ANY ($3) AND m.until >= $4"
         );
         let sources: Vec<&str> = sources.iter().filter_map(|source| source_column(*source)).collect();

@@ -11,7 +11,7 @@ use super::access::Trace;
 use super::asked::{Asked, Asking, asked};
 use super::batch::{Batched, Owned, batched, owned};
 use super::bucket::{Bucket, PatientId, PrescriptionId};
-use super::document::{Document, Part};
+use super::document::{Document, Part, original};
 use super::idempotency::StoredAnswer;
 use super::pool::{Store, StoreError};
 use crate::codec::eps_xml::Conversion;
@@ -149,7 +149,7 @@ pub(super) use carried;
 /// change writes besides: the version, the trace, the answer to keep. The CTEs end in `changed`, the rows as changed with
 /// [`carried!`]; the parameters before 10 are those of [`Store::doing`].
 macro_rules! changing {
-    ($name:literal, ($($params:tt)*), [$($ctes:tt)*], $select:literal) => {
+    ($name:literal, ($($params:tt)*), [$($ctes:tt)*], $select:expr) => {
         $crate::store::batch::batched!(
             $name,
             (1 act text, 2 concerned text, 3 request uuid, 4 trace bytea, 5 key_bucket smallint, 6 key bytea,
@@ -180,7 +180,7 @@ pub(super) use changing;
 /// `state_changing!("name", SELECT …)`: [`changing!`] of the state alone, whose parameters from 10 on are those of
 /// [`state_to`].
 macro_rules! state_changing {
-    ($name:literal, $select:literal) => {
+    ($name:literal, $select:expr) => {
         $crate::store::prescription::changing!(
             $name,
             (10 bucket smallint, 11 id uuid, 12 version bigint, 13 state text, 14 pharmacy text,
@@ -416,14 +416,9 @@ impl Store {
             [
                 "SELECT d.media_type, d.sealed AS original, ",
                 columns!("p"),
-                " FROM prescription p
-                LEFT JOIN LATERAL (
-                    SELECT media_type, sealed FROM document
-                    WHERE bucket = p.bucket AND prescription_id = p.id AND part = 'prescription'
-                      AND sequence = p.document_version
-                    LIMIT 1
-                ) d ON true
-                WHERE p.bucket = q.bucket AND p.id = q.id LIMIT 1"
+                " FROM prescription p",
+                original!(of "p"),
+                " WHERE p.bucket = q.bucket AND p.id = q.id LIMIT 1"
             ]
         );
         let subject = owned![self.buckets().of_prescription(id), id];
@@ -517,7 +512,9 @@ impl Store {
             "-- prescription-version-list\nSELECT ",
             columns!("v"),
             " FROM prescription_version v
-              JOIN prescription p ON p.bucket = v.bucket AND p.id = v.prescription_id
+              CROSS JOIN LATERAL (
+                  SELECT * FROM prescription WHERE bucket = v.bucket AND id = v.prescription_id LIMIT 1
+              ) p
               WHERE v.bucket = $1 AND v.prescription_id = $2 ORDER BY v.version"
         );
         let bucket = self.buckets().of_prescription(id);

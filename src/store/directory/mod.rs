@@ -169,10 +169,13 @@ const PATIENT_FIND: &str = "-- patient_find
     SELECT p.history_version, p.particulars_sealed, p.merged, c.identity_hash, c.valid_from AS covered_from,
         c.valid_until AS covered_until, c.content_sealed
     FROM patient p
-    LEFT JOIN coverage c ON c.bucket = p.bucket AND c.patient_id = p.id
-        AND c.valid_from <= $3 /* day */ AND (c.valid_until IS NULL OR c.valid_until >= $3)
-    WHERE p.bucket = $1 /* bucket */ AND p.id = $2 /* id */
-    ORDER BY c.valid_from DESC LIMIT 1";
+    LEFT JOIN LATERAL (
+        SELECT * FROM coverage
+        WHERE bucket = p.bucket AND patient_id = p.id
+          AND valid_from <= $3 /* day */ AND (valid_until IS NULL OR valid_until >= $3)
+        ORDER BY valid_from DESC LIMIT 1
+    ) c ON true
+    WHERE p.bucket = $1 /* bucket */ AND p.id = $2 /* id */";
 
 impl Store {
     /// Adds a facility, or changes the one of that code.
