@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, QueueMode, RecyclingMethod, Runtime};
 use futures_util::TryStreamExt;
 use postgres_types::{FromSqlOwned, ToSql, Type};
 use ring::rand::SecureRandom;
@@ -148,8 +148,10 @@ impl Store {
         config.options(options_text).application_name("hikikae").connect_timeout(Duration::from_secs(5));
         let manager =
             Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        // The connection that was used last is used next: its process has the plans and the pages at hand.
         let pool = Pool::builder(manager)
             .max_size(options.connections)
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(options.wait))
             .create_timeout(Some(options.wait))
