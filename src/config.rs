@@ -273,11 +273,12 @@ pub struct Request {
     pub body_kib: u32,
     /// Requests in work at most; some sixteen a processor. Default 32.
     pub concurrent: usize,
-    /// Requests that wait for their turn at most; one more is `overloaded`. Default 256.
+    /// Requests that wait for their turn at most; one more is `overloaded`. Default 192.
     pub waiting: usize,
     /// Milliseconds that one waits for its turn at most while the server keeps up; then it is `overloaded`. Default 200.
     pub burst_ms: u16,
-    /// The same while it is behind: from when requests had to wait all through a burst, until none had to. Default 20.
+    /// The same while it is behind: from when requests had to wait all through a burst or found no place, until none had
+    /// to. Default 20.
     pub waiting_ms: u16,
     /// All bodies together at most, MiB; one more is `overloaded`. Default 64.
     pub memory_mib: u16,
@@ -295,7 +296,7 @@ impl Default for Request {
         Self {
             body_kib: 1024,
             concurrent: 32,
-            waiting: 256,
+            waiting: 192,
             burst_ms: 200,
             waiting_ms: 20,
             memory_mib: 64,

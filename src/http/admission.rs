@@ -19,7 +19,7 @@ pub struct Capacity {
     /// than this refuses nobody.
     pub burst: Duration,
     /// The same while the server is behind, when waiting longer would only answer everybody late: from when somebody had
-    /// to wait all through such a burst, until nobody had to.
+    /// to wait all through such a burst, or found no place, until nobody had to.
     pub patience: Duration,
     /// Bytes of all bodies together.
     pub memory: usize,
@@ -58,6 +58,11 @@ impl Pace {
         }
         self.behind
     }
+
+    /// One came and found no place: so many do not come in a burst.
+    fn overrun(&mut self) {
+        *self = Self { behind: true, met: Instant::now() };
+    }
 }
 
 /// A request that was let in, until it is answered.
@@ -80,7 +85,10 @@ impl Admission {
 
     /// Lets a request in when its turn has come, first come, first served; `None` when all places are taken.
     pub(super) async fn enter(&self) -> Option<Admitted<'_>> {
-        let place = self.places.try_acquire().ok()?;
+        let Ok(place) = self.places.try_acquire() else {
+            self.pace().overrun();
+            return None;
+        };
         let work = match self.work.try_acquire() {
             Ok(work) => {
                 self.pace().meets(false, self.burst);
@@ -170,6 +178,17 @@ mod tests {
         tokio::time::advance(burst + Duration::from_millis(1)).await;
         let _kept_up = admission.enter().await.unwrap();
         assert_eq!(waited().await, burst);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_no_place_is_left_those_before_wait_no_longer_either() {
+        let patience = Duration::from_millis(10);
+        let admission = Admission::new(Capacity { patience, ..SMALL });
+        let _first = admission.enter().await.unwrap();
+        let since = Instant::now();
+        let (second, third) = tokio::join!(admission.enter(), admission.enter());
+        assert!(second.is_none() && third.is_none());
+        assert_eq!(since.elapsed(), patience);
     }
 
     #[test]
