@@ -16,7 +16,7 @@ pub struct Capacity {
     /// Requests that wait for their turn.
     pub waiting: usize,
     /// How long one waits before it is sent away, while the server keeps up: a burst or a stall of the disk no longer
-    /// than this refuses nobody.
+    /// than this refuses nobody while there are places.
     pub burst: Duration,
     /// The same while the server is behind, when waiting longer would only answer everybody late: from when somebody had
     /// to wait all through such a burst, or found no place, until nobody had to.
@@ -83,7 +83,8 @@ impl Admission {
         }
     }
 
-    /// Lets a request in when its turn has come, first come, first served; `None` when all places are taken.
+    /// Lets a request in when its turn has come, first come, first served; `None` when all places are taken or
+    /// it has waited for too long.
     pub(super) async fn enter(&self) -> Option<Admitted<'_>> {
         let Ok(place) = self.places.try_acquire() else {
             self.pace().overrun();

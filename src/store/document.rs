@@ -28,7 +28,7 @@ pub struct Document {
     pub bytes: Vec<u8>,
 }
 
-/// `original!(of p)`: the join that finds the original in force of the prescription `p`, as `d`.
+/// `original!(of "p")`: the join that finds the original in force of the prescription `p`, as `d`.
 macro_rules! original {
     (of $of:literal) => {
         concat!(

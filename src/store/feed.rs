@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::pool::{Store, StoreError};
-use super::prescription::{PrescriptionRow, columns};
+use super::prescription::{PrescriptionRow, columns, prescription};
 use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::registered::Registered;
 
@@ -46,11 +46,9 @@ impl Store {
                 concat!(
                     "-- feed-list\nSELECT v.changed_in::text AS changed_in, ",
                     columns!("v"),
-                    " FROM prescription_version v
-                      CROSS JOIN LATERAL (
-                          SELECT * FROM prescription WHERE bucket = v.bucket AND id = v.prescription_id LIMIT 1
-                      ) p
-                      WHERE ",
+                    " FROM prescription_version v",
+                    prescription!(of "v"),
+                    " WHERE ",
                     $whose,
                     " = $1
                       AND (v.changed_in, v.prescription_id, v.version) > ($2::text::xid8, $3::uuid, $4::bigint)

@@ -7,7 +7,7 @@ use super::access::Trace;
 use super::batch::{Batched, batched, owned};
 use super::bucket::{PatientId, PrescriptionId};
 use super::pool::{Store, StoreError};
-use super::prescription::life;
+use super::prescription::{life, prescription};
 use crate::check::{HistoryEntry, Period, Source, reported};
 use crate::prescription::access::AccessAct;
 use crate::prescription::state::Shown;
@@ -297,11 +297,9 @@ impl Store {
             )
             SELECT m.source, m.sequence, m.sealed, p.issued_on, p.dispensers[m.sequence] AS dispenser, ",
             life_columns!(),
-            " FROM medication m
-            CROSS JOIN LATERAL (
-                SELECT * FROM prescription WHERE bucket = m.bucket AND id = m.prescription_id LIMIT 1
-            ) p
-            WHERE m.bucket = $1 AND m.patient_id = $2 AND m.source = ANY ($3) AND m.until >= $4"
+            " FROM medication m",
+            prescription!(of "m"),
+            " WHERE m.bucket = $1 AND m.patient_id = $2 AND m.source = ANY ($3) AND m.until >= $4"
         );
         let sources: Vec<&str> = sources.iter().filter_map(|source| source_column(*source)).collect();
         let sealed = self.seal_trace(trace)?;

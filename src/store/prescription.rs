@@ -137,6 +137,22 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
+/// `prescription!(of "v")`: the join that finds the prescription of a row `v` that is kept for it, as `p`.
+macro_rules! prescription {
+    (of $of:literal) => {
+        concat!(
+            " CROSS JOIN LATERAL (
+                SELECT * FROM prescription WHERE bucket = ",
+            $of,
+            ".bucket AND id = ",
+            $of,
+            ".prescription_id LIMIT 1
+            ) p"
+        )
+    };
+}
+pub(super) use prescription;
+
 /// The columns of `q` that [`changing!`] writes with what was changed.
 macro_rules! carried {
     () => {
@@ -511,11 +527,9 @@ impl Store {
         const SQL: &str = concat!(
             "-- prescription-version-list\nSELECT ",
             columns!("v"),
-            " FROM prescription_version v
-              CROSS JOIN LATERAL (
-                  SELECT * FROM prescription WHERE bucket = v.bucket AND id = v.prescription_id LIMIT 1
-              ) p
-              WHERE v.bucket = $1 AND v.prescription_id = $2 ORDER BY v.version"
+            " FROM prescription_version v",
+            prescription!(of "v"),
+            " WHERE v.bucket = $1 AND v.prescription_id = $2 ORDER BY v.version"
         );
         let bucket = self.buckets().of_prescription(id);
         let rows = self.one("prescription-version-list", SQL, &[&bucket, &id]).await?;
