@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 use chrono::NaiveDate;
-use uuid::Uuid;
 
 use super::caller::Caller;
 use super::error::ExchangeError;
@@ -245,16 +244,14 @@ impl Exchange {
             let trace = trace(caller, request, "done").under(disclosure.opening());
             self.store.history_look(act, patient, self.history_since(at), at, &trace).await?
         };
-        let checked = self.findings(facility, patient, proposal, &history).await?;
-        if !checked.findings.is_empty() {
-            self.store.finding_insert(act, patient, &facility.code, &checked.findings, at, None).await?;
-        }
+        let checked = self.findings(act, facility, patient, proposal, &history).await?;
         Ok(Checked { disclosure, ..checked })
     }
 
-    /// The findings of a proposal with the reasons this facility has given for them.
+    /// The findings of a proposal, kept as shown to the facility, with the reasons it has given for them.
     pub(super) async fn findings(
         &self,
+        act: AccessAct,
         facility: &Facility,
         patient: PatientId,
         proposal: &Proposal,
@@ -275,12 +272,8 @@ impl Exchange {
             })
             .collect();
         if !findings.is_empty() {
-            let ids: Vec<Uuid> = findings.iter().map(|row| row.id).collect();
-            let answered = self.store.finding_mitigated(patient, &facility.code, &ids).await?;
-            for row in &mut findings {
-                let known = answered.iter().find(|known| known.id == row.id);
-                row.mitigation = known.and_then(|known| known.mitigation.clone());
-            }
+            let at = self.clock.now();
+            self.store.finding_show(act, patient, &facility.code, at, &mut findings).await?;
         }
         Ok(Checked { findings, coverage: outcome.coverage, disclosure: Disclosure::Withheld })
     }

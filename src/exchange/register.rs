@@ -12,7 +12,6 @@ use crate::check::{Coverage, Proposal, Source, proposal};
 use crate::clock::japanese_date;
 use crate::codec::fault::Fault;
 use crate::prescription::access::AccessAct;
-use crate::prescription::disclosure::Disclosure;
 use crate::prescription::document::Prescription;
 use crate::prescription::registered::{DocumentVersion, ExchangeNumber, Registered};
 use crate::prescription::state::{Kind, Life, Refusal};
@@ -253,33 +252,20 @@ impl Exchange {
     ) -> Result<Checked, ExchangeError> {
         let facility = caller.facility()?;
         let Shown { patient, request } = *shown;
-        let checked = self.findings(facility, patient, proposal, history).await?;
+        let checked = self.findings(act, facility, patient, proposal, history).await?;
         let (findings, coverage) = (checked.findings, checked.coverage);
-        if findings.is_empty() {
-            return Ok(Checked { findings: Vec::new(), coverage });
-        }
-        let ids: Vec<Uuid> = findings.iter().map(|row| row.id).collect();
-        let answered = findings.iter().filter(|row| row.mitigation.is_some()).count();
         let unresolved = findings.iter().any(|row| {
             self.settings.check.needs_mitigation(row.finding.severity) && row.mitigation.is_none()
         });
-        let mut trace = trace.clone();
-        let mut disclosure = Disclosure::Withheld;
-        if unresolved {
-            "medication-check-unresolved".clone_into(&mut trace.content.outcome);
-            disclosure = self.disclosure_of(caller, patient, request).await?;
-            trace = trace.under(disclosure.opening());
+        if !unresolved {
+            return Ok(Checked { findings: findings.iter().map(|row| row.id).collect(), coverage });
         }
-        if unresolved || answered < ids.len() {
-            // Kept before the act, so that what was shown for information is counted too.
-            let (at, trace) = (self.clock.now(), unresolved.then_some(&trace));
-            self.store.finding_insert(act, patient, &facility.code, &findings, at, trace).await?;
-        }
-        if unresolved {
-            Err(ExchangeError::CheckUnresolved(findings, disclosure))
-        } else {
-            Ok(Checked { findings: ids, coverage })
-        }
+        let disclosure = self.disclosure_of(caller, patient, request).await?;
+        let mut trace = trace.clone().under(disclosure.opening());
+        "medication-check-unresolved".clone_into(&mut trace.content.outcome);
+        let (bucket, now) = (self.store.buckets().of_patient(patient), self.clock.now());
+        self.store.access_record_insert(act, bucket, patient, None, now, &trace).await?;
+        Err(ExchangeError::CheckUnresolved(findings, disclosure))
     }
 }
 

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::batch::{Batched, owned};
 use super::bucket::{PatientId, PrescriptionId};
 use super::document::Part;
+use super::finding::in_spite;
 use super::pool::{Store, StoreError};
 use super::prescription::{Doing, Flat, PrescriptionRow, Written, carried, changing, flat};
 use super::registration::listed;
@@ -47,7 +48,7 @@ impl Store {
         // When the prescription has changed, the history version may be raised for nothing: checks under way
         // read again, and that is all.
         macro_rules! sql {
-            ($name:literal, ($($params:tt)*), [$($carried:literal)?], [$($more:literal)?]) => {
+            ($name:literal, ($($params:tt)*), [$($carried:literal)?], [$($more:expr),*]) => {
                 changing!(
                     $name,
                     (10 bucket smallint, 11 person_bucket smallint, 12 person uuid, 13 history_version bigint, 14 id uuid,
@@ -81,7 +82,7 @@ impl Store {
                             INSERT INTO medication
                                 (bucket, patient_id, prescription_id, source, sequence, until, sealed, updated_by)
                             SELECT bucket, patient_id, id, 'dispensed', sequence, until, periods, act FROM changed
-                        )" $(, $more)?
+                        )" $(, $more)*
                     ],
                     "SELECT n FROM changed"
                 )
@@ -97,12 +98,7 @@ impl Store {
                 DELETE FROM medication m USING changed c
                 WHERE m.bucket = c.bucket AND m.patient_id = c.patient_id AND m.prescription_id = c.id
                   AND m.source = 'dispensed' AND m.sequence = c.replaced
-            ), answered AS (
-                UPDATE finding f SET prescription_id = c.id, updated_at = now(), updated_by = c.act
-                FROM changed c
-                WHERE f.bucket = c.bucket AND f.id = ANY (string_to_array(c.findings, ',')::uuid[])
-                  AND f.facility = c.concerned
-            )"]
+            )", in_spite!("c.concerned")]
         );
         let DispensingResult { row, next, doing, .. } = result;
         let id = PrescriptionId::from_uuid(row.registered.id);

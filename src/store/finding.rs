@@ -1,10 +1,13 @@
 //! Findings of the checker as shown to a facility, and the reasons given for going on.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::access::Trace;
+use super::batch::{Batched, batched, owned};
 use super::bucket::PatientId;
 use super::pool::{Store, StoreError};
 use crate::check::Finding;
@@ -13,6 +16,22 @@ use crate::prescription::identifier::InstitutionCode;
 use crate::prescription::mitigation::Mitigation;
 
 const TABLE: &str = "finding";
+
+/// `in_spite!("facility")`: the findings that `changed c` lists become those of the prescription that was written in spite
+/// of them. Each is found by its whole key: of several at once the planner may read all of a bucket.
+macro_rules! in_spite {
+    ($facility:literal) => {
+        concat!(
+            ", in_spite AS (
+                UPDATE finding f SET prescription_id = c.id, updated_at = now(), updated_by = c.act
+                FROM changed c, unnest(string_to_array(c.findings, ',')::uuid[]) AS i (id)
+                WHERE f.bucket = c.bucket AND f.id = i.id AND f.facility = ",
+            $facility,
+            ")"
+        )
+    };
+}
+pub(super) use in_spite;
 
 /// A finding as a facility met it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,89 +53,67 @@ impl Store {
         self.buckets().finding_id(&hash, self.buckets().of_patient(patient))
     }
 
-    /// Keeps findings shown to a facility, with the trace of the refused act that met them; an act that goes on
-    /// leaves its own.
+    /// Keeps findings as shown to a facility, and fills in the reasons it has given for any of them before.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn finding_insert(
+    pub async fn finding_show(
         &self,
         act: AccessAct,
         patient: PatientId,
         facility: &InstitutionCode,
-        findings: &[FindingRow],
         at: DateTime<Utc>,
-        trace: Option<&Trace>,
+        findings: &mut [FindingRow],
     ) -> Result<(), StoreError> {
-        const SQL: &str = "-- finding-insert
-            WITH trace AS (
-                INSERT INTO access_record (bucket, patient_id, id, at, act, sealed, updated_by)
-                SELECT $1, $2, $3, $4, $5, $6, $5 WHERE $3::uuid IS NOT NULL
-                ON CONFLICT ON CONSTRAINT access_record_pkey DO NOTHING
+        static SHOW: Batched = batched!(
+            "finding-show",
+            (1 bucket smallint, 2 patient uuid, 3 facility text, 4 at timestamptz, 5 act text, 6 findings json),
+            ", met AS (
+                SELECT q.*, f.*, k.id IS NULL AS new, k.mitigation
+                FROM q, json_to_recordset(q.findings)
+                    AS f (id uuid, sealed text, kind text, rule_hash text, severity text)
+                LEFT JOIN LATERAL (
+                    SELECT id, mitigation FROM finding
+                    WHERE bucket = q.bucket AND id = f.id AND facility = q.facility LIMIT 1
+                ) k ON true
+            ), shown AS (
+                INSERT INTO finding
+                    (bucket, id, facility, patient_id, found_at, sealed, kind, rule_hash, severity, updated_by)
+                SELECT bucket, id, facility, patient, at, decode(sealed, 'base64'), kind,
+                    decode(rule_hash, 'base64'), severity, act
+                FROM met WHERE new ORDER BY bucket, id, facility
+                ON CONFLICT ON CONSTRAINT finding_pkey DO NOTHING
             )
-            INSERT INTO finding
-                (bucket, id, facility, patient_id, found_at, sealed, kind, rule_hash, severity, updated_by)
-            SELECT $1, f.id, $7, $2, $4, f.sealed, f.kind, f.rule_hash, f.severity, $5
-            FROM unnest($8::uuid[], $9::bytea[], $10::text[], $11::bytea[], $12::text[])
-                AS f (id, sealed, kind, rule_hash, severity)
-            ON CONFLICT ON CONSTRAINT finding_pkey DO NOTHING
-            RETURNING kind, severity";
-        let bucket = self.buckets().of_patient(patient);
-        let ids: Vec<Uuid> = findings.iter().map(|row| row.id).collect();
-        let sealed = findings
-            .iter()
-            .map(|row| self.seal_json(TABLE, row.id.as_bytes(), "sealed", &row.finding))
-            .collect::<Result<Vec<_>, _>>()?;
-        let kinds: Vec<&str> = findings.iter().map(|row| row.finding.kind.as_str()).collect();
-        let rules: Vec<Vec<u8>> = findings.iter().map(|row| self.rule_hash(&row.finding.rule)).collect();
-        let severities: Vec<&str> = findings.iter().map(|row| row.finding.severity.as_str()).collect();
-        let trace_sealed = trace.map(|trace| self.seal_trace(trace)).transpose()?;
-        let shown = self
-            .one(
-                act.as_str(),
-                SQL,
-                &[
-                    &bucket,
-                    &patient,
-                    &trace.map(|trace| trace.request),
-                    &at,
-                    &act,
-                    &trace_sealed,
-                    &facility.as_str(),
-                    &ids,
-                    &sealed,
-                    &kinds,
-                    &rules,
-                    &severities,
-                ],
-            )
-            .await?;
-        for row in shown {
-            let (kind, severity): (String, String) = (row.get("kind"), row.get("severity"));
-            metrics::counter!("hikikae_finding_shown_total", "kind" => kind, "severity" => severity)
-                .increment(1);
+            SELECT n, id, new, mitigation FROM met"
+        );
+        let rows = findings.iter().map(|row| self.finding_json(row)).collect::<Result<Vec<_>, _>>()?;
+        let facility = facility.as_str().to_owned();
+        let params =
+            owned![self.buckets().of_patient(patient), patient, facility, at, act, Value::from(rows)];
+        for known in self.batched(act.as_str(), &SHOW, params).await? {
+            let id: Uuid = known.get("id");
+            let Some(row) = findings.iter_mut().find(|row| row.id == id) else { continue };
+            row.mitigation = self.mitigation_open(id, known.get("mitigation"))?;
+            if known.get("new") {
+                let (kind, severity) = (row.finding.kind.as_str(), row.finding.severity.as_str());
+                metrics::counter!("hikikae_finding_shown_total", "kind" => kind, "severity" => severity)
+                    .increment(1);
+            }
         }
         Ok(())
     }
 
-    /// The reasons the facility has given for any of these findings.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub async fn finding_mitigated(
-        &self,
-        patient: PatientId,
-        facility: &InstitutionCode,
-        ids: &[Uuid],
-    ) -> Result<Vec<FindingRow>, StoreError> {
-        const SQL: &str = "-- finding-mitigated
-            SELECT id, patient_id, sealed, mitigation FROM finding
-            WHERE bucket = $1 AND id = ANY ($2) AND facility = $3 AND mitigated_at IS NOT NULL";
-        let bucket = self.buckets().of_patient(patient);
-        let rows = self.one("finding-mitigated", SQL, &[&bucket, &ids, &facility.as_str()]).await?;
-        rows.iter().map(|row| self.finding_read(row)).collect()
+    /// A finding as a statement takes several.
+    fn finding_json(&self, row: &FindingRow) -> Result<Value, StoreError> {
+        let FindingRow { id, finding, .. } = row;
+        Ok(json!({
+            "id": id,
+            "sealed": BASE64_STANDARD.encode(self.seal_json(TABLE, id.as_bytes(), "sealed", finding)?),
+            "kind": finding.kind.as_str(),
+            "rule_hash": BASE64_STANDARD.encode(self.rule_hash(&finding.rule)),
+            "severity": finding.severity.as_str(),
+        }))
     }
 
     /// The finding shown to a facility.
@@ -152,10 +149,12 @@ impl Store {
             id,
             patient,
             finding: self.open_json(TABLE, id.as_bytes(), "sealed", sealed)?,
-            mitigation: mitigation
-                .map(|sealed| self.open_json(TABLE, id.as_bytes(), "mitigation", sealed))
-                .transpose()?,
+            mitigation: self.mitigation_open(id, mitigation)?,
         })
+    }
+
+    fn mitigation_open(&self, id: Uuid, sealed: Option<&[u8]>) -> Result<Option<Mitigation>, StoreError> {
+        sealed.map(|sealed| self.open_json(TABLE, id.as_bytes(), "mitigation", sealed)).transpose()
     }
 
     /// Keeps a facility's reason, with its trace. A second reason replaces the first until the document is

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::batch::{Batched, owned};
 use super::bucket::{PatientId, PrescriptionId};
 use super::document::Part;
+use super::finding::in_spite;
 use super::pool::{Store, StoreError};
 use super::prescription::{Details, Doing, Flat, PrescriptionRow, Written, carried, changing, flat};
 use crate::check::{Period, Source};
@@ -54,7 +55,7 @@ impl Store {
     /// (registered before).
     pub async fn registration_insert(&self, registration: &Registration<'_>) -> Result<Written, StoreError> {
         macro_rules! sql {
-            ($name:literal, ($($params:tt)*), [$($carried:literal)?], [$($answered:literal)?]) => {
+            ($name:literal, ($($params:tt)*), [$($carried:literal)?], [$($in_spite:expr)?]) => {
                 changing!(
                     $name,
                     (10 bucket smallint, 11 patient uuid, 12 history_version bigint, 13 id uuid, 14 clinic text,
@@ -92,7 +93,7 @@ impl Store {
                             INSERT INTO medication
                                 (bucket, patient_id, prescription_id, source, sequence, until, sealed, updated_by)
                             SELECT bucket, patient_id, id, source, 1, until, periods, act FROM changed
-                        )" $(, $answered)?
+                        )" $(, $in_spite)?
                     ],
                     "SELECT n FROM changed"
                 )
@@ -104,12 +105,7 @@ impl Store {
             "register-in-spite",
             (, 31 findings text),
             ["q.findings, "],
-            [", answered AS (
-                UPDATE finding f SET prescription_id = c.id, updated_at = now(), updated_by = c.act
-                FROM changed c
-                WHERE f.bucket = c.bucket AND f.id = ANY (string_to_array(c.findings, ',')::uuid[])
-                  AND f.facility = c.clinic
-            )"]
+            [in_spite!("c.clinic")]
         );
         let Registration { patient, registered, doing, .. } = registration;
         let id = PrescriptionId::from_uuid(registered.id);
@@ -193,20 +189,20 @@ impl Store {
                         (bucket, prescription_id, part, sequence, media_type, sealed, hash, updated_by)
                     SELECT bucket, id, 'prescription', document_version, media_type, original, hash, act FROM changed
                 ), medicines AS (
-                    UPDATE medication m
-                    SET until = c.until, sealed = c.periods, updated_at = now(), updated_by = c.act
+                    -- The row is there: put in, it is found by its key and no other way.
+                    INSERT INTO medication
+                        (bucket, patient_id, prescription_id, source, sequence, until, sealed, updated_by)
+                    SELECT bucket, patient_id, id, source, 1, until, periods, act FROM changed
+                    ON CONFLICT ON CONSTRAINT medication_pkey DO UPDATE
+                    SET until = EXCLUDED.until, sealed = EXCLUDED.sealed, updated_at = now(),
+                        updated_by = EXCLUDED.updated_by
+                ), no_longer AS (
+                    UPDATE finding f SET prescription_id = NULL, updated_at = now(), updated_by = c.act
                     FROM changed c
-                    WHERE m.bucket = c.bucket AND m.patient_id = c.patient_id AND m.prescription_id = c.id
-                      AND m.source = c.source AND m.sequence = 1
-                ), answered AS (
-                    UPDATE finding f
-                    SET prescription_id =
-                            CASE WHEN f.id = ANY (string_to_array(c.findings, ',')::uuid[]) THEN c.id END,
-                        updated_at = now(), updated_by = c.act
-                    FROM changed c
-                    WHERE f.bucket = c.bucket AND f.facility = c.clinic
-                      AND (f.id = ANY (string_to_array(c.findings, ',')::uuid[]) OR f.prescription_id = c.id)
-                )"
+                    WHERE f.bucket = c.bucket AND f.prescription_id = c.id AND f.facility = c.clinic
+                      AND f.id <> ALL (string_to_array(c.findings, ',')::uuid[])
+                )",
+                in_spite!("c.clinic")
             ],
             "SELECT n FROM changed"
         );

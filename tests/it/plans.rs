@@ -4,12 +4,16 @@ use std::ops::Range;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use hikikae::exchange::form::Payload;
+use hikikae::exchange::error::ExchangeError;
+use hikikae::exchange::form::{DocumentForm, Payload};
 use hikikae::exchange::read::Search;
+use hikikae::prescription::mitigation::ManagementCode;
 use hikikae::store::PrescriptionId;
 
 use crate::harness::connect;
-use crate::world::{CLINIC, PHARMACY, World, caller, request, request_with_key};
+use crate::world::{
+    CLINIC, OTHER_CLINIC, PHARMACY, ROSUVASTATIN, Rx, World, caller, request, request_with_key,
+};
 
 /// Tables that grow with patients, and what of them is read by key in the common acts.
 const BY_KEY: [&str; 6] =
@@ -104,6 +108,20 @@ async fn every_act(world: &World, patients: Range<u32>) {
         world.exchange.task_read(&caller(CLINIC), id, &request()).await.unwrap();
         let search = Search { count: 20, ..Search::default() };
         world.exchange.task_search(&caller(CLINIC), &search, &request()).await.unwrap();
+        // The same medicines again are a finding, of which nothing is written but in spite of it.
+        let twice = Rx { clinic: OTHER_CLINIC, ..world.rx(patient) };
+        let document = world.sign(&twice);
+        let refused = world.register_as(&twice, document.clone(), &request()).await;
+        let Err(ExchangeError::CheckUnresolved(findings, _)) = refused else { panic!("found nothing") };
+        let other = caller(OTHER_CLINIC);
+        for finding in findings {
+            let reason = ManagementCode::try_from("1".to_owned()).unwrap();
+            world.exchange.mitigate(&other, finding.id, reason, None, &request()).await.unwrap();
+        }
+        let twice = world.register_as(&twice, document, &request()).await.unwrap().outcome.task;
+        let amended = world.sign(&Rx { clinic: OTHER_CLINIC, drug: ROSUVASTATIN, ..world.rx(patient) });
+        let id = PrescriptionId::from_uuid(twice.id);
+        world.exchange.amend(&other, id, DocumentForm::EpsXml, amended, &request()).await.unwrap();
         let draft = (Payload::Csv, rx.sj1().into_bytes().into());
         world.exchange.medication_check(&caller(CLINIC), None, draft, false, &request()).await.unwrap();
     }))
