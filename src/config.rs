@@ -275,7 +275,7 @@ pub struct Request {
     pub concurrent: usize,
     /// Requests that wait for their turn at most; one more is `overloaded`. Default 192.
     pub waiting: usize,
-    /// Milliseconds that one waits for its turn at most while the server keeps up; then it is `overloaded`. Default 200.
+    /// Milliseconds that one waits for its turn at most while the server keeps up; then it is `overloaded`. Default 500.
     pub burst_ms: u16,
     /// The same while it is behind: from when requests had to wait all through a burst or found no place, until none had
     /// to. Default 20.
@@ -297,7 +297,7 @@ impl Default for Request {
             body_kib: 1024,
             concurrent: 32,
             waiting: 192,
-            burst_ms: 200,
+            burst_ms: 500,
             waiting_ms: 20,
             memory_mib: 64,
             connections: 4096,

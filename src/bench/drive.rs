@@ -67,6 +67,8 @@ pub struct Outcome {
     pub took: Duration,
     /// Whether it ended early because an act had nothing more to send.
     pub exhausted: Option<Act>,
+    /// How many requests of an open loop were due before a sender was free for them.
+    pub waited: usize,
 }
 
 /// Sends by the timetable over these connections until it ends.
@@ -103,7 +105,7 @@ pub async fn drive(
     while let Some(joined) = crew.join_next().await {
         exhausted = exhausted.or(joined.map_err(|_| BenchError::Worker)??);
     }
-    Ok(Outcome { tallies: counts.taken(), took: pace.elapsed(), exhausted })
+    Ok(Outcome { tallies: counts.taken(), took: pace.elapsed(), exhausted, waited: pace.waited() })
 }
 
 /// What the senders of a run count together: a histogram takes more memory than a sender, and making one for each would

@@ -67,7 +67,7 @@ pub async fn journeys(
     while let Some(joined) = crew.join_next().await {
         exhausted = exhausted.or(joined.map_err(|_| BenchError::Worker)??);
     }
-    let acts = Outcome { tallies: counts.taken(), took: pace.elapsed(), exhausted };
+    let acts = Outcome { tallies: counts.taken(), took: pace.elapsed(), exhausted, waited: pace.waited() };
     let whole = whole.lock().unwrap_or_else(PoisonError::into_inner).clone();
     Ok(Journeys { acts, whole })
 }

@@ -19,6 +19,7 @@ pub struct Pace {
     length: Duration,
     turns: usize,
     next: AtomicUsize,
+    waited: AtomicUsize,
     due: Arc<Semaphore>,
     over: Arc<AtomicBool>,
 }
@@ -58,6 +59,7 @@ impl Pace {
             length,
             turns,
             next: AtomicUsize::new(0),
+            waited: AtomicUsize::new(0),
             due: Arc::new(Semaphore::new(0)),
             over: Arc::new(AtomicBool::new(false)),
         }
@@ -73,10 +75,20 @@ impl Pace {
             let open = now.duration_since(self.start) < self.length;
             return open.then(|| (self.next.fetch_add(1, Ordering::Relaxed), now));
         };
+        let waited = self.due.available_permits() > 0;
         self.due.acquire().await.ok()?.forget();
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let due = self.start + gap.mul_f64(float(turn));
-        (turn < self.turns && !self.over.load(Ordering::Relaxed)).then_some((turn, due))
+        if turn >= self.turns || self.over.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.waited.fetch_add(usize::from(waited), Ordering::Relaxed);
+        Some((turn, due))
+    }
+
+    /// How many turns of an open loop were due before a sender was free for them.
+    pub fn waited(&self) -> usize {
+        self.waited.load(Ordering::Relaxed)
     }
 
     /// Ends the run early.
@@ -124,6 +136,7 @@ mod tests {
             due.push(at.duration_since(pace.start));
         }
         assert_eq!(due.len(), 50);
+        assert_eq!(pace.waited(), 50);
         assert!(
             due.iter().enumerate().all(|(turn, at)| *at == Duration::from_millis(1).mul_f64(float(turn)))
         );

@@ -88,6 +88,8 @@ struct Report {
     server: Option<Used>,
     /// The act that had nothing more to send before the time was over.
     exhausted: Option<Act>,
+    /// Requests with --rate that were due before a connection was free, which counts as their latency.
+    waited: usize,
 }
 
 /// What the server's process used in the run.
@@ -195,6 +197,7 @@ impl Run {
             journeys,
             server,
             exhausted: outcome.exhausted,
+            waited: outcome.waited,
         }
     }
 
@@ -300,6 +303,14 @@ impl Report {
                 "ended after {:.1} s: no further {} was prepared; see --documents",
                 self.seconds,
                 act.as_str()
+            );
+        }
+        if self.waited > 0 {
+            let _ = writeln!(
+                text,
+                "{} requests were due before one of the {} connections was free, and their latency counts that wait; \
+                 more --clients leave it to the server",
+                self.waited, self.clients
             );
         }
         text
