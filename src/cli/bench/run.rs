@@ -308,9 +308,9 @@ impl Report {
         if self.waited > 0 {
             let _ = writeln!(
                 text,
-                "{} requests were due before one of the {} connections was free, and their latency counts that wait; \
-                 more --clients leave it to the server",
-                self.waited, self.clients
+                "requests due before one of the {} connections was free: {}; their latency counts that wait, and more \
+                 --clients leave it to the server",
+                self.clients, self.waited
             );
         }
         text
