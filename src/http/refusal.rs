@@ -45,7 +45,8 @@ pub(super) async fn recorded(work: impl Future<Output = Result<Response, Problem
 }
 
 /// Whether a refusal says something of an act: not of how the request was written, how many there were, or of what
-/// the exchange could not do. Findings are recorded where they are kept.
+/// the exchange could not do. Findings are recorded where an act
+/// meets them, with what opens them.
 fn tells(code: &str) -> bool {
     let told = matches!(status(code).as_u16(), 402..=404 | 407..=412 | 422);
     told && code != "medication-check-unresolved"

@@ -70,7 +70,8 @@ impl Store {
             "finding-show",
             (1 bucket smallint, 2 patient uuid, 3 facility text, 4 at timestamptz, 5 act text, 6 findings json),
             ", met AS (
-                SELECT q.*, f.*, k.id IS NULL AS new, k.mitigation
+                SELECT q.*, f.*, k.mitigation,
+                    k.id IS NULL AND row_number() OVER (PARTITION BY q.bucket, f.id, q.facility) = 1 AS new
                 FROM q, json_to_recordset(q.findings)
                     AS f (id uuid, sealed text, kind text, rule_hash text, severity text)
                 LEFT JOIN LATERAL (
@@ -84,8 +85,11 @@ impl Store {
                     decode(rule_hash, 'base64'), severity, act
                 FROM met WHERE new ORDER BY bucket, id, facility
                 ON CONFLICT ON CONSTRAINT finding_pkey DO NOTHING
+                RETURNING bucket, id, facility
             )
-            SELECT n, id, new, mitigation FROM met"
+            SELECT m.n, m.id, m.mitigation, s.id IS NOT NULL AS first
+            FROM met m
+            LEFT JOIN shown s ON m.new AND s.bucket = m.bucket AND s.id = m.id AND s.facility = m.facility"
         );
         let rows = findings.iter().map(|row| self.finding_json(row)).collect::<Result<Vec<_>, _>>()?;
         let facility = facility.as_str().to_owned();
@@ -95,7 +99,7 @@ impl Store {
             let id: Uuid = known.get("id");
             let Some(row) = findings.iter_mut().find(|row| row.id == id) else { continue };
             row.mitigation = self.mitigation_open(id, known.get("mitigation"))?;
-            if known.get("new") {
+            if known.get("first") {
                 let (kind, severity) = (row.finding.kind.as_str(), row.finding.severity.as_str());
                 metrics::counter!("hikikae_finding_shown_total", "kind" => kind, "severity" => severity)
                     .increment(1);

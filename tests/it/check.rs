@@ -7,10 +7,13 @@ use hikikae::clock::japanese_date;
 use hikikae::exchange::error::ExchangeError;
 use hikikae::exchange::form::Payload;
 use hikikae::formulary::CONTRAINDICATION_NOTICE;
+use hikikae::prescription::access::AccessAct;
 use hikikae::prescription::consent::Basis;
+use hikikae::store::finding::FindingRow;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::door::{Door, FHIR, JSON, answer, code};
 use crate::world::{CLINIC, OTHER_CLINIC, PHARMACY, Rx, World, caller, number, request};
@@ -331,6 +334,30 @@ async fn a_contraindication_is_counted_without_naming_its_medicines() {
     let told = recorder.handle().render();
     let shown = r#"hikikae_finding_shown_total{kind="contraindication",severity="high"} 1"#;
     assert!(told.contains(shown) && !told.contains(&rule.rule), "{told}");
+}
+
+/// Those that ask while one is under way are answered by one statement, in which the same finding is new once.
+#[tokio::test]
+async fn what_two_are_shown_at_once_is_shown_for_the_first_time_once() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let world = World::new().await;
+    world.register(&world.rx(1)).await.unwrap();
+    let draft = (Payload::Csv, elsewhere(&world).sj1().into_bytes().into());
+    let checked =
+        world.exchange.medication_check(&caller(OTHER_CLINIC), None, draft, false, &request()).await.unwrap();
+    let other = |id: u128| FindingRow { id: Uuid::from_u128(id), ..checked.findings[0].clone() };
+    let (store, patient, clinic) =
+        (world.exchange.store(), world.patient(1).await, OTHER_CLINIC.parse().unwrap());
+    let show = async |id| {
+        let mut rows = [other(id), other(id + 1)];
+        store.finding_show(AccessAct::Check, patient, &clinic, world.now(), &mut rows).await.unwrap();
+    };
+    tokio::join!(show(1), show(3), show(3), show(4));
+    let told = recorder.handle().render();
+    let counts = told.lines().filter(|line| line.starts_with("hikikae_finding_shown_total"));
+    let shown: u32 = counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u32>().ok()).sum();
+    assert_eq!(shown, 1 + 5, "{told}");
 }
 
 /// Invariant 7: the look is recorded in the statement that finds the person, so that statement decides who may look.
