@@ -101,11 +101,22 @@ pub async fn drive(
             Ok::<_, BenchError>(None)
         });
     }
-    let mut exhausted = None;
-    while let Some(joined) = crew.join_next().await {
-        exhausted = exhausted.or(joined.map_err(|_| BenchError::Worker)??);
+    Outcome::of(crew, &counts, &pace).await
+}
+
+impl Outcome {
+    /// What the crew of a run has counted when the last of it is done; each tells the act it had nothing to send for.
+    pub(super) async fn of(
+        mut crew: JoinSet<Result<Option<Act>, BenchError>>,
+        counts: &Counts,
+        pace: &Pace,
+    ) -> Result<Self, BenchError> {
+        let mut exhausted = None;
+        while let Some(joined) = crew.join_next().await {
+            exhausted = exhausted.or(joined.map_err(|_| BenchError::Worker)??);
+        }
+        Ok(Self { tallies: counts.taken(), took: pace.elapsed(), exhausted, waited: pace.waited() })
     }
-    Ok(Outcome { tallies: counts.taken(), took: pace.elapsed(), exhausted, waited: pace.waited() })
 }
 
 /// What the senders of a run count together: a histogram takes more memory than a sender, and making one for each would

@@ -63,11 +63,7 @@ pub async fn journeys(
             Ok::<_, BenchError>(None)
         });
     }
-    let mut exhausted = None;
-    while let Some(joined) = crew.join_next().await {
-        exhausted = exhausted.or(joined.map_err(|_| BenchError::Worker)??);
-    }
-    let acts = Outcome { tallies: counts.taken(), took: pace.elapsed(), exhausted, waited: pace.waited() };
+    let acts = Outcome::of(crew, &counts, &pace).await?;
     let whole = whole.lock().unwrap_or_else(PoisonError::into_inner).clone();
     Ok(Journeys { acts, whole })
 }
